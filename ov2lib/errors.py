@@ -1,0 +1,29 @@
+"""Errors that name the cause and the remedy.
+
+Every error a user can cause derives from `Ov2Error`; the command line prints its message on one line and exits with status 2.
+"""
+
+
+class Ov2Error(ValueError):
+    """Base of every error that bad input can cause."""
+
+
+class VideoError(Ov2Error):
+    """A file that cannot be read as video: its message names file, cause and remedy.
+
+    Args:
+        path: the file (or folder) that was asked for.
+        cause: what is wrong with it, in plain words.
+        remedy: what the user can do about it.
+    """
+
+    def __init__(self, path: object, cause: str, remedy: str):
+        self.path, self.cause, self.remedy = str(path), cause, remedy
+        super().__init__(f"{path}: {cause}; {remedy}")
+
+    def __reduce__(self):
+        return type(self), (self.path, self.cause, self.remedy)
+
+
+class TokensError(Ov2Error):
+    """Visual tokens that contradict themselves, or a saved folder that is incomplete."""

@@ -1,0 +1,202 @@
+"""The unified visual-token interface: one type for codec canvases, sampled frames and images.
+
+Equation 1 of the paper writes it C(V) = (X, U, G): canvases X, one record u per patch, and groups G. Here X is
+`canvases`, U is `patch_positions` (the source place of each patch, listed in the order of its packed place) and G is
+`group_ids`. Nothing downstream needs to know which front end made them.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .errors import TokensError
+
+FORMAT = "ov2-visual-tokens/1"
+MERGE = 2  # published: 2x2 patches become one language-model token (LLaVA-OneVision-2-8B, spatial_merge_size)
+FRAMES_PER_GROUP = 4  # published: sampled frames see each other in groups of four (frame_windows_size)
+
+
+@dataclass(frozen=True, eq=False)
+class VisualTokens:
+    """Canvases and the source place of every patch on them (equation 1).
+
+    Attributes:
+        canvases: uint8 [n, H, W, 3], RGB; H and W are multiples of `2 * patch_size`.
+        patch_positions: int64 [n*h*w, 3] with h = H / patch_size, w = W / patch_size: (source frame index t, source
+            patch row, source patch column) of each patch, raster order within a canvas, canvas after canvas. Rows grow
+            downwards, columns to the right, both from 0 at the top left. Padding is -1 on all three axes.
+        group_ids: int64 [n], the group κ of each canvas; never decreases.
+        fps: frames per second that turns t into the time written in the prompt (t / fps).
+        frame_times: float64 [T], presentation time in seconds of source frame t, the first frame at 0.
+        patch_size: pixels on a patch's side.
+        kind: "codec", "frames" or "image": decides the grid rows and the prompt form.
+        source: where the pixels came from (a path), for people.
+        config: the resolved configuration of the front end, plain JSON values.
+    """
+
+    canvases: np.ndarray
+    patch_positions: np.ndarray
+    group_ids: np.ndarray
+    fps: float
+    frame_times: np.ndarray
+    patch_size: int = 14
+    kind: str = "codec"
+    source: str = ""
+    config: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        n, height, width, channels = self.canvases.shape
+        side = MERGE * self.patch_size
+        if self.kind not in ("codec", "frames", "image"):
+            raise TokensError(f"kind is {self.kind!r}; use 'codec', 'frames' or 'image'")
+        if n == 0 or channels != 3 or self.canvases.dtype != np.uint8:
+            raise TokensError(f"canvases are {self.canvases.dtype} {self.canvases.shape}; expected uint8 [n >= 1, H, W, 3]")
+        if height % side or width % side:
+            raise TokensError(
+                f"canvas {height}x{width} is not a multiple of {side} on both sides (2 x patch {self.patch_size})"
+            )
+        patches = n * (height // self.patch_size) * (width // self.patch_size)
+        if self.patch_positions.shape != (patches, 3):
+            raise TokensError(f"patch_positions have shape {self.patch_positions.shape}; {n} canvases need {(patches, 3)}")
+        if self.group_ids.shape != (n,):
+            raise TokensError(f"group_ids have shape {self.group_ids.shape}; {n} canvases need {(n,)}")
+        if (np.diff(self.group_ids) < 0).any():
+            raise TokensError("group_ids decrease; canvases must come group by group")
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patches per canvas, (rows h, columns w)."""
+        return self.canvases.shape[1] // self.patch_size, self.canvases.shape[2] // self.patch_size
+
+    @property
+    def num_tokens(self) -> int:
+        """Language-model tokens these canvases become: n·h·w / 4, padding included."""
+        return len(self.patch_positions) // MERGE**2
+
+    @property
+    def merge_order(self) -> np.ndarray:
+        """int64 [n*h*w], raster index of each patch in merge-block order, the order the model reads patches in.
+
+        Blocks of 2x2 patches follow each other in raster order; within a block the four patches are in raster order.
+        """
+        (h, w), m = self.grid, MERGE
+        raster = np.arange(len(self.patch_positions)).reshape(-1, h // m, m, w // m, m)
+        return raster.transpose(0, 1, 3, 2, 4).reshape(-1)
+
+    @property
+    def grid_thw(self) -> np.ndarray:
+        """int64 [rows, 3], the grid rows the model reads: one [n, h, w] for codec, one [1, h, w] per frame or image."""
+        (h, w), n = self.grid, len(self.canvases)
+        return np.array([[n, h, w]] if self.kind == "codec" else [[1, h, w]] * n, dtype=np.int64)
+
+    def records(self) -> np.ndarray:
+        """The patch records u of equation 1 as a structured array, one per patch in raster order."""
+        h, w = self.grid
+        canvas, row, col = np.unravel_index(np.arange(len(self.patch_positions)), (len(self.canvases), h, w))
+        columns = {
+            "canvas": canvas, "t": self.patch_positions[:, 0], "row": row, "col": col,
+            "source_row": self.patch_positions[:, 1], "source_col": self.patch_positions[:, 2],
+            "group": self.group_ids[canvas],
+        }  # fmt: skip
+        out = np.empty(len(canvas), dtype=[(name, np.int64) for name in columns])
+        for name, values in columns.items():
+            out[name] = values
+        return out
+
+    def summary(self) -> dict:
+        """What is in here, in numbers a person reads: canvases, tokens, groups, padding, frames touched, times."""
+        t = self.patch_positions[:, 0]
+        used = t >= 0
+        return {
+            "source": self.source,
+            "kind": self.kind,
+            "front_end": self.config.get("front_end", self.kind),
+            "canvases": len(self.canvases),
+            "canvas_size": f"{self.canvases.shape[2]}x{self.canvases.shape[1]}",
+            "tokens": self.num_tokens,
+            "groups": len(np.unique(self.group_ids)),
+            "padding_share": round(float(1 - used.mean()), 4),
+            "frames_touched": len(np.unique(t[used])),
+            "source_frames": len(self.frame_times),
+            "seconds": round(float(self.frame_times[-1]), 3) if len(self.frame_times) else 0.0,
+        }
+
+    def save(self, directory: str | os.PathLike) -> Path:
+        """Write canvases as PNG, positions as .npy and the rest as JSON; the folder appears whole or not at all.
+
+        Raises:
+            TokensError: the folder exists and holds something else, or cannot be written.
+        """
+        target = Path(directory)
+        if target.exists() and not (target / "tokens.json").is_file() and (not target.is_dir() or any(target.iterdir())):
+            raise TokensError(f"{target} exists and does not hold visual tokens; choose another folder")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        except OSError as error:
+            raise TokensError(f"cannot write to {target.parent}: {error.strerror}; choose a folder you may write to") from error
+        try:
+            self._write(scratch)
+            scratch.chmod(0o755)
+            if target.exists():
+                retired = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
+                target.rename(retired / "old")
+                scratch.rename(target)
+                shutil.rmtree(retired)
+            else:
+                scratch.rename(target)
+        except OSError as error:
+            raise TokensError(f"cannot write {target}: {error.strerror}; free some space or choose another folder") from error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return target
+
+    def _write(self, folder: Path) -> None:
+        for i, canvas in enumerate(self.canvases):
+            Image.fromarray(canvas).save(folder / f"canvas_{i:04d}.png")
+        np.save(folder / "patch_positions.npy", self.patch_positions)
+        np.save(folder / "frame_times.npy", self.frame_times)
+        rest = {
+            "format": FORMAT, "kind": self.kind, "patch_size": self.patch_size, "fps": self.fps, "source": self.source,
+            "group_ids": self.group_ids.tolist(), "config": self.config, "summary": self.summary(),
+        }  # fmt: skip
+        (folder / "tokens.json").write_text(json.dumps(rest, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, directory: str | os.PathLike) -> "VisualTokens":
+        """Read what `save` wrote.
+
+        Raises:
+            TokensError: not such a folder, a newer format, or a missing or damaged file.
+        """
+        folder = Path(directory)
+        try:
+            rest = json.loads((folder / "tokens.json").read_text())
+            if rest.get("format") != FORMAT:
+                raise TokensError(f"{folder} has format {rest.get('format')!r}; this version reads {FORMAT!r}")
+            names = [folder / f"canvas_{i:04d}.png" for i in range(len(rest["group_ids"]))]
+            return cls(
+                canvases=np.stack([np.asarray(Image.open(name).convert("RGB")) for name in names]),
+                patch_positions=np.load(folder / "patch_positions.npy", allow_pickle=False),
+                group_ids=np.array(rest["group_ids"], dtype=np.int64),
+                fps=rest["fps"],
+                frame_times=np.load(folder / "frame_times.npy", allow_pickle=False),
+                patch_size=rest["patch_size"],
+                kind=rest["kind"],
+                source=rest["source"],
+                config=rest["config"],
+            )
+        except FileNotFoundError as error:
+            raise TokensError(
+                f"{folder} does not hold visual tokens: {error.filename} is missing; make them with tokens.save()"
+            ) from error
+        except (KeyError, ValueError, OSError) as error:
+            if isinstance(error, TokensError):
+                raise
+            raise TokensError(f"{folder} is damaged: {error}; make it again with tokens.save()") from error
