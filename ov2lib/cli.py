@@ -32,7 +32,7 @@ def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
     """
     parser = argparse.ArgumentParser(prog="ov2", description="Companion to LLaVA-OneVision-2: from a video to visual tokens.")
     parser.add_argument("--version", action="version", version=f"ov2lib {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
     for name, (module, summary) in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         if name == chosen:
