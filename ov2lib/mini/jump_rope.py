@@ -1,0 +1,257 @@
+"""A figure skipping rope, with known starts of every jump, and things that move without being jumps.
+
+A start is what the JumpScore task asks for: the moment the rope is behind the legs, from where it swings over the head,
+comes down in front and passes under the feet in mid-jump.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from . import backdrop, draw
+from .figure import ANKLE, HIP_HEIGHT, OUTFITS, Camera, Figure, place, skeleton
+
+GRAVITY = 9.81 / 1.65  # figure heights per second squared, for a figure of 1.65 m
+BEHIND = np.pi / 4  # rope angle past the lowest point that counts as "behind the legs"
+REST = 0.42  # rope angle at rest: hanging behind the heels
+HALF_ROPE = 0.69  # half the rope's length, figure heights
+ROPES = ((242, 240, 232), (252, 214, 74), (236, 92, 70), (92, 210, 196))
+STEP = 1 / 200  # seconds; grid on which motion is smoothed
+POSES = ("skip", "rest", "wave", "turn")
+
+
+class Schedule:
+    """Who does what when: bouts of jumps with their own pace, between rests, waving and turning the rope idly.
+
+    Attributes:
+        spans: [(name, start, end)] in seconds, names from `POSES`, covering the clip.
+        takeoffs, airtimes: [J] seconds, when the feet leave the ground and for how long.
+        knots: [(time, rope angle)], the angle unwrapped; it passes a multiple of 2π under the feet.
+    """
+
+    def __init__(self, duration: float, rng: np.random.Generator):
+        self.spans, self.takeoffs, self.airtimes, self.knots = [], [], [], [(0.0, REST)]
+        self.rng, self.turns, time = rng, 0, 0.0
+        between = self._between()
+        time = self._pause("rest", time, rng.uniform(0.3, 0.6))
+        while time < duration:
+            time = self._bout(time, int(rng.integers(3, 6)))
+            name = next(between)
+            time = self._idle_turns(time) if name == "turn" else self._pause(name, time, rng.uniform(0.8, 1.7))
+        self.knots.append((time + 60, self.knots[-1][1]))
+        whole = [t + a <= duration for t, a in zip(self.takeoffs, self.airtimes, strict=True)]
+        self.takeoffs, self.airtimes = np.array(self.takeoffs)[whole], np.array(self.airtimes)[whole]
+        self.spans = [(name, float(start), float(min(end, duration))) for name, start, end in self.spans if start < duration]
+
+    def _between(self) -> Iterator[str]:
+        while True:
+            yield from [str(name) for name in self.rng.permutation(["turn", "wave"])] + ["rest"]
+
+    def _pause(self, name: str, time: float, seconds: float) -> float:
+        self.spans.append((name, time, time + seconds))
+        self.knots.append((time + seconds, self.knots[-1][1]))
+        return time + seconds
+
+    def _bout(self, start: float, jumps: int) -> float:
+        period = self.rng.uniform(0.48, 0.78)
+        change = self.rng.choice([1.0, 0.8, 1.25]) if jumps > 3 else 1.0  # half-way through, some bouts change pace
+        takeoff = start + 0.55
+        for jump in range(jumps):
+            pace = period * (change if jump >= jumps // 2 else 1.0) * self.rng.uniform(0.97, 1.03)
+            air = min(0.40, 0.56 * pace)
+            self.turns += 1
+            self.takeoffs.append(takeoff)
+            self.airtimes.append(air)
+            self.knots.append((takeoff + air / 2, 2 * np.pi * self.turns))
+            takeoff += pace
+        end = self.takeoffs[-1] + self.airtimes[-1]
+        self.knots.append((end + 0.1, 2 * np.pi * self.turns + REST))
+        self.spans.append(("skip", start, end + 0.15))
+        return end + 0.15
+
+    def _idle_turns(self, start: float) -> float:
+        period, turns = self.rng.uniform(0.5, 0.75), int(self.rng.integers(2, 5))
+        self.turns += turns
+        end = start + 0.4 + period * turns
+        self.knots += [(start + 0.4, self.knots[-1][1]), (end, 2 * np.pi * self.turns + REST)]
+        self.spans.append(("turn", start, end + 0.3))
+        self.knots.append((end + 0.3, self.knots[-1][1]))
+        return end + 0.3
+
+
+class JumpRope:
+    """The scene: its truth as arrays, its pictures one by one.
+
+    Args:
+        duration, seed, size, fps, noise: as in `ov2lib.mini.scenes.jump_rope`.
+
+    Attributes:
+        num_frames: number of pictures.
+        starts: [J] seconds, the rope behind the legs before each jump.
+        air: [J, 2] seconds, feet off the ground from, to.
+        spans: [(name, start, end)], what the figure does, and when a passer-by is in the picture.
+        boxes: {"figure" | "rope" | "passer-by": [T, 4]} x0, y0, x1, y1 in pixels.
+    """
+
+    def __init__(self, duration: float, seed: int, size: tuple[int, int], fps: int, noise: float):
+        self.size, self.fps, self.seed, self.num_frames = size, fps, seed, max(1, round(duration * fps))
+        rng = np.random.default_rng([seed, 3])
+        self.schedule = Schedule(duration, rng)
+        self.camera = Camera(
+            size, scale=0.62 * size[0], horizon=0.44 * size[0], centre=(0.5 + rng.uniform(-0.06, 0.06)) * size[1]
+        )
+        self.heading = rng.uniform(0.25, 0.55) * rng.choice([-1, 1])
+        self.grain, self.plate = draw.Grain(size, noise, seed), backdrop.court(self.camera, seed)
+        self.rope_colour = ROPES[seed % len(ROPES)]
+        times = np.arange(self.num_frames) / fps
+        self.lift = self._lift(times)
+        joints = place(self._pose(times), self.heading, np.zeros(3))
+        self.figure = Figure(joints, self.camera, OUTFITS[seed % len(OUTFITS)], self.heading)
+        self.rope = self._rope(times, joints)
+        self.walkers = self._walkers(duration, times, rng)
+        self._truth(times, duration)
+
+    def _truth(self, times: np.ndarray, duration: float) -> None:
+        schedule = self.schedule
+        self.air = np.stack([schedule.takeoffs, schedule.takeoffs + schedule.airtimes], -1)
+        grid = np.arange(0, duration, STEP)
+        passes = np.rint(np.interp(schedule.takeoffs + schedule.airtimes / 2, *zip(*schedule.knots, strict=True)) / (2 * np.pi))
+        self.starts = np.interp((passes - 1) * 2 * np.pi + BEHIND, self.angle(grid), grid)
+        self.boxes = {"figure": self.figure.boxes, "rope": self._rope_boxes()}
+        self.spans = list(schedule.spans)
+        inside = np.zeros(len(times), bool)
+        for walker in self.walkers:
+            inside |= (walker.boxes[:, 2] > 0) & (walker.boxes[:, 0] < self.size[1])
+        if self.walkers:
+            self.boxes["passer-by"] = self.walkers[0].boxes
+        edges = np.flatnonzero(np.diff(np.r_[0, inside.astype(np.int8), 0]))
+        self.spans += [("passer-by", float(a / self.fps), float(b / self.fps)) for a, b in edges.reshape(-1, 2)]
+
+    def _lift(self, times: np.ndarray) -> np.ndarray:
+        """Height of the feet over the ground: free flight under gravity between take-off and landing."""
+        lift = np.zeros(len(times))
+        for start, air in zip(self.schedule.takeoffs, self.schedule.airtimes, strict=True):
+            into = np.clip(times - start, 0, air)
+            lift += GRAVITY / 2 * into * (air - into)
+        return lift
+
+    def _crouch(self, times: np.ndarray) -> np.ndarray:
+        """How far the knees give: after each landing and before each take-off."""
+        takeoffs, landings = self.air_times()
+        crouch = np.zeros(len(times))
+        for moment, depth, width in [(t - 0.09, 0.045, 0.09) for t in takeoffs] + [(t + 0.08, 0.04, 0.08) for t in landings]:
+            crouch = np.maximum(crouch, depth * np.cos(np.clip((times - moment) / width, -1, 1) * np.pi / 2) ** 2)
+        return crouch
+
+    def air_times(self) -> tuple[np.ndarray, np.ndarray]:
+        """Take-off and landing times, [J] seconds each."""
+        return self.schedule.takeoffs, self.schedule.takeoffs + self.schedule.airtimes
+
+    def angle(self, times: np.ndarray) -> np.ndarray:
+        """Unwrapped rope angle at `times`: 0 lowest, π/2 behind, π over the head, 3π/2 in front (plus turns)."""
+        knots = np.array(self.schedule.knots)
+        spread = np.linspace(-0.06, 0.06, 13)  # a moving average rounds the corners
+        return np.interp(np.asarray(times)[..., None] + spread, knots[:, 0], knots[:, 1]).mean(-1)
+
+    def weights(self, times: np.ndarray) -> np.ndarray:
+        """[T, 4] share of each pose of `POSES`, easing from one to the next over 0.4 s."""
+        starts = np.array([span[1] for span in self.schedule.spans])
+        which = np.array([POSES.index(span[0]) for span in self.schedule.spans])
+        spread = np.linspace(-0.2, 0.2, 15)
+        at = np.clip(np.searchsorted(starts, times[:, None] + spread, side="right") - 1, 0, None)
+        kernel = np.hanning(17)[1:-1]
+        return (np.eye(len(POSES))[which[at]] * (kernel / kernel.sum())[:, None]).sum(1)
+
+    def _pose(self, times: np.ndarray) -> dict[str, np.ndarray]:
+        zero = np.zeros(len(times))
+        weights, crouch, angle = self.weights(times), self._crouch(times), self.angle(times)
+        hip = HIP_HEIGHT + self.lift - crouch + 0.006 * np.sin(2 * np.pi * 0.3 * times)
+        wrist_y, wrist_z = -0.022 * np.cos(angle), -0.022 * np.sin(angle)
+        sweep = np.sin(2 * np.pi * 1.5 * times)
+        raised = np.stack([0.25 + 0.09 * sweep, hip + 0.53 - 0.03 * np.abs(sweep), zero + 0.06], -1)
+        skip = np.stack([zero + 0.27, hip + 0.05 + wrist_y, 0.07 + wrist_z], -1)
+        rest = np.stack([zero + 0.19, hip - 0.03, zero + 0.07], -1)
+        turn = np.stack([zero + 0.30, hip + 0.16 + 1.5 * wrist_y, 0.12 + 1.5 * wrist_z], -1)
+        akimbo = np.stack([zero + 0.13, hip + 0.02, zero + 0.05], -1)
+        left = np.stack([skip, rest, raised, turn], 1)
+        right = np.stack([skip, rest, rest, akimbo], 1) * [-1, 1, 1]
+        hands = (np.stack([right, left], 2) * weights[:, :, None, None]).sum(1)
+        tuck = 0.35 * self.lift
+        ankle = np.stack([zero + 0.065, ANKLE + self.lift + 0.25 * tuck, -0.25 * tuck - 0.01], -1)
+        feet = np.stack([ankle * [-1, 1, 1], ankle], 1)
+        return skeleton(np.stack([zero, hip, zero], -1), hands, feet, lean=0.02 + 0.5 * crouch)
+
+    def _rope(self, times: np.ndarray, joints: dict[str, np.ndarray]) -> np.ndarray:
+        """Points on the rope at three instants within each exposure, world coordinates [T, 3, N, 3]."""
+        s = np.linspace(-1, 1, 161)
+        held = self.weights(times)[:, 3][:, None]  # share of "both handles in one hand"
+        left, right = joints["left hand"], joints["right hand"] * (1 - held) + joints["left hand"] * held
+        share = (s[:, None] + 1) / 2
+        chord = right[:, None] * (1 - share) + left[:, None] * share
+        half = np.linalg.norm(left - right, axis=-1) / 2
+        sag = np.sqrt(np.maximum(HALF_ROPE**2 - half**2, 0.01)) * (1 - 0.08 * held[:, 0])
+        bow = 1 - s**2
+        profile = 0.6 * np.sqrt(bow) + 0.4 * bow
+        instants = times[:, None] - np.arange(3) * 0.0035
+        angle = self.angle(instants)[..., None] - 0.22 * bow  # the middle trails behind the hands
+        c, sn = np.cos(self.heading), np.sin(self.heading)
+        depth, wide = -np.sin(angle) * profile * sag[:, None, None], 0.09 * np.sin(np.pi * s) * (1 + np.zeros_like(angle))
+        down = -np.cos(angle) * profile * sag[:, None, None]
+        rope = chord[:, None] + np.stack([wide * c + depth * sn, down, depth * c - wide * sn], -1)
+        rope[..., 1] = np.maximum(rope[..., 1], 0.008)
+        return rope.astype(np.float32)
+
+    def _rope_boxes(self) -> np.ndarray:
+        seen = self.camera.project(self.rope[:, 0])[..., :2]
+        return np.concatenate([seen.min(1) - 1, seen.max(1) + 1], -1)
+
+    def _walkers(self, duration: float, times: np.ndarray, rng: np.random.Generator) -> list[Figure]:
+        """Passers-by behind the figure, about one every fifteen seconds."""
+        walkers = []
+        for number, enter in enumerate(np.arange(rng.uniform(1.5, 3.5), max(duration - 1, 2), 15)):
+            way, speed, depth = rng.choice([-1, 1]), rng.uniform(0.75, 0.95), rng.uniform(-2.2, -1.5)
+            edge = (self.camera.distance - depth) * self.size[1] / 2 / (self.camera.scale * self.camera.distance) + 0.4
+            x = way * (speed * (times - enter) - edge)
+            outfit = OUTFITS[(self.seed + 1 + number) % len(OUTFITS)]
+            position = np.stack([x, np.zeros(len(x)), np.full(len(x), depth)], -1)
+            walkers.append(Figure(place(_walk(times, speed), way * np.pi / 2, position), self.camera, outfit, way * np.pi / 2))
+        return walkers
+
+    def frame(self, index: int) -> np.ndarray:
+        """Picture `index`, uint8 [H, W, 3] RGB."""
+        canvas = self.plate.copy()
+        for walker in self.walkers:
+            if walker.boxes[index, 2] > 0 and walker.boxes[index, 0] < self.size[1]:
+                walker.shadow(canvas, index)
+                walker.paint(canvas, index)
+        self.figure.shadow(canvas, index)
+        self._paint_rope(canvas, index, front=False)
+        self.figure.paint(canvas, index)
+        self._paint_rope(canvas, index, front=True)
+        self.grain.add(canvas, index)
+        return canvas
+
+    def _paint_rope(self, canvas: np.ndarray, index: int, front: bool) -> None:
+        for instant, opacity in enumerate((0.85, 0.45, 0.3)):
+            world = self.rope[index, instant]
+            seen = self.camera.project(world)
+            fine = np.linspace(0, len(seen) - 1, max(160, int(1.15 * self.size[0])))
+            points = np.stack([np.interp(fine, np.arange(len(seen)), seen[:, axis]) for axis in range(3)], -1)
+            keep = (np.interp(fine, np.arange(len(seen)), world[:, 2]) >= 0.02) == front
+            draw.stroke(canvas, points[keep, :2], np.maximum(0.0075 * points[keep, 2], 0.5), self.rope_colour, opacity)
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """All pictures in order, one at a time."""
+        return map(self.frame, range(self.num_frames))
+
+
+def _walk(times: np.ndarray, speed: float) -> dict[str, np.ndarray]:
+    """A walking skeleton in its own frame, feet keeping pace with `speed` (figure heights per second)."""
+    stride, zero = 0.19, np.zeros(len(times))
+    swing = 2 * np.pi * speed / (4 * stride) * times
+    hip = HIP_HEIGHT - 0.022 + 0.010 * np.cos(2 * swing)
+    feet, hands = [], []
+    for sign, phase in ((-1, swing), (1, swing + np.pi)):
+        feet.append(np.stack([zero + sign * 0.05, ANKLE + 0.07 * np.maximum(np.cos(phase), 0), stride * np.sin(phase)], -1))
+        hands.append(np.stack([zero + sign * 0.15, hip - 0.01 + 0.02 * np.abs(np.sin(phase)), -0.15 * np.sin(phase)], -1))
+    return skeleton(np.stack([zero, hip, zero], -1), np.stack(hands, 1), np.stack(feet, 1), lean=0.025)
