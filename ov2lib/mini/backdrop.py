@@ -20,24 +20,26 @@ def sky(rng: np.random.Generator, height: int, width: int, horizon: float, colou
     down = np.clip(np.arange(height, dtype=np.float32)[:, None] / max(horizon, 1), 0, 1)
     picture = _mix(colours[0], colours[1], np.broadcast_to(down**1.3, (height, width)))
     cloud = np.clip((draw.fractal(rng, height, width, 3.0, 5) - 0.52) * 4, 0, 1) * np.clip(1.2 - down, 0, 0.9)
-    return picture + cloud[..., None] * (np.float32([252, 250, 246]) - picture)
+    return picture + cloud[..., None] * (np.float32([240, 240, 238]) - picture)
 
 
-def ridge(
-    rng: np.random.Generator, picture: np.ndarray, base: float, relief: float, colours, cells: float, grain: float = 12.0
-):
-    """Paint a textured silhouette (hills, trees) over the rows below a random skyline around the row `base`."""
+def ridge(rng: np.random.Generator, picture: np.ndarray, base: float, relief: float, colours, cells: float, grain: float):
+    """Paint a textured silhouette (hills, trees) over all rows below a random skyline that rises to `relief` over `base`.
+
+    `cells` hills lie side by side; `grain` patches of texture down the picture's height.
+    """
     height, width = picture.shape[:2]
-    skyline = base - relief * draw.fractal(rng, 2, width, 0.01 + cells / width, 1)[0]
-    skyline = skyline - 0.35 * relief * np.interp(np.arange(width), *_knots(rng, width, max(int(cells * 6), 4)))
-    cover = np.clip(np.arange(height, dtype=np.float32)[:, None] - skyline[None, :] + 0.5, 0, 1)
-    leaves = draw.fractal(rng, height, width, grain, 5, 0.7)
+    knots, count = np.linspace(0, 1, width), max(int(cells * 6), 4)
+    skyline = 0.74 * draw.fractal(rng, 2, width, 0.01 + cells / width, 1)[0]
+    skyline = base - relief * (skyline + 0.26 * np.interp(knots, np.linspace(0, 1, count), rng.random(count)))
+    top = max(int(skyline.min()) - 1, 0)
+    part = picture[top:]
+    cover = np.clip(np.arange(top, height, dtype=np.float32)[:, None] - skyline.astype(np.float32) + np.float32(0.5), 0, 1)
+    leaves = draw.fractal(rng, len(part), width, grain * len(part) / height, 5, 0.7)
     paint = _mix(colours[0], colours[1], np.clip(leaves * 1.6 - 0.3, 0, 1))
-    picture += cover[..., None] * (paint - picture)
-
-
-def _knots(rng: np.random.Generator, width: int, count: int):
-    return np.linspace(0, width, count), rng.random(count)
+    paint -= part
+    paint *= cover[..., None]
+    part += paint
 
 
 def court(camera: Camera, seed: int) -> np.ndarray:
@@ -85,13 +87,17 @@ def _shrink(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.array(pixels.resize((size[1], size[0]), Image.Resampling.BOX))
 
 
-# sky (top, horizon), far ridge, near ridge, ground (dark, light); one palette per kind of place
+# the two ends of each colour range: sky (top, horizon), far ridge, near ridge, ground
 PLACES = (
-    (((88, 150, 214), (216, 234, 242)), ((120, 150, 176), (150, 176, 192)), ((58, 104, 66), (128, 160, 84)), ((112, 148, 70), (168, 188, 98))),
-    (((66, 84, 140), (250, 190, 146)), ((116, 92, 120), (168, 122, 128)), ((84, 58, 70), (140, 92, 84)), ((178, 120, 84), (220, 170, 118))),
-    (((110, 170, 206), (236, 238, 230)), ((150, 158, 176), (214, 218, 226)), ((84, 98, 112), (138, 148, 156)), ((52, 110, 142), (112, 164, 184))),
-    (((40, 52, 96), (120, 128, 172)), ((58, 64, 104), (84, 88, 132)), ((36, 52, 62), (66, 88, 84)), ((58, 70, 84), (96, 106, 118))),
-)  # fmt: skip
+    (((88, 150, 214), (216, 234, 242)), ((120, 150, 176), (150, 176, 192)))
+    + (((58, 104, 66), (128, 160, 84)), ((112, 148, 70), (168, 188, 98))),
+    (((66, 84, 140), (250, 190, 146)), ((116, 92, 120), (168, 122, 128)))
+    + (((84, 58, 70), (140, 92, 84)), ((178, 120, 84), (220, 170, 118))),
+    (((110, 170, 206), (236, 238, 230)), ((150, 158, 176), (214, 218, 226)))
+    + (((84, 98, 112), (138, 148, 156)), ((52, 110, 142), (112, 164, 184))),
+    (((40, 52, 96), (120, 128, 172)), ((58, 64, 104), (84, 88, 132)))
+    + (((36, 52, 62), (66, 88, 84)), ((58, 70, 84), (96, 106, 118))),
+)
 
 
 def landscape(height: int, width: int, place: int, seed: int) -> np.ndarray:

@@ -1,14 +1,13 @@
 """A camera that pans over landscapes, with hard cuts between shots: a known global motion and known cut times."""
 
 from collections.abc import Iterator
+from functools import cached_property, lru_cache
 
 import numpy as np
-from PIL import Image
 
 from . import backdrop, draw
 
-MARGIN = 0.25  # share of the picture's height that a landscape is larger than the picture, up and down together
-WIDE = 2.2  # width of a landscape over the picture's width
+WIDER, TALLER = 2.2, 1.25  # size of a landscape over the size of the picture
 # camera moves: (name, speed right, speed down), in picture widths per second
 MOVES = (
     ("still", 0.0, 0.0),
@@ -18,6 +17,7 @@ MOVES = (
     ("pan left", -0.1, 0.0),
 )
 BALLOONS = ((222, 84, 72), (246, 196, 84), (88, 142, 200), (240, 234, 222))
+FINE = 4  # the camera moves in quarters of a pixel, so that its motion is known exactly
 
 
 class CameraCuts:
@@ -30,82 +30,70 @@ class CameraCuts:
         num_frames: number of pictures.
         cuts: [C] seconds, time of the first picture of every shot but the first.
         shots: [(camera move, start, end)] in seconds.
+        origin: [T, 2] x, y of the picture's top left corner in the shot's landscape, pixels.
         motion: [T, 2] how far the still background moved since the picture before, x and y in pixels (+x right, +y down);
             NaN on the first picture of a shot.
         boxes: {"balloon": [T, 4]} x0, y0, x1, y1 in pixels.
     """
 
     def __init__(self, duration: float, seed: int, size: tuple[int, int], fps: int, noise: float):
-        self.size, self.fps, self.num_frames, self.seed = size, fps, max(1, round(duration * fps)), seed
+        self.size, self.fps, self.seed, self.noise = size, fps, seed, noise
+        self.num_frames = max(1, round(duration * fps))
         rng = np.random.default_rng([seed, 5])
-        self.grain = draw.Grain(size, noise, seed)
-        self._cut(rng)
-        self.balloon = self._balloon(rng)
-        x, y, radius = self.balloon.T
-        self.boxes = {"balloon": np.stack([x - radius, y - 1.2 * radius, x + radius, y + 2.0 * radius], -1)}
-        self._shown, self._landscape = -1, None
-
-    def _cut(self, rng: np.random.Generator) -> None:
-        """Choose the shots, their camera moves and the camera's place at each frame."""
-        height, width = self.size
-        first, self.shots, origins, self.shot_of = 0, [], [], []
-        moves, places = rng.permutation(len(MOVES)), rng.permutation(len(backdrop.PLACES))
-        while first < self.num_frames:
-            number = len(self.shots)
-            name, right, down = MOVES[moves[number % len(MOVES)]]
-            length = int(min(round(rng.uniform(2.0, 4.0) * self.fps), self.num_frames - first))
-            ease = np.convolve(np.ones(length), np.hanning(9)[1:-1] / 4, mode="same") if length > 12 else np.ones(length)
-            travel = np.cumsum(ease / ease.max())[:, None] * np.array([right, down]) * width / self.fps
-            room = np.array([(WIDE - 1) * width, MARGIN * height])
-            travel = np.clip(travel, -0.95 * room, 0.95 * room)
-            origins.append(np.where(travel[-1] < 0, room, 0) + travel + np.array([0.02, 0]) * room * np.sign(travel[-1]))
-            self.shots.append((name, first / self.fps, (first + length) / self.fps))
-            self.shot_of += [number] * length
-            first += length
-        self.places = [int(places[n % len(places)]) for n in range(len(self.shots))]
-        self.origin = np.concatenate(origins)
-        self.motion = -np.diff(self.origin, axis=0, prepend=np.nan)
-        starts = np.flatnonzero(np.diff(self.shot_of, prepend=-1))
+        moves, self.places = rng.permutation(len(MOVES)), rng.permutation(len(backdrop.PLACES))
+        self.shots, origins, balloons, lengths = [], [], [], []
+        while (first := sum(lengths)) < self.num_frames:
+            name, *speed = MOVES[moves[len(self.shots) % len(MOVES)]]
+            lengths.append(min(round(rng.uniform(2.0, 4.0) * fps), self.num_frames - first))
+            into = np.arange(lengths[-1])[:, None] / fps
+            origins.append(self._pan(into, np.array(speed)))
+            balloons.append(self._drift(into, origins[-1], rng))
+            self.shots.append((name, first / fps, (first + lengths[-1]) / fps))
+        self.shot_of, self.origin = np.repeat(np.arange(len(lengths)), lengths), np.concatenate(origins)
+        starts = np.cumsum([0, *lengths[:-1]])
+        self.motion, self.cuts = -np.diff(self.origin, axis=0, prepend=np.nan), starts[1:] / fps
         self.motion[starts] = np.nan
-        self.cuts = starts[1:] / self.fps
+        self.balloon = np.concatenate(balloons)
+        x, y, radius = self.balloon.T
+        self.boxes = {"balloon": np.stack([x - radius, y - 1.08 * radius, x + radius, y + 1.9 * radius], -1)}
+        self.landscape = lru_cache(maxsize=1)(self._paint_landscape)
 
-    def _balloon(self, rng: np.random.Generator) -> np.ndarray:
-        """[T, 3] x, y and radius of the balloon in the picture, pixels; it has its own motion on top of the camera's."""
+    def _pan(self, into: np.ndarray, speed: np.ndarray) -> np.ndarray:
+        """[F, 2] origin of the picture at `into` ([F, 1] seconds) in its landscape, on a quarter-pixel grid."""
         height, width = self.size
-        place = np.empty((self.num_frames, 3))
-        for number in range(len(self.shots)):
-            frames = np.flatnonzero(np.array(self.shot_of) == number)
-            into = (frames - frames[0]) / self.fps
-            start, drift = rng.uniform(0.25, 0.75) * width, rng.uniform(-0.08, 0.08) * width
-            camera = self.origin[frames] - self.origin[frames].mean(0)
-            place[frames, 0] = start + drift * into - 0.5 * camera[:, 0]
-            place[frames, 1] = height * (rng.uniform(0.2, 0.4) - 0.03 * into) - 0.5 * camera[:, 1]
-            place[frames, 2] = height * rng.uniform(0.06, 0.11)
-        return place
+        room = np.array([(WIDER - 1) * width, (TALLER - 1) * height]) - 2
+        travel = np.clip(speed * width * into, -room, room)
+        return np.floor(FINE * (np.where(speed < 0, room, 0) + travel)) / FINE
 
-    def _view(self, index: int) -> np.ndarray:
-        """The landscape of the shot, seen from where the camera is; bilinear between pixels."""
-        (height, width), number = self.size, self.shot_of[index]
-        if number != self._shown:
-            tall, wide = int(height * (1 + MARGIN)) + 2, int(width * WIDE) + 2
-            picture = backdrop.landscape(tall, wide, self.places[number], self.seed + 10 * number)
-            self._landscape, self._shown = Image.fromarray(picture), number
-        x, y = self.origin[index]
-        seen = self._landscape.transform((width, height), Image.Transform.AFFINE, (1, 0, x, 0, 1, y), Image.Resampling.BILINEAR)
-        return np.array(seen)
+    def _drift(self, into: np.ndarray, origin: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """[F, 3] x, y and radius of the balloon in the picture; it follows half of the camera and drifts by itself."""
+        height, width = self.size
+        start = np.array([width, height]) * rng.uniform((0.25, 0.2), (0.75, 0.4))
+        own = np.array([width, height]) * rng.uniform((-0.06, -0.05), (0.06, -0.02))
+        place = start + own * into - 0.5 * (origin - origin.mean(0))
+        return np.hstack([place, np.full((len(into), 1), height * rng.uniform(0.06, 0.11))])
+
+    def _paint_landscape(self, shot: int) -> np.ndarray:
+        height, width = self.size
+        place = int(self.places[shot % len(self.places)])
+        return backdrop.landscape(int(height * TALLER), int(width * WIDER), place, self.seed + 10 * shot)
+
+    @cached_property
+    def grain(self) -> draw.Grain:
+        """The camera's noise."""
+        return draw.Grain(self.size, self.noise, self.seed)
 
     def frame(self, index: int) -> np.ndarray:
-        """Picture `index`, uint8 [H, W, 3] RGB. Ask for them in order: a shot's landscape is painted when it begins."""
-        canvas = self._view(index)
+        """Picture `index`, uint8 [H, W, 3] RGB. Cheapest in order: a shot's landscape is painted when it begins."""
+        canvas = draw.crop(self.landscape(int(self.shot_of[index])), self.origin[index], self.size, FINE)
         x, y, r = self.balloon[index]
         colours = np.roll(BALLOONS, self.shot_of[index], axis=0)
-        for side in (-0.3, 0.3):
-            draw.capsule(
-                canvas, (x + 1.8 * side * r, y + 0.8 * r), (x + side * 0.6 * r, y + 1.6 * r), 0.02 * r, 0.02 * r, (70, 60, 54)
-            )
+        for side in (-1, 1):
+            rope, basket = (x + 0.54 * side * r, y + 0.8 * r), (x + 0.18 * side * r, y + 1.6 * r)
+            draw.capsule(canvas, rope, basket, 0.02 * r, 0.02 * r, (70, 60, 54))
         draw.capsule(canvas, (x - 0.12 * r, y + 1.72 * r), (x + 0.12 * r, y + 1.72 * r), 0.17 * r, 0.17 * r, (136, 96, 62))
         draw.capsule(canvas, (x, y + 0.7 * r), (x, y + 0.9 * r), 0.5 * r, 0.3 * r, colours[0])
-        for share, colour in ((1.0, colours[0]), (0.66, colours[1]), (0.3, colours[2])):
+        for share, colour in zip((1.0, 0.66, 0.3), colours, strict=False):
             draw.ellipse(canvas, (x, y), (share * r, 1.08 * r), colour, light=0.12)
         self.grain.add(canvas, index)
         return canvas

@@ -11,7 +11,7 @@ NOISE_LIMIT = 12  # everything painted keeps this distance from 0 and 255, so th
 
 
 def blend(region: np.ndarray, alpha: np.ndarray, colour) -> None:
-    """Mix `colour` ([3] or [h, w, 3]) into `region` (uint8 [h, w, 3], changed in place) by `alpha` ([h, w], 0..1)."""
+    """Mix `colour` ([3] or [..., 3]) into `region` (uint8 [..., 3], changed in place) by `alpha` ([...], 0..1)."""
     mixed = np.subtract(colour, region, dtype=np.float32)
     mixed *= alpha[..., None]
     mixed += region
@@ -53,7 +53,7 @@ def capsule(canvas, start, end, start_radius: float, end_radius: float, colour, 
     light = np.float32(0.94) - np.float32(0.16) * (off_x + np.float32(1.2) * off_y) / np.maximum(radius, 1)
     paint = light[..., None] * np.asarray(colour, np.float32)
     if stripes:
-        band = np.clip(np.sin(along * np.float32(2 * np.pi * stripes)) * 4 + np.float32(0.5), 0, 1)[..., None]
+        band = np.clip(np.float32(0.5) - 4 * np.cos(along * np.float32(2 * np.pi * stripes)), 0, 1)[..., None]
         paint += band * (light[..., None] * np.asarray(stripe, np.float32) - paint)
     blend(region, alpha, paint)
 
@@ -73,30 +73,48 @@ def ellipse(canvas, centre, radii, colour, softness: float = 1.0, opacity: float
     blend(region, alpha * np.float32(opacity), paint)
 
 
-def stroke(canvas, points: np.ndarray, radius: np.ndarray, colour, opacity: float = 1.0) -> None:
-    """Paint a thin line through `points` ([N, 2] pixels, at most about one pixel apart) with `radius` ([N]) pixels."""
-    if not len(points):
-        return
+def stroke(canvas, points: np.ndarray, radius: np.ndarray, opacity: np.ndarray, colour) -> None:
+    """Paint thin lines through `points` ([M, N, 2] pixels, less than a pixel apart along each of the M lines).
+
+    Each point covers a short run of pixels across the line, of half width `radius` pixels and `opacity` ([M, N] each).
+    Where lines cross, the strongest cover counts. Only pixels near the lines are computed.
+    """
     height, width = canvas.shape[:2]
-    points, radius = points.astype(np.float32), radius.astype(np.float32)
-    reach = int(np.ceil(radius.max()))
-    low = np.maximum(np.floor(points.min(0)).astype(int) - reach, 0)
-    high = np.minimum(np.floor(points.max(0)).astype(int) + reach + 1, (width, height))
-    if (low >= high).any():
-        return
-    offset = np.arange(-reach, reach + 1)
+    points = points.astype(np.float32)
+    tangent = np.gradient(points, axis=1)
+    tangent /= np.sqrt((tangent**2).sum(-1, keepdims=True)) + np.float32(1e-6)
+    steep = np.abs(tangent[..., 1:]) >= np.abs(tangent[..., :1])
+    reach = int(np.ceil(1.5 * radius.max()))
+    run = np.arange(-reach, reach + 1)
     pixel = np.floor(points).astype(np.int64)
-    col, row = pixel[:, :1] + offset, pixel[:, 1:] + offset  # [N, K] each
-    across2 = (col + np.float32(0.5) - points[:, :1]) ** 2
-    down2 = (row + np.float32(0.5) - points[:, 1:]) ** 2
-    distance = np.sqrt(down2[:, :, None] + across2[:, None, :], dtype=np.float32)
-    cover = np.clip(radius[:, None, None] + np.float32(0.5) - distance, 0, 1)
-    within_rows, within_cols = (row >= low[1]) & (row < high[1]), (col >= low[0]) & (col < high[0])
-    inside = within_rows[:, :, None] & within_cols[:, None, :] & (cover > 0)
-    mask = np.zeros((high[1] - low[1], high[0] - low[0]), np.float32)
-    index = ((row - low[1]) * mask.shape[1])[:, :, None] + (col - low[0])[:, None, :]
-    np.maximum.at(mask.reshape(-1), index[inside], cover[inside])
-    blend(canvas[low[1] : high[1], low[0] : high[0]], mask * np.float32(opacity), colour)
+    col, row = pixel[..., :1] + run * steep, pixel[..., 1:] + run * ~steep  # [M, N, K]
+    off_x, off_y = col + np.float32(0.5) - points[..., :1], row + np.float32(0.5) - points[..., 1:]
+    distance = np.abs(off_x * tangent[..., 1:] - off_y * tangent[..., :1])
+    cover = np.clip(radius[..., None] + 0.5 - distance, 0, 1) * opacity[..., None]
+    inside = (row >= 0) & (row < height) & (col >= 0) & (col < width) & (cover > 0)
+    index = (row * width + col)[inside]
+    if not len(index):
+        return
+    first = index.min()
+    strongest = np.zeros(index.max() + 1 - first, np.float32)
+    np.maximum.at(strongest, index - first, cover[inside].astype(np.float32))
+    touched = np.flatnonzero(strongest > 0)
+    flat = canvas.reshape(-1, 3)
+    pixels = flat[touched + first]
+    blend(pixels, strongest[touched], colour)
+    flat[touched + first] = pixels
+
+
+def crop(picture: np.ndarray, origin, size: tuple[int, int], fine: int) -> np.ndarray:
+    """The window of `size` (height, width) at `origin` (x, y) of `picture`, bilinear, in steps of 1 / `fine` pixel."""
+    (x, y), (height, width) = (int(v) for v in np.rint(np.asarray(origin) * fine)), size
+    (left, across), (top, down) = divmod(x, fine), divmod(y, fine)
+    part = picture[top : top + height + 1, left : left + width + 1]
+    if across:
+        part = (part[:, :-1] * np.uint16(fine - across) + part[:, 1:] * np.uint16(across)) // np.uint16(fine)
+    if down:
+        part = (part[:-1] * np.uint16(fine - down) + part[1:] * np.uint16(down)) // np.uint16(fine)
+    return np.array(part[:height, :width], np.uint8)
 
 
 def fractal(rng: np.random.Generator, height: int, width: int, cells: float, octaves: int = 4, gain: float = 0.55):

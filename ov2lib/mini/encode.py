@@ -5,16 +5,19 @@ into the container, so that the same pictures and the same `Encoding` give the s
 """
 
 import hashlib
+import itertools
 import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+import PIL
 import platformdirs
 
 from ..errors import MiniError
@@ -27,7 +30,7 @@ CODECS = {
     "h264": ("libx264", ".mp4", 23, {"preset": "veryfast", "refs": "1"}),
     "hevc": ("libx265", ".mp4", 26, {"preset": "superfast"}),
     "vp9": ("libvpx-vp9", ".webm", 32, {"deadline": "realtime", "cpu-used": "7", "row-mt": "0"}),
-    "av1": ("libsvtav1", ".mp4", 35, {"preset": "11"}),
+    "av1": ("libsvtav1", ".mp4", 35, {"preset": "10"}),
     "mpeg4": ("mpeg4", ".mp4", 4, {}),
 }
 
@@ -89,8 +92,8 @@ class Encoding:
         return options
 
 
-def encode(frames: Iterator[np.ndarray], path: str | os.PathLike, fps: int, encoding: Encoding) -> None:
-    """Write `frames` (uint8 [H, W, 3] RGB, even sides) to `path`; only one frame is held at a time.
+def encode(frames: Iterator[np.ndarray], path: str | os.PathLike, size: tuple[int, int], fps: int, encoding: Encoding) -> None:
+    """Write `frames` (uint8 [H, W, 3] RGB, `size` = (H, W), both even) to `path`; at most two are held at a time.
 
     The file appears whole or not at all.
 
@@ -107,7 +110,7 @@ def encode(frames: Iterator[np.ndarray], path: str | os.PathLike, fps: int, enco
             f"cannot write to {path.parent}: {error.strerror}; set OV2_CACHE to a folder you may write to"
         ) from error
     try:
-        _encode(frames, scratch, fps, encoding)
+        _encode(frames, scratch, size, fps, encoding)
         os.replace(scratch, path)
     except (av.FFmpegError, OSError) as error:
         raise MiniError(f"cannot encode {path}: {error.strerror}; free some space or try another codec") from error
@@ -115,21 +118,25 @@ def encode(frames: Iterator[np.ndarray], path: str | os.PathLike, fps: int, enco
         Path(scratch).unlink(missing_ok=True)
 
 
-def _encode(frames: Iterator[np.ndarray], path: str, fps: int, encoding: Encoding) -> None:
+def _encode(frames: Iterator[np.ndarray], path: str, size: tuple[int, int], fps: int, encoding: Encoding) -> None:
+    if encoding.codec == "av1":
+        os.environ.setdefault("SVT_LOG", "1")  # the encoder prints its banner to stderr otherwise: errors only
     try:
         av.codec.Codec(encoding.encoder, "w")
     except av.codec.codec.UnknownCodecError as error:
-        raise MiniError(f"this PyAV has no encoder {encoding.encoder}; install the wheel (pip install av)") from error
-    with av.open(path, "w", options={"fflags": "+bitexact"}) as container:
+        raise MiniError(f"this PyAV has no encoder {encoding.encoder}; install its wheel (pip install av)") from error
+    with av.open(path, "w", options={"fflags": "+bitexact"}) as container, ThreadPoolExecutor(1) as painter:
         stream = container.add_stream(encoding.encoder, rate=fps, options=encoding.options())
         context = stream.codec_context
+        (context.height, context.width), context.pix_fmt = size, "yuv420p"
         context.thread_count, context.gop_size = 1, encoding.gop
         context.flags |= av.codec.context.Flags.bitexact
         reformatter = av.video.reformatter.VideoReformatter()
-        for index, pixels in enumerate(frames):
-            if index == 0:
-                stream.height, stream.width = pixels.shape[:2]
-                stream.pix_fmt = "yuv420p"
+        upcoming = painter.submit(next, frames, None)  # the next picture is painted while this one is encoded
+        for index in itertools.count():
+            if (pixels := upcoming.result()) is None:
+                break
+            upcoming = painter.submit(next, frames, None)
             frame = reformatter.reformat(av.VideoFrame.from_ndarray(pixels, "rgb24"), format="yuv420p")
             frame.pts, frame.time_base = index, Fraction(1, fps)
             container.mux(stream.encode(frame))
@@ -141,20 +148,18 @@ def cache_dir() -> Path:
     return Path(os.environ.get("OV2_CACHE") or platformdirs.user_cache_dir("ov2lib", appauthor=False)) / "mini"
 
 
-def cached(kind: str, config: dict, fps: int, encoding: Encoding, frames: Callable[[], Iterator[np.ndarray]]) -> Path:
+def cached(kind: str, config: dict, encoding: Encoding, frames: Callable[[], Iterator[np.ndarray]]) -> Path:
     """Path of the encoded clip, encoding `frames()` first if it is not in the cache.
 
-    The file name holds a digest of everything its bytes depend on: the scene's configuration, the encoding, the
-    libraries' versions and the source code of the painters.
+    The file name holds a digest of everything its bytes depend on: the scene's configuration (which has its "size" and
+    "fps"), the encoding, the libraries' versions and the source code of the painters.
     """
     here = Path(__file__).parent
     source = hashlib.sha256(b"".join((here / f"{name}.py").read_bytes() for name in PAINTERS))
-    facts = {
-        "kind": kind, "config": config, "encoding": asdict(encoding), "fps": fps, "source": source.hexdigest(),
-        "versions": [av.__version__, np.__version__, {k: list(v) for k, v in sorted(av.library_versions.items())}],
-    }  # fmt: skip
+    versions = {"av": av.__version__, "numpy": np.__version__, "pillow": PIL.__version__} | av.library_versions
+    facts = {"kind": kind, "config": config, "encoding": asdict(encoding), "source": source.hexdigest(), "versions": versions}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_dir() / f"{kind}-{encoding.codec}-{digest}{encoding.suffix}"
     if not path.is_file():
-        encode(frames(), path, fps, encoding)
+        encode(frames(), path, config["size"], config["fps"], encoding)
     return path

@@ -173,10 +173,10 @@ class Figure:
         zoom, outfit = at["hips"][2], self.outfit
         neck, head = at["neck"], at["head"]
         draw.capsule(canvas, neck[:2], (neck + head)[:2] / 2, 0.032 * zoom, 0.03 * zoom, outfit.skin)
-        draw.capsule(canvas, at["right hip"][:2], at["left hip"][:2], 0.055 * zoom, 0.055 * zoom, outfit.trousers)
         waist, chest = at["hips"] + [0, -0.045 * zoom, 0], at["neck"] + [0, 0.075 * zoom, 0]
         draw.capsule(canvas, at["right shoulder"][:2], at["left shoulder"][:2], 0.04 * zoom, 0.04 * zoom, outfit.shirt)
         draw.capsule(canvas, waist[:2], chest[:2], 0.088 * zoom, 0.108 * zoom, outfit.shirt, outfit.stripe, 3)
+        draw.capsule(canvas, at["right hip"][:2], at["left hip"][:2], 0.06 * zoom, 0.06 * zoom, outfit.trousers)
 
     def _head(self, canvas, head, sway):
         (x, y, zoom), outfit = head, self.outfit

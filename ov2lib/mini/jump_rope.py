@@ -5,6 +5,7 @@ comes down in front and passes under the feet in mid-jump.
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 
@@ -16,6 +17,7 @@ BEHIND = np.pi / 4  # rope angle past the lowest point that counts as "behind th
 REST = 0.42  # rope angle at rest: hanging behind the heels
 HALF_ROPE = 0.69  # half the rope's length, figure heights
 ROPES = ((242, 240, 232), (252, 214, 74), (236, 92, 70), (92, 210, 196))
+EXPOSURE = (0.85, 0.45, 0.3)  # opacity of the rope now, 3.5 ms and 7 ms ago: a fast rope leaves a trail
 STEP = 1 / 200  # seconds; grid on which motion is smoothed
 POSES = ("skip", "rest", "wave", "turn")
 
@@ -90,7 +92,7 @@ class JumpRope:
         starts: [J] seconds, the rope behind the legs before each jump.
         air: [J, 2] seconds, feet off the ground from, to.
         spans: [(name, start, end)], what the figure does, and when a passer-by is in the picture.
-        boxes: {"figure" | "rope" | "passer-by": [T, 4]} x0, y0, x1, y1 in pixels.
+        boxes: {"figure" | "rope" | "passer-by 1" | ...: [T, 4]} x0, y0, x1, y1 in pixels.
     """
 
     def __init__(self, duration: float, seed: int, size: tuple[int, int], fps: int, noise: float):
@@ -101,15 +103,25 @@ class JumpRope:
             size, scale=0.62 * size[0], horizon=0.44 * size[0], centre=(0.5 + rng.uniform(-0.06, 0.06)) * size[1]
         )
         self.heading = rng.uniform(0.25, 0.55) * rng.choice([-1, 1])
-        self.grain, self.plate = draw.Grain(size, noise, seed), backdrop.court(self.camera, seed)
+        self.noise = noise
         self.rope_colour = ROPES[seed % len(ROPES)]
         times = np.arange(self.num_frames) / fps
         self.lift = self._lift(times)
         joints = place(self._pose(times), self.heading, np.zeros(3))
         self.figure = Figure(joints, self.camera, OUTFITS[seed % len(OUTFITS)], self.heading)
-        self.rope = self._rope(times, joints)
+        self.idle = self.weights(times)[:, POSES.index("turn")]
         self.walkers = self._walkers(duration, times, rng)
         self._truth(times, duration)
+
+    @cached_property
+    def plate(self) -> np.ndarray:
+        """The still background, uint8 [H, W, 3]; painted when the first picture is."""
+        return backdrop.court(self.camera, self.seed)
+
+    @cached_property
+    def grain(self) -> draw.Grain:
+        """The camera's noise."""
+        return draw.Grain(self.size, self.noise, self.seed)
 
     def _truth(self, times: np.ndarray, duration: float) -> None:
         schedule = self.schedule
@@ -119,13 +131,11 @@ class JumpRope:
         self.starts = np.interp((passes - 1) * 2 * np.pi + BEHIND, self.angle(grid), grid)
         self.boxes = {"figure": self.figure.boxes, "rope": self._rope_boxes()}
         self.spans = list(schedule.spans)
-        inside = np.zeros(len(times), bool)
-        for walker in self.walkers:
-            inside |= (walker.boxes[:, 2] > 0) & (walker.boxes[:, 0] < self.size[1])
-        if self.walkers:
-            self.boxes["passer-by"] = self.walkers[0].boxes
-        edges = np.flatnonzero(np.diff(np.r_[0, inside.astype(np.int8), 0]))
-        self.spans += [("passer-by", float(a / self.fps), float(b / self.fps)) for a, b in edges.reshape(-1, 2)]
+        for number, walker in enumerate(self.walkers, 1):
+            self.boxes[f"passer-by {number}"] = walker.boxes
+            inside = np.flatnonzero((walker.boxes[:, 2] > 0) & (walker.boxes[:, 0] < self.size[1]))
+            if len(inside):
+                self.spans.append(("passer-by", float(times[inside[0]]), float(times[inside[-1]])))
 
     def _lift(self, times: np.ndarray) -> np.ndarray:
         """Height of the feet over the ground: free flight under gravity between take-off and landing."""
@@ -181,29 +191,34 @@ class JumpRope:
         feet = np.stack([ankle * [-1, 1, 1], ankle], 1)
         return skeleton(np.stack([zero, hip, zero], -1), hands, feet, lean=0.02 + 0.5 * crouch)
 
-    def _rope(self, times: np.ndarray, joints: dict[str, np.ndarray]) -> np.ndarray:
-        """Points on the rope at three instants within each exposure, world coordinates [T, 3, N, 3]."""
-        s = np.linspace(-1, 1, 161)
-        held = self.weights(times)[:, 3][:, None]  # share of "both handles in one hand"
-        left, right = joints["left hand"], joints["right hand"] * (1 - held) + joints["left hand"] * held
-        share = (s[:, None] + 1) / 2
-        chord = right[:, None] * (1 - share) + left[:, None] * share
+    def rope(self, frames: np.ndarray, instants: int = 1, points: int = 81) -> np.ndarray:
+        """Points along the rope in `frames` ([F] indices), world coordinates [F, instants, points, 3].
+
+        The instants lie 3.5 ms apart within the exposure, the latest first.
+        """
+        s = np.sin(np.linspace(-np.pi / 2, np.pi / 2, points))  # denser towards the hands, where the rope bends most
+        left, right = self.figure.joints["left hand"][frames], self.figure.joints["right hand"][frames]
+        held = self.idle[frames, None]  # share of "both handles in one hand"
+        right = right * (1 - held) + left * held
+        chord = right[:, None] + (left - right)[:, None] * (s[:, None] + 1) / 2
         half = np.linalg.norm(left - right, axis=-1) / 2
-        sag = np.sqrt(np.maximum(HALF_ROPE**2 - half**2, 0.01)) * (1 - 0.08 * held[:, 0])
+        sag = (np.sqrt(np.maximum(HALF_ROPE**2 - half**2, 0.01)) * (1 - 0.08 * held[:, 0]))[:, None, None]
         bow = 1 - s**2
-        profile = 0.6 * np.sqrt(bow) + 0.4 * bow
-        instants = times[:, None] - np.arange(3) * 0.0035
-        angle = self.angle(instants)[..., None] - 0.22 * bow  # the middle trails behind the hands
+        angle = self.angle(frames[:, None] / self.fps - np.arange(instants) * 0.0035)[..., None]
+        angle = angle + 0.22 * (1 - bow)  # the hands lead, the middle trails
+        swing = (0.6 * np.sqrt(bow) + 0.4 * bow) * sag
         c, sn = np.cos(self.heading), np.sin(self.heading)
-        depth, wide = -np.sin(angle) * profile * sag[:, None, None], 0.09 * np.sin(np.pi * s) * (1 + np.zeros_like(angle))
-        down = -np.cos(angle) * profile * sag[:, None, None]
-        rope = chord[:, None] + np.stack([wide * c + depth * sn, down, depth * c - wide * sn], -1)
+        depth, wide = -np.sin(angle) * swing, 0.09 * np.sin(np.pi * s) + 0 * angle
+        rope = chord[:, None] + np.stack([wide * c + depth * sn, -np.cos(angle) * swing, depth * c - wide * sn], -1)
         rope[..., 1] = np.maximum(rope[..., 1], 0.008)
-        return rope.astype(np.float32)
+        return rope
 
     def _rope_boxes(self) -> np.ndarray:
-        seen = self.camera.project(self.rope[:, 0])[..., :2]
-        return np.concatenate([seen.min(1) - 1, seen.max(1) + 1], -1)
+        boxes = []
+        for frames in np.array_split(np.arange(self.num_frames), self.num_frames // 500 + 1):
+            seen = self.camera.project(self.rope(frames, points=41)[:, 0])[..., :2]
+            boxes.append(np.concatenate([seen.min(1) - 1, seen.max(1) + 1], -1))
+        return np.concatenate(boxes)
 
     def _walkers(self, duration: float, times: np.ndarray, rng: np.random.Generator) -> list[Figure]:
         """Passers-by behind the figure, about one every fifteen seconds."""
@@ -225,20 +240,24 @@ class JumpRope:
                 walker.shadow(canvas, index)
                 walker.paint(canvas, index)
         self.figure.shadow(canvas, index)
-        self._paint_rope(canvas, index, front=False)
+        lines, in_front = self._rope_lines(index)
+        self._paint_rope(canvas, lines, ~in_front)
         self.figure.paint(canvas, index)
-        self._paint_rope(canvas, index, front=True)
+        self._paint_rope(canvas, lines, in_front)
         self.grain.add(canvas, index)
         return canvas
 
-    def _paint_rope(self, canvas: np.ndarray, index: int, front: bool) -> None:
-        for instant, opacity in enumerate((0.85, 0.45, 0.3)):
-            world = self.rope[index, instant]
-            seen = self.camera.project(world)
-            fine = np.linspace(0, len(seen) - 1, max(160, int(1.15 * self.size[0])))
-            points = np.stack([np.interp(fine, np.arange(len(seen)), seen[:, axis]) for axis in range(3)], -1)
-            keep = (np.interp(fine, np.arange(len(seen)), world[:, 2]) >= 0.02) == front
-            draw.stroke(canvas, points[keep, :2], np.maximum(0.0075 * points[keep, 2], 0.5), self.rope_colour, opacity)
+    def _rope_lines(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """The rope of frame `index` as dense lines: [M, N, 3] x, y, pixels per unit; [M, N] in front of the body."""
+        world = self.rope(np.array([index]), instants=len(EXPOSURE))[0]
+        at = np.linspace(0, world.shape[1] - 1.001, int(1.5 * self.size[0]))
+        low = at.astype(int)
+        dense = world[:, low] + (world[:, low + 1] - world[:, low]) * (at - low)[:, None]
+        return self.camera.project(dense), dense[..., 2] >= 0.02
+
+    def _paint_rope(self, canvas: np.ndarray, lines: np.ndarray, shown: np.ndarray) -> None:
+        opacity = np.array(EXPOSURE)[:, None] * shown
+        draw.stroke(canvas, lines[..., :2], np.maximum(0.0075 * lines[..., 2], 0.5), opacity, self.rope_colour)
 
     def frames(self) -> Iterator[np.ndarray]:
         """All pictures in order, one at a time."""

@@ -113,7 +113,7 @@ def _clip(kind: str, scene_type, duration, seed, size, fps, noise, encoding: dic
         raise MiniError(f"{kind} has no argument {unknown[0]!r}; for the encoding there are {names}")
     encoded = Encoding(**encoding)
     scene = scene_type(**config)
-    path = cached(kind, config, config["fps"], encoded, scene.frames)
+    path = cached(kind, config, encoded, scene.frames)
     return Clip(
         path=path, kind=kind, fps=config["fps"], duration=scene.num_frames / config["fps"], size=config["size"],
         config={"kind": kind, **config, "size": list(config["size"]), "encoding": asdict(encoded)}, **TRUTH[kind](scene),

@@ -1,6 +1,7 @@
 """Textured shapes that move over a table, in front of and behind each other and a plank, with their tracks."""
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 
@@ -62,9 +63,7 @@ class MovingShapes:
         self.centres = self._paths(times, rng)
         self.turns = rng.uniform(0, 6.3, count) + times[:, None] * rng.uniform(-1.0, 1.0, count)
         self.texture = [draw.fractal(rng, 96, 96, 6, 3, 0.7) for _ in KINDS]
-        self.plate = self._table(rng)
-        self.plank_pixels = self._wood(rng)
-        self.grain = draw.Grain(size, noise, seed)
+        self.seed, self.noise = seed, noise
         self.boxes, self.visible = self._boxes(), self._visible()
 
     def _paths(self, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -77,8 +76,10 @@ class MovingShapes:
         y = height * (0.5 + 0.33 * np.sin(rate[1] * clock + phase[1]))
         return np.stack([x, y], -1)
 
-    def _table(self, rng: np.random.Generator) -> np.ndarray:
-        height, width = self.size
+    @cached_property
+    def plate(self) -> np.ndarray:
+        """The table with its cloth, uint8 [H, W, 3]; painted when the first picture is."""
+        rng, (height, width) = np.random.default_rng([self.seed, 6]), self.size
         linen = draw.fractal(rng, height, width, 2.5, 3) * 0.5 + draw.fractal(rng, height, width, height / 4, 2, 0.8) * 0.5
         colour = np.float32([206, 200, 184]) + (linen[..., None] - 0.5) * np.float32([46, 46, 50])
         y, x = np.mgrid[:height, :width] / (height / 9)
@@ -86,59 +87,66 @@ class MovingShapes:
         colour -= check * np.float32([22, 12, 4])
         return np.clip(colour, draw.NOISE_LIMIT, 255 - draw.NOISE_LIMIT).astype(np.uint8)
 
-    def _wood(self, rng: np.random.Generator) -> np.ndarray:
-        height, width = self.size[0], max(1, int(self.plank[1] - self.plank[0]))
-        rings = draw.fractal(rng, max(8, height // 8), width, 4, 4, 0.7)
-        rings = np.repeat(rings, 8, axis=0)[np.arange(height) % (8 * len(rings))]
-        rings = 0.5 + 0.5 * np.sin(18 * rings)
-        return np.float32(PLANK[0]) + rings[..., None] * (np.float32(PLANK[1]) - np.float32(PLANK[0]))
+    @cached_property
+    def wood(self) -> np.ndarray:
+        """The plank, uint8 [H, w, 3]: a texture drawn out along the grain."""
+        height, (left, right) = self.size[0], self.plank.astype(int)
+        texture = draw.fractal(np.random.default_rng([self.seed, 7]), height // 8 + 1, right - left, 4, 4, 0.7)
+        rings = (0.5 + 0.5 * np.sin(18 * np.repeat(texture, 8, axis=0)[:height]))[..., None]
+        return (np.float32(PLANK[0]) + rings * (np.float32(PLANK[1]) - np.float32(PLANK[0]))).astype(np.uint8)
+
+    @cached_property
+    def grain(self) -> draw.Grain:
+        """The camera's noise."""
+        return draw.Grain(self.size, self.noise, self.seed)
 
     def _boxes(self) -> dict[str, np.ndarray]:
-        grid = np.linspace(-1.2, 1.2, 121)
-        u, v = (axis.reshape(-1) for axis in np.meshgrid(grid, grid))
+        angle, reach = np.radians(np.arange(0, 360, 3))[:, None], np.linspace(0.3, 1.2, 901)
         boxes = {}
         for number, name in enumerate(self.names):
-            edge = distance(self.kinds[number], u, v) <= 0
-            points = self._placed(number, u[edge], v[edge])
-            boxes[name] = np.concatenate([points.min(1), points.max(1)], -1)
+            inside = distance(self.kinds[number], reach * np.cos(angle), reach * np.sin(angle)) <= 0
+            far = np.where(inside, reach, 0).max(1)  # the outline, every 3 degrees: all corners lie on one of these
+            outline = self._placed(number, far * np.cos(angle[:, 0]), far * np.sin(angle[:, 0]))
+            boxes[name] = np.concatenate([outline.min(1), outline.max(1)], -1)
         return boxes
 
-    def _placed(self, number: int, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-        """Points u, v of shape `number` in the picture, [T, N, 2] pixels."""
-        c, s = np.cos(self.turns[:, number, None]), np.sin(self.turns[:, number, None])
+    def _placed(self, number: int, u: np.ndarray, v: np.ndarray, frames=slice(None)) -> np.ndarray:
+        """Points u, v of shape `number` in the picture, [F, N, 2] pixels."""
+        c, s = np.cos(self.turns[frames, number, None]), np.sin(self.turns[frames, number, None])
         around = np.stack([c * u - s * v, s * u + c * v], -1) * self.radii[number]
-        return around + self.centres[:, number, None]
+        return around + self.centres[frames, number, None]
 
-    def _own(self, number: int, points: np.ndarray, index=slice(None)) -> tuple[np.ndarray, np.ndarray]:
-        """Picture points [T, N, 2] in the frame of shape `number`: u, v in units of its radius."""
-        offset = (points - self.centres[index, number, None]) / self.radii[number]
-        c, s = np.cos(self.turns[index, number, None]), np.sin(self.turns[index, number, None])
-        return c * offset[..., 0] + s * offset[..., 1], -s * offset[..., 0] + c * offset[..., 1]
+    def _own(self, number: int, points: np.ndarray, frames) -> tuple[np.ndarray, np.ndarray]:
+        """Picture points [F, N, 2] in the frame of shape `number`: u, v in units of its radius."""
+        offset = (points - self.centres[frames, number, None]) / self.radii[number]
+        c, s = np.cos(self.turns[frames, number, None]), np.sin(self.turns[frames, number, None])
+        return c * offset[..., 0] + s * offset[..., 1], c * offset[..., 1] - s * offset[..., 0]
 
-    def _visible(self) -> dict[str, np.ndarray]:
+    def _seen(self, number: int, frames: np.ndarray) -> np.ndarray:
+        """Share of shape `number` that is seen in `frames`, measured on a grid of points within it."""
         grid = (np.arange(SAMPLES) + 0.5) / SAMPLES * 2.4 - 1.2
         u, v = (axis.reshape(-1) for axis in np.meshgrid(grid, grid))
-        shares = {}
-        for number, name in enumerate(self.names):
-            inside = distance(self.kinds[number], u, v) < 0
-            points = self._placed(number, u[inside], v[inside])
-            seen = ((points >= 0) & (points < (self.size[1], self.size[0]))).all(-1)
-            seen &= (points[..., 0] < self.plank[0]) | (points[..., 0] > self.plank[1])
-            for front in range(number + 1, len(self.names)):
-                seen &= distance(self.kinds[front], *self._own(front, points)) > 0
-            shares[name] = seen.mean(1)
-        return shares
+        inside = distance(self.kinds[number], u, v) < 0
+        points = self._placed(number, u[inside], v[inside], frames)
+        seen = ((points >= 0) & (points < (self.size[1], self.size[0]))).all(-1)
+        seen &= (points[..., 0] < self.plank[0]) | (points[..., 0] > self.plank[1])
+        for front in range(number + 1, len(self.names)):
+            seen &= distance(self.kinds[front], *self._own(front, points, frames)) > 0
+        return seen.mean(1)
+
+    def _visible(self) -> dict[str, np.ndarray]:
+        parts = np.array_split(np.arange(self.num_frames), self.num_frames // 500 + 1)
+        return {name: np.concatenate([self._seen(n, part) for part in parts]) for n, name in enumerate(self.names)}
 
     def frame(self, index: int) -> np.ndarray:
         """Picture `index`, uint8 [H, W, 3] RGB."""
         canvas = self.plate.copy()
         for number in range(len(self.names)):
             self._paint(canvas, number, index)
-        height, left = self.size[0], int(self.plank[0])
-        plank = canvas[:, left : left + self.plank_pixels.shape[1]]
-        shadow = canvas[:, left + plank.shape[1] : left + plank.shape[1] + height // 40]
+        left, right = self.plank.astype(int)
+        shadow = canvas[:, right : right + self.size[0] // 40]
         shadow[...] = (shadow * np.float32(0.8)).astype(np.uint8)
-        plank[...] = self.plank_pixels[:, : plank.shape[1]]
+        canvas[:, left:right] = self.wood
         self.grain.add(canvas, index)
         return canvas
 
