@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -24,14 +25,23 @@ from ..errors import MiniError
 
 PAINTERS = ("backdrop", "camera", "draw", "encode", "figure", "jump_rope", "shapes")  # modules a clip's bytes depend on
 
-# codec -> (encoder, container suffix, default quality, options). Quality is the encoder's own scale (crf, or qscale for
-# mpeg4); the defaults are near each encoder's own. Presets are chosen for speed: clips are made on the reader's machine.
+
+class Encoder(NamedTuple):
+    """An encoder in FFmpeg, its container here, its scale of quality (crf, or qscale for mpeg4) and its options."""
+
+    name: str
+    suffix: str
+    quality: int  # near the encoder's own default
+    worst: int
+    options: dict[str, str]  # presets are chosen for speed: clips are made on the reader's machine
+
+
 CODECS = {
-    "h264": ("libx264", ".mp4", 23, {"preset": "veryfast", "refs": "1"}),
-    "hevc": ("libx265", ".mp4", 26, {"preset": "superfast"}),
-    "vp9": ("libvpx-vp9", ".webm", 32, {"deadline": "realtime", "cpu-used": "7", "row-mt": "0"}),
-    "av1": ("libsvtav1", ".mp4", 35, {"preset": "10"}),
-    "mpeg4": ("mpeg4", ".mp4", 4, {}),
+    "h264": Encoder("libx264", ".mp4", 23, 51, {"preset": "veryfast", "refs": "1"}),
+    "hevc": Encoder("libx265", ".mp4", 26, 51, {"preset": "superfast"}),
+    "vp9": Encoder("libvpx-vp9", ".webm", 32, 63, {"deadline": "realtime", "cpu-used": "7", "row-mt": "0"}),
+    "av1": Encoder("libsvtav1", ".mp4", 35, 63, {"preset": "10"}),
+    "mpeg4": Encoder("mpeg4", ".mp4", 4, 31, {}),
 }
 
 
@@ -60,36 +70,24 @@ class Encoding:
             raise MiniError(
                 f"gop {self.gop}, bframes {self.bframes}: a gop has at least 1 frame, and 0 to 16 B-frames in a row"
             )
+        if self.quality is not None and not 1 <= self.quality <= CODECS[self.codec].worst:
+            raise MiniError(f"quality is {self.quality}; {self.codec} goes from 1 (best) to {CODECS[self.codec].worst}")
         if self.open_gop and self.codec not in ("h264", "hevc"):
             raise MiniError(f"open_gop is for h264 and hevc; leave it out for {self.codec}")
 
-    @property
-    def encoder(self) -> str:
-        """Name of the encoder in FFmpeg."""
-        return CODECS[self.codec][0]
-
-    @property
-    def suffix(self) -> str:
-        """File name suffix of the container used for this codec."""
-        return CODECS[self.codec][1]
-
     def options(self) -> dict[str, str]:
-        """The encoder's own options, all of them explicit."""
-        options = dict(CODECS[self.codec][3])
-        quality = str(CODECS[self.codec][2] if self.quality is None else self.quality)
-        opened = int(self.open_gop)
-        if self.codec == "h264":
-            options |= {"crf": quality, "x264-params": f"open-gop={opened}:bframes={self.bframes}:threads=1"}
-        elif self.codec == "hevc":
-            params = f"open-gop={opened}:bframes={self.bframes}:keyint={self.gop}:pools=none:frame-threads=1:log-level=none"
-            options |= {"crf": quality, "x265-params": params}
-        elif self.codec == "av1":
-            options |= {"crf": quality, "svtav1-params": "lp=1"}
-        elif self.codec == "vp9":
-            options |= {"crf": quality, "b": "0"}
-        else:
-            options |= {"qmin": quality, "qmax": quality, "bf": str(self.bframes)}
-        return options
+        """Options for the encoder, all that matters to its bytes made explicit."""
+        encoder = CODECS[self.codec]
+        quality = str(encoder.quality if self.quality is None else self.quality)
+        frames = f"open-gop={int(self.open_gop)}:bframes={self.bframes}"
+        own = {
+            "h264": {"crf": quality, "x264-params": f"{frames}:threads=1"},
+            "hevc": {"crf": quality, "x265-params": f"{frames}:pools=none:frame-threads=1:log-level=none"},
+            "vp9": {"crf": quality, "b": "0"},
+            "av1": {"crf": quality, "svtav1-params": "lp=1"},
+            "mpeg4": {"qmin": quality, "qmax": quality, "bf": str(self.bframes)},
+        }
+        return encoder.options | own[self.codec]
 
 
 def encode(frames: Iterator[np.ndarray], path: str | os.PathLike, size: tuple[int, int], fps: int, encoding: Encoding) -> None:
@@ -121,12 +119,13 @@ def encode(frames: Iterator[np.ndarray], path: str | os.PathLike, size: tuple[in
 def _encode(frames: Iterator[np.ndarray], path: str, size: tuple[int, int], fps: int, encoding: Encoding) -> None:
     if encoding.codec == "av1":
         os.environ.setdefault("SVT_LOG", "1")  # the encoder prints its banner to stderr otherwise: errors only
+    encoder = CODECS[encoding.codec].name
     try:
-        av.codec.Codec(encoding.encoder, "w")
+        av.codec.Codec(encoder, "w")
     except av.codec.codec.UnknownCodecError as error:
-        raise MiniError(f"this PyAV has no encoder {encoding.encoder}; install its wheel (pip install av)") from error
+        raise MiniError(f"this PyAV has no encoder {encoder}; install its wheel (pip install av)") from error
     with av.open(path, "w", options={"fflags": "+bitexact"}) as container, ThreadPoolExecutor(1) as painter:
-        stream = container.add_stream(encoding.encoder, rate=fps, options=encoding.options())
+        stream = container.add_stream(encoder, rate=fps, options=encoding.options())
         context = stream.codec_context
         (context.height, context.width), context.pix_fmt = size, "yuv420p"
         context.thread_count, context.gop_size = 1, encoding.gop
@@ -159,7 +158,7 @@ def cached(kind: str, config: dict, encoding: Encoding, frames: Callable[[], Ite
     versions = {"av": av.__version__, "numpy": np.__version__, "pillow": PIL.__version__} | av.library_versions
     facts = {"kind": kind, "config": config, "encoding": asdict(encoding), "source": source.hexdigest(), "versions": versions}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-    path = cache_dir() / f"{kind}-{encoding.codec}-{digest}{encoding.suffix}"
+    path = cache_dir() / f"{kind}-{encoding.codec}-{digest}{CODECS[encoding.codec].suffix}"
     if not path.is_file():
         encode(frames(), path, config["size"], config["fps"], encoding)
     return path
