@@ -41,6 +41,12 @@ def test_frame_kinds(name, kinds, specimen):
     assert {int(frame.pict_type) for frame in decoded(specimen(name).path)} == kinds
 
 
+def test_av1_has_packets_that_only_show_an_earlier_picture(specimen):
+    with av.open(str(specimen("av1").path)) as container:
+        sizes = [packet.size for packet in container.demux(video=0) if packet.size]
+    assert len(sizes) == zoo.FRAMES and min(sizes) < 16
+
+
 @pytest.mark.parametrize("name", [name for name in zoo.GOOD if name.startswith("translation")])
 def test_translations_are_what_the_encoder_finds(name, specimen):
     known = specimen(name)

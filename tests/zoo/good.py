@@ -129,13 +129,6 @@ def hevc_open_gop(folder):
 
 
 @good
-def vp9_hidden_frames(folder):
-    """VP9 with alternate reference pictures, which are decoded and never shown."""
-    options = {"deadline": "good", "cpu-used": "5", "lag-in-frames": "8", "auto-alt-ref": "1"}
-    return write(folder / "vp9_hidden.webm", "libvpx-vp9", options, frames=18)
-
-
-@good
 def vp9_odd_size(folder):
     """VP9 4:2:0 in WebM, 175 pixels wide and 143 high."""
     return write(folder / "vp9_odd.webm", "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8"}, size=(143, 175))
@@ -143,7 +136,7 @@ def vp9_odd_size(folder):
 
 @good
 def av1(folder):
-    """AV1 in MP4."""
+    """AV1 in MP4: some packets hold several pictures of which one is shown, others only say "show that one now"."""
     os.environ.setdefault("SVT_LOG", "1")  # no banner on stderr
     return write(folder / "av1.mp4", "libsvtav1", {"preset": "10", "svtav1-params": "lp=1", "g": "6"})
 
