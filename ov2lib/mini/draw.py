@@ -111,9 +111,11 @@ def crop(picture: np.ndarray, origin, size: tuple[int, int], fine: int) -> np.nd
     (left, across), (top, down) = divmod(x, fine), divmod(y, fine)
     part = picture[top : top + height + 1, left : left + width + 1]
     if across:
-        part = (part[:, :-1] * np.uint16(fine - across) + part[:, 1:] * np.uint16(across)) // np.uint16(fine)
+        part = (
+            np.multiply(part[:, :-1], fine - across, dtype=np.uint16) + np.multiply(part[:, 1:], across, dtype=np.uint16)
+        ) // fine
     if down:
-        part = (part[:-1] * np.uint16(fine - down) + part[1:] * np.uint16(down)) // np.uint16(fine)
+        part = (np.multiply(part[:-1], fine - down, dtype=np.uint16) + np.multiply(part[1:], down, dtype=np.uint16)) // fine
     return np.array(part[:height, :width], np.uint8)
 
 

@@ -131,10 +131,11 @@ class Figure:
         camera: sees it.
         outfit: colours.
         heading: where it faces, for the face.
+        first: the frame that the first row of `joints` belongs to.
     """
 
-    def __init__(self, joints: dict[str, np.ndarray], camera: Camera, outfit: Outfit, heading: float):
-        self.joints, self.outfit, self.heading, self.camera = joints, outfit, heading, camera
+    def __init__(self, joints: dict[str, np.ndarray], camera: Camera, outfit: Outfit, heading: float, first: int = 0):
+        self.joints, self.outfit, self.heading, self.camera, self.first = joints, outfit, heading, camera, first
         self.seen = {name: camera.project(joint) for name, joint in joints.items()}
         self.boxes = bounds(joints, camera)
         rise = np.gradient(joints["head"][:, 1])
@@ -143,6 +144,7 @@ class Figure:
 
     def shadow(self, canvas: np.ndarray, index: int) -> None:
         """Darken the ground under the figure, less when it is in the air."""
+        index -= self.first
         hips, feet = self.joints["hips"][index], (self.joints["left ankle"][index] + self.joints["right ankle"][index]) / 2
         lift = max(float(feet[1]) - ANKLE, 0.0)
         x, y, zoom = self.camera.project(np.array([hips[0] + 0.05, 0.0, hips[2]]))
@@ -151,6 +153,7 @@ class Figure:
 
     def paint(self, canvas: np.ndarray, index: int) -> None:
         """Paint the figure of frame `index`, far limbs first."""
+        index -= self.first
         at = {name: seen[index] for name, seen in self.seen.items()}
         middle = self.joints["hips"][index, 2]
         depth = {name: joint[index, 2] - middle for name, joint in self.joints.items()}
@@ -188,6 +191,6 @@ class Figure:
         draw.ellipse(canvas, face, (0.84 * r, 0.86 * r), outfit.skin, light=0.08)
         draw.ellipse(canvas, (face[0] - 0.1 * r, y - 0.62 * r), (0.8 * r, 0.34 * r), outfit.hair)
         for eye in (-0.32, 0.32):
-            place = (face[0] + (eye * np.cos(self.heading) + 0.3 * turn) * r, face[1] - 0.05 * r)
-            draw.ellipse(canvas, place, (0.09 * r, 0.13 * r), (40, 30, 34))
+            pupil = (face[0] + (eye * np.cos(self.heading) + 0.3 * turn) * r, face[1] - 0.05 * r)
+            draw.ellipse(canvas, pupil, (0.09 * r, 0.13 * r), (40, 30, 34))
         draw.ellipse(canvas, (face[0] + 0.3 * turn * r, face[1] + 0.42 * r), (0.22 * r, 0.08 * r), (176, 84, 78))

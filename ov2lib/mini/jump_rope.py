@@ -27,12 +27,12 @@ class Schedule:
 
     Attributes:
         spans: [(name, start, end)] in seconds, names from `POSES`, covering the clip.
-        takeoffs, airtimes: [J] seconds, when the feet leave the ground and for how long.
-        knots: [(time, rope angle)], the angle unwrapped; it passes a multiple of 2π under the feet.
+        air: [J, 2] seconds, when the feet leave the ground and when they are back.
+        knots: [K, 2] seconds and rope angle, the angle unwrapped; it passes a multiple of 2π under the feet.
     """
 
     def __init__(self, duration: float, rng: np.random.Generator):
-        self.spans, self.takeoffs, self.airtimes, self.knots = [], [], [], [(0.0, REST)]
+        self.spans, self.air, self.knots = [], [], [(0.0, REST)]
         self.rng, self.turns, time = rng, 0, 0.0
         between = self._between()
         time = self._pause("rest", time, rng.uniform(0.3, 0.6))
@@ -41,8 +41,8 @@ class Schedule:
             name = next(between)
             time = self._idle_turns(time) if name == "turn" else self._pause(name, time, rng.uniform(0.8, 1.7))
         self.knots.append((time + 60, self.knots[-1][1]))
-        whole = [t + a <= duration for t, a in zip(self.takeoffs, self.airtimes, strict=True)]
-        self.takeoffs, self.airtimes = np.array(self.takeoffs)[whole], np.array(self.airtimes)[whole]
+        self.air = np.array([jump for jump in self.air if jump[1] <= duration]).reshape(-1, 2)
+        self.knots = np.array(self.knots)
         self.spans = [(name, float(start), float(min(end, duration))) for name, start, end in self.spans if start < duration]
 
     def _between(self) -> Iterator[str]:
@@ -62,11 +62,10 @@ class Schedule:
             pace = period * (change if jump >= jumps // 2 else 1.0) * self.rng.uniform(0.97, 1.03)
             air = min(0.40, 0.56 * pace)
             self.turns += 1
-            self.takeoffs.append(takeoff)
-            self.airtimes.append(air)
+            self.air.append((takeoff, takeoff + air))
             self.knots.append((takeoff + air / 2, 2 * np.pi * self.turns))
             takeoff += pace
-        end = self.takeoffs[-1] + self.airtimes[-1]
+        end = self.air[-1][1]
         self.knots.append((end + 0.1, 2 * np.pi * self.turns + REST))
         self.spans.append(("skip", start, end + 0.15))
         return end + 0.15
@@ -99,6 +98,7 @@ class JumpRope:
         self.size, self.fps, self.seed, self.num_frames = size, fps, seed, max(1, round(duration * fps))
         rng = np.random.default_rng([seed, 3])
         self.schedule = Schedule(duration, rng)
+        self.air = self.schedule.air
         self.camera = Camera(
             size, scale=0.62 * size[0], horizon=0.44 * size[0], centre=(0.5 + rng.uniform(-0.06, 0.06)) * size[1]
         )
@@ -110,7 +110,7 @@ class JumpRope:
         joints = place(self._pose(times), self.heading, np.zeros(3))
         self.figure = Figure(joints, self.camera, OUTFITS[seed % len(OUTFITS)], self.heading)
         self.idle = self.weights(times)[:, POSES.index("turn")]
-        self.walkers = self._walkers(duration, times, rng)
+        self.walkers = self._walkers(duration, rng)
         self._truth(times, duration)
 
     @cached_property
@@ -124,42 +124,40 @@ class JumpRope:
         return draw.Grain(self.size, self.noise, self.seed)
 
     def _truth(self, times: np.ndarray, duration: float) -> None:
-        schedule = self.schedule
-        self.air = np.stack([schedule.takeoffs, schedule.takeoffs + schedule.airtimes], -1)
         grid = np.arange(0, duration, STEP)
-        passes = np.rint(np.interp(schedule.takeoffs + schedule.airtimes / 2, *zip(*schedule.knots, strict=True)) / (2 * np.pi))
-        self.starts = np.interp((passes - 1) * 2 * np.pi + BEHIND, self.angle(grid), grid)
+        under = np.rint(np.interp(self.air.mean(1), *self.schedule.knots.T) / (2 * np.pi))  # turns when it is under the feet
+        self.starts = np.interp((under - 1) * 2 * np.pi + BEHIND, self.angle(grid), grid)
         self.boxes = {"figure": self.figure.boxes, "rope": self._rope_boxes()}
-        self.spans = list(schedule.spans)
+        self.spans = list(self.schedule.spans)
         for number, walker in enumerate(self.walkers, 1):
-            self.boxes[f"passer-by {number}"] = walker.boxes
-            inside = np.flatnonzero((walker.boxes[:, 2] > 0) & (walker.boxes[:, 0] < self.size[1]))
+            boxes = np.full((self.num_frames, 4), np.nan)
+            boxes[walker.first : walker.first + len(walker.boxes)] = walker.boxes
+            self.boxes[f"passer-by {number}"] = boxes
+            inside = times[(boxes[:, 2] > 0) & (boxes[:, 0] < self.size[1])]
             if len(inside):
-                self.spans.append(("passer-by", float(times[inside[0]]), float(times[inside[-1]])))
+                self.spans.append(("passer-by", float(inside[0]), float(inside[-1])))
 
     def _lift(self, times: np.ndarray) -> np.ndarray:
         """Height of the feet over the ground: free flight under gravity between take-off and landing."""
         lift = np.zeros(len(times))
-        for start, air in zip(self.schedule.takeoffs, self.schedule.airtimes, strict=True):
-            into = np.clip(times - start, 0, air)
-            lift += GRAVITY / 2 * into * (air - into)
+        for takeoff, landing in self.air:
+            up = slice(*np.searchsorted(times, [takeoff, landing]))
+            lift[up] = GRAVITY / 2 * (times[up] - takeoff) * (landing - times[up])
         return lift
 
     def _crouch(self, times: np.ndarray) -> np.ndarray:
         """How far the knees give: after each landing and before each take-off."""
-        takeoffs, landings = self.air_times()
         crouch = np.zeros(len(times))
-        for moment, depth, width in [(t - 0.09, 0.045, 0.09) for t in takeoffs] + [(t + 0.08, 0.04, 0.08) for t in landings]:
-            crouch = np.maximum(crouch, depth * np.cos(np.clip((times - moment) / width, -1, 1) * np.pi / 2) ** 2)
+        for takeoff, landing in self.air:
+            for moment, depth, width in ((takeoff - 0.09, 0.045, 0.09), (landing + 0.08, 0.04, 0.08)):
+                near = slice(*np.searchsorted(times, [moment - width, moment + width]))
+                bend = depth * np.cos((times[near] - moment) / width * np.pi / 2) ** 2
+                crouch[near] = np.maximum(crouch[near], bend)
         return crouch
-
-    def air_times(self) -> tuple[np.ndarray, np.ndarray]:
-        """Take-off and landing times, [J] seconds each."""
-        return self.schedule.takeoffs, self.schedule.takeoffs + self.schedule.airtimes
 
     def angle(self, times: np.ndarray) -> np.ndarray:
         """Unwrapped rope angle at `times`: 0 lowest, π/2 behind, π over the head, 3π/2 in front (plus turns)."""
-        knots = np.array(self.schedule.knots)
+        knots = self.schedule.knots
         spread = np.linspace(-0.06, 0.06, 13)  # a moving average rounds the corners
         return np.interp(np.asarray(times)[..., None] + spread, knots[:, 0], knots[:, 1]).mean(-1)
 
@@ -208,7 +206,7 @@ class JumpRope:
         angle = angle + 0.22 * (1 - bow)  # the hands lead, the middle trails
         swing = (0.6 * np.sqrt(bow) + 0.4 * bow) * sag
         c, sn = np.cos(self.heading), np.sin(self.heading)
-        depth, wide = -np.sin(angle) * swing, 0.09 * np.sin(np.pi * s) + 0 * angle
+        depth, wide = -np.sin(angle) * swing, np.broadcast_to(0.09 * np.sin(np.pi * s), angle.shape)
         rope = chord[:, None] + np.stack([wide * c + depth * sn, -np.cos(angle) * swing, depth * c - wide * sn], -1)
         rope[..., 1] = np.maximum(rope[..., 1], 0.008)
         return rope
@@ -220,23 +218,28 @@ class JumpRope:
             boxes.append(np.concatenate([seen.min(1) - 1, seen.max(1) + 1], -1))
         return np.concatenate(boxes)
 
-    def _walkers(self, duration: float, times: np.ndarray, rng: np.random.Generator) -> list[Figure]:
-        """Passers-by behind the figure, about one every fifteen seconds."""
+    def _walkers(self, duration: float, rng: np.random.Generator) -> list[Figure]:
+        """Passers-by behind the figure, about one every fifteen seconds; each exists only while it crosses the picture."""
         walkers = []
         for number, enter in enumerate(np.arange(rng.uniform(1.5, 3.5), max(duration - 1, 2), 15)):
             way, speed, depth = rng.choice([-1, 1]), rng.uniform(0.75, 0.95), rng.uniform(-2.2, -1.5)
             edge = (self.camera.distance - depth) * self.size[1] / 2 / (self.camera.scale * self.camera.distance) + 0.4
+            frames = np.arange(round(enter * self.fps), min(round((enter + 2 * edge / speed) * self.fps), self.num_frames))
+            if not len(frames):
+                continue
+            times = frames / self.fps
             x = way * (speed * (times - enter) - edge)
-            outfit = OUTFITS[(self.seed + 1 + number) % len(OUTFITS)]
             position = np.stack([x, np.zeros(len(x)), np.full(len(x), depth)], -1)
-            walkers.append(Figure(place(_walk(times, speed), way * np.pi / 2, position), self.camera, outfit, way * np.pi / 2))
+            body = place(_walk(times, speed), way * np.pi / 2, position)
+            outfit = OUTFITS[(self.seed + 1 + number) % len(OUTFITS)]
+            walkers.append(Figure(body, self.camera, outfit, way * np.pi / 2, first=int(frames[0])))
         return walkers
 
     def frame(self, index: int) -> np.ndarray:
         """Picture `index`, uint8 [H, W, 3] RGB."""
         canvas = self.plate.copy()
         for walker in self.walkers:
-            if walker.boxes[index, 2] > 0 and walker.boxes[index, 0] < self.size[1]:
+            if 0 <= index - walker.first < len(walker.boxes):
                 walker.shadow(canvas, index)
                 walker.paint(canvas, index)
         self.figure.shadow(canvas, index)

@@ -27,7 +27,7 @@ class Track:
 
     Attributes:
         boxes: float64 [T, 4], x0, y0, x1, y1 in source pixels (continuous, origin at the outer top left corner, y down)
-            of the whole thing, also where it is hidden or leaves the picture.
+            of the whole thing, also where it is hidden or leaves the picture; NaN while it does not exist.
         visible: float64 [T], share of its area that is seen; None where it is not measured.
     """
 
