@@ -84,9 +84,7 @@ def has_vectors(codec: str, packets: Packets) -> bool:
     return codec in EXPORTS_VECTORS and not bool(packets.key.all())
 
 
-def decode(
-    path: str | os.PathLike, packets: Packets, start: int = 0, stop: int | None = None, feed=None
-) -> Iterator[CodedFrame]:
+def decode(path: str | os.PathLike, packets: Packets, start: int = 0, stop: int | None = None, feed=None) -> Iterator[CodedFrame]:
     """Decode packets [start, stop), yielding frames in display order.
 
     Args:
