@@ -7,10 +7,11 @@ import zoo
 
 
 def decoded(path, **options):
-    with av.open(str(path)) as container:
+    limit = {"max_pixels": "1000000"}  # without it FFmpeg allocates whatever size a damaged file declares, on opening already
+    with av.open(str(path), options=limit) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_type = "NONE"
-        stream.codec_context.options = options
+        stream.codec_context.options = limit | options
         return list(container.decode(stream))
 
 

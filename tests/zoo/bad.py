@@ -154,9 +154,19 @@ def absurd_size_avi(folder):
 @bad
 def absurd_size_h264(folder):
     """A bare H.264 stream whose parameter set declares 100,000 x 100,000 pixels."""
-    path = write(folder / "absurd.h264", options=x264(), muxer="h264").path
+    return _declaring(100_000, folder / "absurd.h264")
+
+
+@bad
+def huge_size_h264(folder):
+    """A bare H.264 stream whose parameter set declares 12,000 x 12,000 pixels, which FFmpeg would still try."""
+    return _declaring(12_000, folder / "huge.h264")
+
+
+def _declaring(side: int, path: Path) -> Specimen:
+    write(path, options=x264(), muxer="h264")
     units = path.read_bytes().split(b"\x00\x00\x00\x01")
-    units = [_parameter_set(100_000 // 16, 100_000 // 16) if unit[:1] == b"\x67" else unit for unit in units]
+    units = [_parameter_set(side // 16, side // 16) if unit[:1] == b"\x67" else unit for unit in units]
     path.write_bytes(b"\x00\x00\x00\x01".join(units))
     return _broken(path)
 
