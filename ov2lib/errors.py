@@ -8,6 +8,10 @@ class Ov2Error(ValueError):
     """Base of every error that bad input can cause."""
 
 
+class MiniError(Ov2Error):
+    """A synthetic clip that cannot be made as asked."""
+
+
 class VideoError(Ov2Error):
     """A file that cannot be read as video: its message names file, cause and remedy.
 
