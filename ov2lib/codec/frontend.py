@@ -8,11 +8,9 @@ import numpy as np
 
 from ..errors import Ov2Error
 from ..tokens import VisualTokens
-from ..video.decode import display_turns
-from ..video.stream import Packets, open_video, read_packets
+from ..video.stream import Packets, read_packets
 from . import gop, packing, readiness, scoring
-from .analysis import Candidate, Linked, Scaler, Video, candidates, frame_bits, score_bits, score_motion_residual
-from .geometry import canvas_size
+from .analysis import Candidate, Video, bit_prior, candidates, open_as, score_motion_residual, usable_cores
 from .pictures import inside_bars
 from .store import PictureStore
 
@@ -92,10 +90,11 @@ def tokenize_video(
     """
     config = CodecConfig(front_end, num_canvases, max_pixels, patch_size, **options)
     packets = read_packets(path)
-    video = _video(path, packets, config)
-    workers = workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else workers or os.cpu_count() or 1
+    video = open_as(path, packets, max_pixels, patch_size)
     build = _released if front_end == "released" else _grouped
-    canvases, positions, groups, details = build(video, config, workers, progress or (lambda done, total: None))
+    canvases, positions, groups, details = build(
+        video, config, workers or usable_cores(), progress or (lambda done, total: None)
+    )
     return VisualTokens(
         canvases=np.stack(canvases),
         patch_positions=np.concatenate([p.reshape(-1, 3) for p in positions]),
@@ -109,24 +108,13 @@ def tokenize_video(
     )
 
 
-def _video(path: str | os.PathLike, packets: Packets, config) -> Video:
-    turns = display_turns(path, packets)
-    with open_video(path) as (_, stream):
-        codec, coded = stream.codec_context.name, (stream.codec_context.height, stream.codec_context.width)
-    upright = coded[::-1] if turns % 2 else coded
-    height, width = canvas_size(*upright, config.max_pixels, config.patch_size)
-    return Video(os.fspath(path), codec, packets, height, width, turns, coded, config.patch_size)
-
-
 def score_with_prior(beta: float):
-    """The paper's score with the bit-cost prior fused at weight β."""
-
-    def score(video: Video, batch: list[Linked], scaler: Scaler) -> np.ndarray:
-        base = score_motion_residual(video, batch, scaler)
-        prior = scoring.bit_cost_prior(frame_bits(video, batch, scaler))
-        return scoring.fuse(base, scoring.resize_and_sum(prior, *video.coded_canvas, video.block), beta)
-
-    return score
+    """The paper's score with the bit-cost prior fused at weight β; β = 0 does not even compute the prior."""
+    if beta == 0:
+        return score_motion_residual
+    return lambda video, batch, scaler: scoring.fuse(
+        score_motion_residual(video, batch, scaler), bit_prior(video, batch, scaler), beta
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,8 +187,7 @@ def _grouped(video: Video, config: CodecConfig, workers: int, progress: Progress
     partition = partition_packets(video.packets, config)
     plans = plan_groups(video.packets, partition, config.num_canvases)
     wanted = np.unique(np.concatenate([np.append(p.frames, p.anchor) for p in plans]))
-    scorer = score_with_prior(config.beta) if config.beta else score_motion_residual
-    stream = _counted(candidates(video, wanted, scorer, workers), len(wanted), progress)
+    stream = _counted(candidates(video, wanted, score_with_prior(config.beta), workers), len(wanted), progress)
     canvases, positions, groups = [], [], []
     for group, plan in enumerate(plans):
         frames = [next(stream) for _ in range(len(plan.frames) + 1)]
@@ -247,7 +234,7 @@ def _released(video: Video, config: CodecConfig, workers: int, progress: Progres
     wanted = readiness.candidate_frames(len(packets.frame_times), CANDIDATES_PER_CANVAS * config.num_canvases, keys)
     with PictureStore() as store:
         scores, good = [], []
-        for candidate in _counted(candidates(video, wanted, score_bits, workers), len(wanted), progress):
+        for candidate in _counted(candidates(video, wanted, bit_prior, workers), len(wanted), progress):
             store.append(candidate.picture)
             scores.append(candidate.scores.ravel())
             good.append(candidate.good)
