@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -47,8 +48,13 @@ class FrameSignals:
     motion: np.ndarray | None
     motion_future: np.ndarray | None
     qp: np.ndarray | None
-    residual: np.ndarray | None
     bits: np.ndarray | None
+    _residual: Callable[[], np.ndarray | None] = field(repr=False)
+
+    @cached_property
+    def residual(self) -> np.ndarray | None:
+        """See the class; computed when first asked for, since it costs more than all else together."""
+        return self._residual()
 
 
 def read_signals(path: str | os.PathLike, *, size: tuple[int, int] | None = None) -> Iterator[FrameSignals]:
@@ -79,11 +85,11 @@ def read_signals(path: str | os.PathLike, *, size: tuple[int, int] | None = None
 
 
 def _frame_signals(linked: Linked, motion: MotionField | None, i: int, bits, coded, turns: int, gray) -> FrameSignals:
-    frame, moved, future, residual = linked.frame, None, None, None
-    if linked.past:
-        moved, residual = motion_and_residual(linked, motion, i, coded, gray)
-    if motion is not None:
-        moved = moved if frame.vectors is not None else None
+    frame, past, future = linked.frame, None, None
+    if motion is None:
+        past = searched_motion(linked, coded, gray)
+    elif frame.vectors is not None:
+        past = motion.vector[i, 0].astype(np.float32) / motion.scale
         if motion.bidirectional[i]:
             future = motion.vector[i, 1].astype(np.float32) / motion.scale
 
@@ -96,12 +102,17 @@ def _frame_signals(linked: Linked, motion: MotionField | None, i: int, bits, cod
         kind=frame.kind,
         size=frame.size,
         luma=turn(frame.luma),
-        motion=turn_vectors(moved, turns),
+        motion=turn_vectors(past, turns),
         motion_future=turn_vectors(future, turns),
         qp=turn(frame.qp),
-        residual=turn(residual),
         bits=turn(bits),
+        _residual=lambda: turn(motion_and_residual(linked, motion, i, coded, gray)[1]) if linked.past else None,
     )
+
+
+def searched_motion(linked: Linked, coded: tuple[int, int], gray: Callable) -> np.ndarray | None:
+    """Vectors of a block search, float32 [rows, cols, 2] in source pixels; None for a frame without an earlier one."""
+    return motion_and_residual(linked, None, 0, coded, gray)[0] if linked.past else None
 
 
 def turn_vectors(field: np.ndarray | None, turns: int) -> np.ndarray | None:
