@@ -42,6 +42,8 @@ def extract_letter(text: str, letters: str = "ABCD", rule: str = "priority") -> 
                 phrase, else the only bold one; case does not count.
             "first_capital" (LongVideoBench): the first capital among the letters, inside words too: "Because …" means
                 B. The published code draws a random letter where this gives None.
+            "first_any_case" (VideoEval-Pro in the guide): the first such letter in any case, inside words too: "The
+                answer is B" means E.
             "first_letter" (CV-Bench 2D, CV-Bench 3D, EmbSpatial): the first character after spaces and opening
                 brackets, case not counted: "a cat" means A, "The answer is B" nothing.
             "statement" (BLINK): a bare letter on the first line, else after the last "answer", else the last "(A)", else
@@ -209,6 +211,10 @@ def _first_capital(text: str, letters: str) -> str | None:
     return found[0] if found else None
 
 
+def _first_any_case(text: str, letters: str) -> str | None:
+    return next((mark for mark in text if mark.upper() in letters), None)
+
+
 def _first_letter(text: str, letters: str) -> str | None:
     return text.lstrip().lstrip("( \t\r\n")[:1]
 
@@ -239,7 +245,7 @@ def _standalone(text: str, letters: str) -> str | None:
             text = text[place + len(phrase) :].strip()
             break
     found = re.search(rf"\(([{letters}])\)", text) or re.search(rf"\b([{letters}])\b", text)
-    return found[1] if found else next((mark for mark in text if mark.upper() in letters), None)
+    return found[1] if found else _first_any_case(text, letters)
 
 
 def _first_token(text: str, letters: str) -> str | None:
@@ -248,6 +254,7 @@ def _first_token(text: str, letters: str) -> str | None:
 
 
 _RULES: dict[str, Callable[[str, str], str | None]] = {
-    "priority": _priority, "videomme_v2": _videomme_v2, "first_capital": _first_capital, "first_letter": _first_letter,
-    "statement": _statement, "prefix": _prefix, "standalone": _standalone, "first_token": _first_token,
+    "priority": _priority, "videomme_v2": _videomme_v2, "first_capital": _first_capital,
+    "first_any_case": _first_any_case, "first_letter": _first_letter, "statement": _statement, "prefix": _prefix,
+    "standalone": _standalone, "first_token": _first_token,
 }  # fmt: skip

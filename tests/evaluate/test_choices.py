@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from ov2lib.errors import EvaluationError
 from ov2lib.evaluate import choices
 
-RULES = ["priority", "videomme_v2", "first_capital", "first_letter", "statement", "prefix", "standalone", "first_token"]
+RULES = [
+    "priority", "videomme_v2", "first_capital", "first_any_case", "first_letter", "statement", "prefix", "standalone",
+    "first_token",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -34,6 +37,8 @@ RULES = ["priority", "videomme_v2", "first_capital", "first_letter", "statement"
         ("first_capital", "Because of C", "B"),  # quirk: inside a word
         ("first_capital", "The best answer is: D. A book", "D"),
         ("first_capital", "no idea", None),
+        ("first_any_case", "The answer is B", "E"),  # quirk: the e of "The"
+        ("first_any_case", "6. d", "D"),
         ("first_letter", "((b) cat", "B"),
         ("first_letter", "a cat", "A"),
         ("first_letter", "The answer is B", None),
@@ -52,7 +57,7 @@ RULES = ["priority", "videomme_v2", "first_capital", "first_letter", "statement"
     ],
 )
 def test_ways_of_reading(rule, text, letter):
-    letters = {"videomme_v2": "ABCDEFGH", "first_capital": "ABCDE"}.get(rule, "ABCD")
+    letters = {"videomme_v2": "ABCDEFGH", "first_capital": "ABCDE", "first_any_case": "ABCDE"}.get(rule, "ABCD")
     assert choices.extract_letter(text, letters, rule=rule) == letter
 
 
