@@ -1,0 +1,138 @@
+"""The released front end's selection ("readiness"): what the published 8B checkpoint is fed at inference.
+
+It is not the paper's method section: scores are bit cost alone, groups grow until their best blocks are worth a
+threshold, and a group's blocks are its global top. Rules and constants come from the authors' package codec-video-prep
+(0.2.5), read for behaviour; all of them are *published* there and none in the paper.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+WINDOW = 32  # frames in a threshold window, and candidate frames per group of four canvases
+CANVASES_PER_GROUP = 4
+MIN_FRAMES, MAX_FRAMES = 8, 64  # a group's frames (the paper's evaluation grew groups to 128)
+MIN_WINDOW = 4  # a threshold window shorter than this is left out
+TIME_BINS = 3  # a group's chosen blocks must touch all of them
+MIN_GAIN = 0.05  # a ready group keeps growing while its sum grows by at least this share
+SHIFTS = 4  # a sample on a key frame looks this far to either side
+
+
+def candidate_frames(num_frames: int, num_candidates: int, key_frames: np.ndarray | None = None) -> np.ndarray:
+    """Indices of the candidate frames, int64 [at most num_frames], ascending.
+
+    Uniform ints of linspace(0, T-1, N). With `key_frames` (indices) a sample on one moves to the nearest other frame, +1
+    before -1, then ±2 up to ±4, and places lost to duplicates are refilled, nearest to a chosen frame first, then nearest
+    to the middle of the video.
+    """
+    count = min(num_candidates, num_frames)
+    picks = np.linspace(0, num_frames - 1, count).astype(np.int64)
+    if key_frames is None or not len(key_frames):
+        return picks
+    is_key = np.zeros(num_frames, dtype=bool)
+    is_key[key_frames] = True
+    for i in np.flatnonzero(is_key[picks]):
+        nearby = (picks[i] + sign * step for step in range(1, SHIFTS + 1) for sign in (1, -1))
+        picks[i] = next((f for f in nearby if 0 <= f < num_frames and not is_key[f]), picks[i])
+    chosen = np.unique(picks)
+    free = np.setdiff1d(np.arange(num_frames), np.union1d(chosen, np.flatnonzero(is_key)))
+    after = np.searchsorted(chosen, free)
+    gap_right = np.abs(chosen[np.minimum(after, len(chosen) - 1)] - free)
+    gap_left = np.abs(free - chosen[np.maximum(after - 1, 0)])
+    order = np.lexsort((free, np.abs(free - num_frames // 2), np.minimum(gap_left, gap_right)))
+    chosen = np.union1d(chosen, free[order[: count - len(chosen)]])
+    keys_left = np.setdiff1d(np.flatnonzero(is_key), chosen)  # only a video of nearly nothing but key frames gets here
+    return np.union1d(chosen, keys_left[: count - len(chosen)])
+
+
+@dataclass(frozen=True)
+class ReadinessGroup:
+    """One group: candidates [start, end), the sum of its best blocks, and why it ended.
+
+    `stop` is "gain" (ready, and growing paid less than 5 %), "ready" (ready, grown to the limit) or "limit" (never ready).
+    """
+
+    start: int
+    end: int
+    top_sum: float
+    stop: str
+
+
+def top_sum(scores: np.ndarray, budget: int) -> float:
+    """Sum of the `budget` highest block scores of frames [n, blocks], the group's first frame left out."""
+    flat = scores[1:].ravel()
+    if budget <= 0 or flat.size == 0:
+        return 0.0
+    if budget < flat.size:
+        flat = np.partition(flat, flat.size - budget)[flat.size - budget :]
+    return float(np.sort(flat)[::-1].sum(dtype=np.float32))
+
+
+def readiness_threshold(scores: np.ndarray, budget: int) -> float:
+    """Mean of `top_sum` over consecutive windows of 32 candidate frames; scores float32 [n, blocks] -> block-score units."""
+    windows = [scores[i : i + WINDOW] for i in range(0, len(scores), WINDOW)]
+    sums = [top_sum(window, budget) for window in windows if len(window) >= MIN_WINDOW]
+    return float(np.mean(sums)) if sums else 0.0
+
+
+def build_groups(scores: np.ndarray, budget: int, threshold: float, max_frames: int = MAX_FRAMES) -> list[ReadinessGroup]:
+    """Cut candidates into groups of 8 to `max_frames` frames, each ended where its blocks are worth the threshold.
+
+    scores float32 [n, blocks]; `budget` blocks per group. An end is accepted when the sum reaches the threshold and the
+    chosen blocks touch all three time bins; growth stops at the first accepted end that gained less than 5 % on the end
+    before it, else the last accepted one counts; with none accepted the group takes the maximum. A tail of fewer than
+    eight frames is dropped.
+    """
+    groups, start = [], 0
+    while len(scores) - start >= MIN_FRAMES:
+        limit = min(len(scores), start + max_frames)
+        before, accepted, stop = None, None, "limit"
+        for end in range(start + MIN_FRAMES, limit + 1):
+            total, bins = _top_sum_and_bins(scores[start:end], budget)
+            if total >= threshold and bins >= TIME_BINS:
+                accepted, stop = (end, total), "ready"
+                if before is not None and (total - before) / max(abs(before), 1e-6) < MIN_GAIN:
+                    stop = "gain"
+                    break
+            before = total
+        end, total = accepted or (limit, before)
+        groups.append(ReadinessGroup(start, end, total, stop))
+        start = end
+    return groups
+
+
+def _top_sum_and_bins(scores: np.ndarray, budget: int) -> tuple[float, int]:
+    """`top_sum` and the number of time bins that its blocks touch."""
+    frames, blocks = scores.shape
+    chosen = top_blocks(scores[1:], budget) // blocks + 1
+    edges = np.linspace(1, max(2, frames), TIME_BINS + 1).astype(int)
+    return top_sum(scores, budget), len(np.unique(np.searchsorted(edges[1:-1], chosen, side="right")))
+
+
+def top_blocks(scores: np.ndarray, budget: int) -> np.ndarray:
+    """Flat indices, ascending, of the `budget` highest scores; equal scores go to the lower index (earlier, higher, left)."""
+    flat = scores.ravel()
+    if budget >= flat.size:
+        return np.arange(flat.size)
+    cut = np.partition(flat, flat.size - budget)[flat.size - budget]
+    above = np.flatnonzero(flat > cut)
+    ties = np.flatnonzero(flat == cut)[: budget - len(above)]
+    return np.sort(np.concatenate([above, ties]))
+
+
+def select_blocks(scores: np.ndarray, budget: int, good: np.ndarray) -> tuple[int, np.ndarray]:
+    """The whole frame and the blocks of one group.
+
+    Args:
+        scores: float32 [n, blocks] of the group's candidate frames in time order.
+        budget: blocks to choose, (4 - 1) canvases' worth.
+        good: bool [n], False for black, one-colour or corrupt frames: never the whole frame, and no block is taken from one.
+
+    Returns:
+        (index of the first good frame, or 0; blocks int64 [k, 2] as (frame, block), ascending).
+    """
+    anchor = int(np.argmax(good))
+    usable = np.flatnonzero(good)
+    usable = usable[usable != anchor]
+    flat = top_blocks(scores[usable], budget)
+    return anchor, np.stack([usable[flat // scores.shape[1]], flat % scores.shape[1]], axis=1)

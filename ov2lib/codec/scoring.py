@@ -1,0 +1,85 @@
+"""Block scores: motion, residual and bit cost, each on its robust scale, summed over 2x2 patch blocks.
+
+S = M̄ + R̄ per pixel (the paper), where M̄ and R̄ are clipped at the frame's 95th percentile; a block's score is the sum
+over its pixels. The bit-cost prior lives on the same blocks. Every function takes and returns plain arrays.
+"""
+
+import numpy as np
+
+PERCENTILE = 95.0  # published: codec-video-prep (the paper says "robust frame-level percentile")
+RESIDUAL_FLOOR = 1.0  # published: codec-video-prep, in grey levels
+MOTION_FLOOR = 1e-6  # published: codec-video-prep, in pixels
+BIT_PERCENTILE = 99.0  # published: codec-video-prep
+BIT_FLOOR = 1e-6  # published: codec-video-prep
+
+
+def clip_to_percentile(magnitude: np.ndarray, percentile: float, floor: float) -> np.ndarray:
+    """`magnitude / max(P, floor)` clipped to [0, 1], where P is the array's percentile (linear interpolation).
+
+    float32, same shape. The floor keeps a frame in which nothing happens at (nearly) zero instead of blowing up noise.
+    """
+    scale = max(float(np.percentile(magnitude, percentile)), floor)
+    return np.clip(magnitude / scale, 0.0, 1.0).astype(np.float32)
+
+
+def normalize_residual(residual: np.ndarray, zero: float = 0.0) -> np.ndarray:
+    """R̄ = clip(|r - zero| / P95, 0, 1) with the percentile at least 1 grey level. `zero` is 128 in the paper's notation."""
+    return clip_to_percentile(np.abs(residual.astype(np.float32) - np.float32(zero)), PERCENTILE, RESIDUAL_FLOOR)
+
+
+def normalize_motion(motion: np.ndarray, subtract_median: bool = False) -> np.ndarray:
+    """M̄ = clip(|v| / P95, 0, 1) for vectors [..., 2] in pixels (+x right, +y down).
+
+    `subtract_median` removes the frame's median vector first (global motion): the encoder paper does, OV2's code does not.
+    """
+    if subtract_median:
+        motion = motion - np.median(motion.reshape(-1, 2), axis=0)
+    return clip_to_percentile(np.hypot(motion[..., 0], motion[..., 1]), PERCENTILE, MOTION_FLOOR)
+
+
+def resize_nearest(grid: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Nearest-neighbour resize of the first two axes: out[y, x] = grid[floor(y·h/height), floor(x·w/width)]."""
+    rows = np.arange(height) * grid.shape[0] // height
+    cols = np.arange(width) * grid.shape[1] // width
+    return grid[rows[:, None], cols]
+
+
+def block_sums(pixels: np.ndarray, block: int) -> np.ndarray:
+    """Sum a map [..., H, W] over square blocks of `block` pixels: [..., H / block, W / block], float32.
+
+    With `block = patch_size` these are patch scores, with `2 * patch_size` block scores (the sum of its four patches).
+    """
+    *lead, height, width = pixels.shape
+    return pixels.reshape(*lead, height // block, block, width // block, block).sum(axis=(-3, -1), dtype=np.float32)
+
+
+def resize_and_sum(grid: np.ndarray, height: int, width: int, block: int) -> np.ndarray:
+    """`block_sums(resize_nearest(grid, height, width), block)` without making the pixel map.
+
+    grid [..., h, w] -> float32 [..., height / block, width / block]. Each cell counts as often as the resize repeats it.
+    """
+    down, across = _coverage(grid.shape[-2], height, block), _coverage(grid.shape[-1], width, block)
+    return (down @ grid.astype(np.float32) @ across.T).astype(np.float32)
+
+
+def _coverage(cells: int, pixels: int, block: int) -> np.ndarray:
+    """float32 [pixels / block, cells]: how many pixels of each block a nearest resize takes from each cell."""
+    cell_of_pixel = np.arange(pixels) * cells // pixels
+    counts = np.zeros((pixels // block, cells), dtype=np.float32)
+    np.add.at(counts, (np.arange(pixels) // block, cell_of_pixel), 1.0)
+    return counts
+
+
+def bit_cost_prior(bits: np.ndarray) -> np.ndarray:
+    """log1p(bits) / P99 clipped to [0, 1], per frame: float32, same shape [..., h, w] (the released scoring)."""
+    log_bits = np.log1p(np.maximum(bits, 0.0, dtype=np.float32))
+    scale = np.percentile(log_bits, BIT_PERCENTILE, axis=(-2, -1), keepdims=True)
+    return np.clip(log_bits / np.maximum(scale, BIT_FLOOR), 0.0, 1.0).astype(np.float32)
+
+
+def fuse(score: np.ndarray, prior: np.ndarray, beta: float) -> np.ndarray:
+    """Block scores with the bit-cost prior added at weight β; β = 0 gives the motion + residual score exactly.
+
+    The paper fuses the prior at block level and does not publish β; both maps are sums over the same pixels.
+    """
+    return score if beta == 0 else score + np.float32(beta) * prior
