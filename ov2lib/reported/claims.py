@@ -1,6 +1,6 @@
 """The audit: what the paper and its surroundings claim or suggest, recomputed from the reported tables.
 
-Each function recomputes one claim and returns it with its arithmetic and a verdict; `audit` returns them all and
+One function a claim recomputes it and returns it with its arithmetic and a verdict; `audit` returns them all and
 `audit_table` lays them out. Nothing here is measured: only numbers that others reported are compared with each other.
 """
 
@@ -34,7 +34,7 @@ class Claim:
     """One audited claim.
 
     Attributes:
-        name: short name, also of the function that recomputes it.
+        name: short name, also that of the function here that recomputes it.
         claim: what is said, or what a reader would conclude.
         source: where; "a reading of …" where nobody says it outright.
         stated: the number as it is said, if there is one.
@@ -66,7 +66,7 @@ def audit_table() -> pd.DataFrame:
     return pd.DataFrame([asdict(claim) for claim in audit()]).set_index("name")
 
 
-def printed_averages() -> Claim:
+def _printed_averages() -> Claim:
     table = averages()
     means = table.set_index(["category", "model"])["recomputed"]
     video, spatial = (means[c, MODEL] - means[c, BASELINE] for c in ("video", "spatial"))
@@ -82,7 +82,7 @@ def printed_averages() -> Claim:
     )
 
 
-def tracking_average() -> Claim:
+def _tracking_average() -> Claim:
     table = load("main", wide=True).loc["tracking"]
     rows = [name for name in table.index if name.endswith("(J&F)")]
     ours, theirs = table.loc[rows, MODEL].mean(), table.loc[rows, BASELINE].mean()
@@ -99,7 +99,7 @@ def tracking_average() -> Claim:
     )
 
 
-def tracking_f_column() -> Claim:
+def _tracking_f_column() -> Claim:
     table = load("main", wide=True).loc["tracking"].drop("Average")
     tasks = [name.removesuffix(" (F)") for name in table.index if name.endswith("(F)")]
     regions = {(t, m): 2 * table.loc[f"{t} (J&F)", m] - table.loc[f"{t} (F)", m] for t in tasks for m in table.columns}
@@ -117,7 +117,7 @@ def tracking_f_column() -> Claim:
     )
 
 
-def jumpscore_gain_in_the_abstract() -> Claim:
+def _jumpscore_gain_in_the_abstract() -> Claim:
     means = codec_gains()["gain"].groupby("benchmark").mean()
     lens = means[[name for name in means.index if name.startswith("TimeLens")]]
     return Claim(
@@ -132,7 +132,7 @@ def jumpscore_gain_in_the_abstract() -> Claim:
     )
 
 
-def jumpscore_lead() -> Claim:
+def _jumpscore_lead() -> Claim:
     row = load("main", wide=True).loc[("video", "JumpScore")]
     curve = load("codec_vs_frames", wide=True).loc["JumpScore"]
     budget = curve.index.max()
@@ -149,7 +149,7 @@ def jumpscore_lead() -> Claim:
     )
 
 
-def backend_per_row() -> Claim:
+def _backend_per_row() -> Claim:
     gaps = guide_gaps()
     own = gaps.assign(distance=gaps["gap"].abs()).sort_values("distance").drop_duplicates("benchmark")
     both = gaps["benchmark"][gaps["benchmark"].duplicated()]
@@ -166,7 +166,7 @@ def backend_per_row() -> Claim:
     )
 
 
-def codec_losses() -> Claim:
+def _codec_losses() -> Claim:
     gains = codec_gains()["gain"]
     lost = gains[gains < 0]
     return Claim(
@@ -181,7 +181,7 @@ def codec_losses() -> Claim:
     )
 
 
-def budgets_in_tokens() -> Claim:
+def _budgets_in_tokens() -> Claim:
     guide = load("guide").query("benchmark == 't/ActivityNet'").set_index("backend")
     per_unit = guide["max_pixels"] / PIXELS_PER_TOKEN
     lens = load("guide")[lambda frame: frame["benchmark"].str.startswith("t/")]
@@ -204,7 +204,7 @@ def budgets_in_tokens() -> Claim:
     )
 
 
-def budgets_on_jumpscore() -> Claim:
+def _budgets_on_jumpscore() -> Claim:
     budget = int(load("codec_vs_frames", wide=True).loc["JumpScore"].index.max())
     low, high = frames_available(budget)
     return Claim(
@@ -220,7 +220,7 @@ def budgets_on_jumpscore() -> Claim:
     )
 
 
-def spatial_samples() -> Claim:
+def _spatial_samples() -> Claim:
     counts = load("data_mixture").query("corpus == 'Spatial' and quantity == 'samples'").set_index("component")["value"]
     parts = counts.drop(["chart label", "name and abstract"])
     return Claim(
@@ -235,7 +235,7 @@ def spatial_samples() -> Claim:
     )
 
 
-def caption_counts() -> Claim:
+def _caption_counts() -> Claim:
     buckets = load("caption_buckets", wide=True)
     parts, total = buckets.drop("total"), buckets.loc["total"]
     chart = load("data_mixture").query("corpus == 'VideoCaption' and quantity == 'tokens'").set_index("component")["value"]
@@ -253,7 +253,7 @@ def caption_counts() -> Claim:
     )
 
 
-def released_chain() -> Claim:
+def _released_chain() -> Claim:
     table = load("codec_constants", wide=True)
     paper, released = table["paper text"], table["released inference chain"]
     silent = [symbol for (symbol, _), value in paper.items() if "symbol" in value]
@@ -271,7 +271,7 @@ def released_chain() -> Claim:
     )
 
 
-def guide_scores() -> Claim:
+def _guide_scores() -> Claim:
     gaps = guide_gaps()
     near = gaps.assign(distance=gaps["gap"].abs()).sort_values("distance").drop_duplicates("benchmark")
     off = near[near["distance"] > 0.05 + 1e-9].sort_values("benchmark")
@@ -287,7 +287,7 @@ def guide_scores() -> Claim:
     )
 
 
-def jumpscore_release() -> Claim:
+def _jumpscore_release() -> Claim:
     stats = load("jumpscore_dataset").set_index(["quantity", "item"])["value"]
     page, released = int(stats["videos", "in-house version"]), int(stats["rows", "released test split"])
     return Claim(
@@ -302,7 +302,7 @@ def jumpscore_release() -> Claim:
     )
 
 
-def small_tracker() -> Claim:
+def _small_tracker() -> Claim:
     small = load("tracking_4b", wide=True)["J&F"]
     table = load("main", wide=True).loc["tracking", MODEL]
     pairs = {"ref-davis17": "DAVIS (J&F)", "MeViS valid_u": "MeViS_U (J&F)"}
@@ -318,7 +318,7 @@ def small_tracker() -> Claim:
     )
 
 
-def independent_run() -> Claim:
+def _independent_run() -> Claim:
     table = load("independent_runs", wide=True)
     time = table.loc[("both", "end to end per question")]
     accuracy = table.drop(("both", "end to end per question"))
@@ -335,7 +335,7 @@ def independent_run() -> Claim:
     )
 
 
-def unpublished() -> Claim:
+def _unpublished() -> Claim:
     return Claim(
         "unpublished",
         "the published settings suffice to repeat the work",
@@ -348,7 +348,7 @@ def unpublished() -> Claim:
     )
 
 
-def sight_or_timing() -> Claim:
+def _sight_or_timing() -> Claim:
     return Claim(
         "sight_or_timing",
         "what codec input gains, it gains by what the model sees",
@@ -362,7 +362,7 @@ def sight_or_timing() -> Claim:
 
 
 _CLAIMS: tuple[Callable[[], Claim], ...] = (
-    printed_averages, tracking_average, tracking_f_column, jumpscore_gain_in_the_abstract, jumpscore_lead,
-    backend_per_row, codec_losses, budgets_in_tokens, budgets_on_jumpscore, spatial_samples, caption_counts,
-    released_chain, guide_scores, jumpscore_release, small_tracker, independent_run, unpublished, sight_or_timing,
+    _printed_averages, _tracking_average, _tracking_f_column, _jumpscore_gain_in_the_abstract, _jumpscore_lead,
+    _backend_per_row, _codec_losses, _budgets_in_tokens, _budgets_on_jumpscore, _spatial_samples, _caption_counts,
+    _released_chain, _guide_scores, _jumpscore_release, _small_tracker, _independent_run, _unpublished, _sight_or_timing,
 )  # fmt: skip

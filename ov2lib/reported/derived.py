@@ -53,13 +53,15 @@ def guide_gaps() -> pd.DataFrame:
 def frames_available(budget: int) -> tuple[float, float]:
     """Bounds of the mean number of frames a JumpScore clip offers at 1 fps under a cap of `budget` frames.
 
-    The project page gives the clips' durations in five bins; a clip may lie at either end of its bin.
+    The project page gives the clips' durations in five bins; a clip may lie at either end of its bin. The frames
+    backend takes clip(duration · 1 fps, 4, budget) frames, rounded down to an even number (published).
     """
     bins = load("jumpscore_dataset").query("quantity == 'duration'")
     ends = [[float(end) for end in item.removesuffix(" s").split("-")] for item in bins["item"]]
-    clips = bins["value"].sum()
-    low, high = (
-        sum(n * min(end[side] * FRAMES_PER_SECOND, budget) for n, end in zip(bins["value"], ends, strict=True)) / clips
-        for side in (0, 1)
-    )
-    return float(low), float(high)
+
+    def frames(seconds: float) -> float:
+        return min(max(seconds * FRAMES_PER_SECOND, 4), budget) // 2 * 2
+
+    totals = (sum(n * frames(end[side]) for n, end in zip(bins["value"], ends, strict=True)) for side in (0, 1))
+    low, high = (float(total / bins["value"].sum()) for total in totals)
+    return low, high
