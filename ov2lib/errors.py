@@ -31,3 +31,11 @@ class VideoError(Ov2Error):
 
 class TokensError(Ov2Error):
     """Visual tokens that contradict themselves, or a saved folder that is incomplete."""
+
+
+class EvaluationError(Ov2Error):
+    """Truth, masks, settings or result files that cannot be scored; what a model wrote never raises it."""
+
+
+class ReportedError(Ov2Error):
+    """A reported table, row or column that this package does not hold."""

@@ -112,9 +112,7 @@ def score_with_prior(beta: float):
     """The paper's score with the bit-cost prior fused at weight β; β = 0 does not even compute the prior."""
     if beta == 0:
         return score_motion_residual
-    return lambda video, batch, scaler: scoring.fuse(
-        score_motion_residual(video, batch, scaler), bit_prior(video, batch, scaler), beta
-    )
+    return lambda video, batch: scoring.fuse(score_motion_residual(video, batch), bit_prior(video, batch), beta)
 
 
 @dataclass(frozen=True, eq=False)
