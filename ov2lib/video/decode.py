@@ -16,7 +16,7 @@ from itertools import chain
 import av
 import numpy as np
 from av.sidedata.encparams import VideoEncParamsType
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from ..errors import VideoError
 from .residual import Reference
@@ -40,7 +40,7 @@ class CodedFrame:
         order: decode order.
         picture: the decoded picture.
         vectors: FFmpeg's motion vector records (structured array), or None.
-        qp: int32 [mb_rows, mb_cols] quantiser per 16x16 macroblock, or None.
+        qp: int32 [mb_rows, mb_cols] quantiser per 16x16 macroblock (H.264: on the scale of 8-bit video), or None.
     """
 
     index: int
@@ -55,10 +55,12 @@ class CodedFrame:
 
     @cached_property
     def luma(self) -> np.ndarray:
-        """uint8 [H, W] at source resolution."""
-        fmt = self.picture.format
-        if fmt.name.startswith(PLANAR_LUMA) and fmt.components[0].bits == 8:
+        """uint8 [H, W] at source resolution, the upper 8 bits where samples have more."""
+        fmt, bits = self.picture.format, self.picture.format.components[0].bits
+        if fmt.name.startswith(PLANAR_LUMA) and bits == 8:
             return plane(self.picture)
+        if fmt.name.startswith(PLANAR_LUMA) and fmt.name.endswith("le"):
+            return (plane(self.picture, np.dtype("<u2")) >> (bits - 8)).astype(np.uint8)
         return plane(VideoReformatter().reformat(self.picture, format="gray", threads=1))
 
     @cached_property
@@ -76,15 +78,15 @@ class Linked:
     following: CodedFrame | None
 
 
-def plane(picture: av.VideoFrame, number: int = 0) -> np.ndarray:
-    """View uint8 [height, width] of a picture's 8-bit plane, without its row padding."""
-    p = picture.planes[number]
-    return np.frombuffer(p, np.uint8).reshape(-1, p.line_size)[: p.height, : p.width]
+def plane(picture: av.VideoFrame, dtype: type | np.dtype = np.uint8) -> np.ndarray:
+    """View [height, width] of a picture's first plane, without its row padding."""
+    p, dtype = picture.planes[0], np.dtype(dtype)
+    return np.frombuffer(p, dtype).reshape(-1, p.line_size // dtype.itemsize)[: p.height, : p.width]
 
 
 def has_vectors(codec: str, packets: Packets) -> bool:
     """Whether this stream carries vectors that stock FFmpeg exports (an all-intra stream has none)."""
-    return codec in EXPORTS_VECTORS and not bool(packets.key.all())
+    return codec in EXPORTS_VECTORS and bool((packets.kind != "I").any())
 
 
 def decode(
@@ -264,8 +266,12 @@ class Scaler:
         return self._color.reformat(small, format="rgb24", threads=1).to_ndarray()
 
     def gray(self, picture: av.VideoFrame) -> np.ndarray:
-        """uint8 [height, width] luma, averaged over the area each pixel covers."""
-        return plane(self._gray.reformat(picture, self.width, self.height, "gray", interpolation=Interpolation.AREA, threads=1))
+        """uint8 [height, width] luma, averaged over the area each pixel covers; black stays what it is (16 in most video)."""
+        as_is = {"src_color_range": ColorRange.JPEG, "dst_color_range": ColorRange.JPEG}
+        small = self._gray.reformat(
+            picture, self.width, self.height, "gray", interpolation=Interpolation.AREA, threads=1, **as_is
+        )
+        return plane(small)
 
 
 def display_turns(path: str | os.PathLike, packets: Packets) -> int:
