@@ -75,12 +75,13 @@ class Candidate:
 class Batch:
     """Decoded frames on their way to the scorer, with all that FFmpeg has to do for them already done.
 
-    linked: the frames; pictures: uint8 [H, W, 3] of each, coded orientation; gray: source index -> uint8 [h, w] luma at the
-    size of the residual, for each frame and the references it is compared with.
+    linked: the frames; pictures: uint8 [H, W, 3] of each, upright; good: see `Candidate`; gray: source index -> uint8
+    [h, w] luma at the size of the residual, for each frame and the references it is compared with, coded orientation.
     """
 
     linked: list[Linked]
     pictures: list[np.ndarray]
+    good: list[bool]
     gray: dict[int, np.ndarray]
 
     def small(self, frame: CodedFrame) -> np.ndarray:
@@ -123,14 +124,13 @@ def candidates(video: Video, wanted: np.ndarray, scorer: Scorer | None, workers:
         for batch in batches((x for x in frames if x.frame.index in indices), video.coded):
             compared = {f.index: f for x in batch for f in (x.frame, *x.past[:1], x.following) if f is not None}
             small = {index: gray(frame) for index, frame in compared.items()} if compares else {}
-            yield Batch(batch, [colour.rgb(x.frame.picture) for x in batch], small)
+            pictures = [np.ascontiguousarray(np.rot90(colour.rgb(x.frame.picture), video.turns)) for x in batch]
+            yield Batch(batch, pictures, [is_good(p) for p in pictures], small)
 
     for batch in in_order(jobs, work, workers, AHEAD):
         scores = scorer(video, batch) if scorer else np.zeros((len(batch.linked), 0, 0), np.float32)
-        for linked, picture, score in zip(batch.linked, batch.pictures, scores, strict=True):
-            picture = np.ascontiguousarray(np.rot90(picture, video.turns))
-            score = np.ascontiguousarray(np.rot90(score, video.turns))
-            yield Candidate(linked.frame.index, picture, score, is_good(picture))
+        for linked, picture, good, score in zip(batch.linked, batch.pictures, batch.good, scores, strict=True):
+            yield Candidate(linked.frame.index, picture, np.ascontiguousarray(np.rot90(score, video.turns)), good)
 
 
 def plan(video: Video, wanted: np.ndarray, workers: int) -> tuple[np.ndarray, list]:
