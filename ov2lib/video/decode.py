@@ -222,7 +222,7 @@ class Scaler:
         self._scale, self._color, self._gray = VideoReformatter(), VideoReformatter(), VideoReformatter()
 
     def rgb(self, picture: av.VideoFrame) -> np.ndarray:
-        """uint8 [height, width, 3], bilinear over the area each pixel covers. Scaled first and coloured then: a quarter of the time of both at once."""
+        """uint8 [height, width, 3], bilinear. Scaled first and coloured then, at a quarter of the time of both at once."""
         small = self._scale.reformat(
             picture, self.width, self.height, "yuv420p", interpolation=Interpolation.BILINEAR, threads=1
         )
