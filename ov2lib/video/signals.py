@@ -11,9 +11,9 @@ from ..geometry import canvas_size
 from .bits import estimate_bits
 from .compensate import MovedBy, compensated_residual
 from .decode import Linked, Scaler, decode, display_turns, has_vectors, link
-from .motion import MotionField, motion_field
+from .motion import QUARTER, MotionField, motion_field
 from .search import BLOCK, block_search
-from .stream import open_video, read_packets
+from .stream import EXPORTS_VECTORS, open_video, read_packets
 
 BATCH = 16  # frames whose vectors are worked on together
 BATCH_BYTES = 1 << 25  # and no more once this much of decoded pictures is held
@@ -33,7 +33,8 @@ class FrameSignals:
             where it is (content that moves right by d reads -d), list 0 (past references); cells are 8x8 source pixels,
             intra cells 0. None where the frame has no vectors. From a block search for codecs that export none.
         motion_future: the same for list 1 (future references); None but for B frames.
-        qp: int32 [mb_rows, mb_cols], quantiser per 16x16 macroblock; None where unknown.
+        qp: int32 [mb_rows, mb_cols], quantiser per 16x16 macroblock: 0 to 51 in H.264 (on the scale of 8-bit video), 1 to 31
+            in MPEG-4; None where unknown.
         residual: float32 [h, w] at canvas size, luma minus its motion-compensated prediction, 0 where they agree; None for
             a frame without an earlier reference.
         bits: float32 [mb_rows, mb_cols], estimated bits per macroblock, summing to the packet; from a block search (one
@@ -79,7 +80,7 @@ def read_signals(path: str | os.PathLike, *, size: tuple[int, int] | None = None
     for batch in batches(frames, coded):
         motion = batch_motion(batch, coded) if vectors else None
         gray = cached_gray(scaler)
-        bits = batch_bits(batch, codec if vectors else None, gray)
+        bits = batch_bits(batch, codec, gray)
         for i, linked in enumerate(batch):
             yield _frame_signals(linked, motion, i, bits[i], coded, turns, gray)
 
@@ -89,9 +90,9 @@ def _frame_signals(linked: Linked, motion: MotionField | None, i: int, bits, cod
     if motion is None:
         past = searched_motion(linked, coded, gray)
     elif frame.vectors is not None:
-        past = motion.vector[i, 0].astype(np.float32) / motion.scale
+        past = motion.vector[i, 0].astype(np.float32) / QUARTER
         if motion.bidirectional[i]:
-            future = motion.vector[i, 1].astype(np.float32) / motion.scale
+            future = motion.vector[i, 1].astype(np.float32) / QUARTER
 
     def turn(array):
         return None if array is None else np.ascontiguousarray(np.rot90(array, turns))
@@ -143,9 +144,7 @@ def batches(frames: Iterator[Linked], coded: tuple[int, int]) -> Iterator[list[L
 
 def batch_motion(batch: list[Linked], coded: tuple[int, int]) -> MotionField:
     """The exported vectors of a batch as dense fields."""
-    rows, cols = (-(-side // 16) for side in coded)
-    rows = max([rows] + [len(x.frame.qp) for x in batch if x.frame.qp is not None])
-    return motion_field([x.frame.vectors for x in batch], rows, cols)
+    return motion_field([x.frame.vectors for x in batch], *(-(-side // 16) for side in coded))
 
 
 def cached_gray(scaler: Scaler) -> Callable:
@@ -178,15 +177,15 @@ def motion_and_residual(
         return vectors * np.array([coded[1] / picture.shape[1], coded[0] / picture.shape[0]], np.float32), residual
     vector, used = motion.vector[i], motion.used[i]
     earlier = linked.past[: 1 if linked.following is not None else past]
-    references = [MovedBy(gray(frame), vector[0], used[0], motion.scale) for frame in earlier]
+    references = [MovedBy(gray(frame), vector[0], used[0]) for frame in earlier]
     if linked.following is not None:
-        references.append(MovedBy(gray(linked.following), vector[1], used[1], motion.scale))
-    return vector[0].astype(np.float32) / motion.scale, compensated_residual(picture, references, coded)
+        references.append(MovedBy(gray(linked.following), vector[1], used[1]))
+    return vector[0].astype(np.float32) / QUARTER, compensated_residual(picture, references, coded)
 
 
 def batch_bits(batch: list[Linked], codec: str | None, gray: Callable) -> list[np.ndarray | None]:
-    """Bits per macroblock of each frame, float32: estimated from the bitstream, or (codec None) from a block search."""
-    if codec is not None and all(x.frame.qp is not None for x in batch):
+    """Bits per macroblock of each frame, float32: estimated from the bitstream, or (no such codec) from a block search."""
+    if codec in EXPORTS_VECTORS and all(x.frame.qp is not None for x in batch):
         return list(estimate_bits(batch, codec))
     return [searched_bits(x, gray) for x in batch]
 
