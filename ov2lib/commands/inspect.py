@@ -37,11 +37,12 @@ def run(args: argparse.Namespace) -> int:
     info = probe(args.video, packets)
     partition = partition_packets(packets, DEFAULT)
     columns = min(shutil.get_terminal_size().columns, WIDEST)
-    for name, value in facts(info, packets, partition):
-        print(textwrap.fill(value, columns, initial_indent=f"{name:<15}", subsequent_indent=" " * 15, break_on_hyphens=False))
+    told = facts(info, packets, partition)
     if args.png:
-        print(f"{'timeline':<15}{draw(args.png, packets, partition)}")
-    else:
+        told.append(("timeline", str(draw(args.png, packets, partition))))
+    for name, value in told:
+        print(textwrap.fill(value, columns, initial_indent=f"{name:<15}", subsequent_indent=" " * 15, break_on_hyphens=False))
+    if not args.png:
         print(f"\n{timeline(partition, columns)}")
     return 0
 
