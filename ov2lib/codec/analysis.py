@@ -107,13 +107,17 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def candidates(video: Video, wanted: np.ndarray, scorer: Scorer | None, workers: int) -> Iterator[Candidate]:
+def candidates(
+    video: Video, wanted: np.ndarray, scorer: Scorer | None, workers: int, compares: bool = True
+) -> Iterator[Candidate]:
     """Decode and score the wanted source frames (ascending indices); yields them in that order. No scorer, no scores.
+
+    `compares` says that the scorer looks at scaled pictures (bits of a stream with vectors do without).
 
     FFmpeg's work is done on `workers` threads, numpy's on the caller's: the two hardly ever want the interpreter lock at
     the same time.
     """
-    compares = scorer is not None and not (scorer is bit_prior and video.vectors)
+    compares = scorer is not None and (compares or not video.vectors)
     feed, jobs = plan(video, wanted, workers)
 
     def work(job) -> Iterator[Batch]:
@@ -183,11 +187,14 @@ def score_motion_residual(video: Video, batch: Batch) -> np.ndarray:
     return out
 
 
-def bit_prior(video: Video, batch: Batch) -> np.ndarray:
-    """The bit-cost prior per block, summed over canvas pixels: float32 [n, rows, cols], coded orientation."""
+def bit_prior(video: Video, batch: Batch, grid: Callable[[np.ndarray], np.ndarray] = lambda bits: bits) -> np.ndarray:
+    """The bit-cost prior per block, summed over canvas pixels: float32 [n, rows, cols], coded orientation.
+
+    grid: puts a frame's bits on another grid first (the released chain's).
+    """
     height, width = video.coded_canvas
     out = np.zeros((len(batch.linked), height // video.block, width // video.block), np.float32)
     for i, bits in enumerate(batch_bits(batch.linked, video.codec if video.vectors else None, batch.small)):
         if bits is not None:
-            out[i] = scoring.resize_and_sum(scoring.bit_cost_prior(bits), height, width, video.block)
+            out[i] = scoring.resize_and_sum(scoring.bit_cost_prior(grid(bits)), height, width, video.block)
     return out

@@ -9,11 +9,9 @@ import numpy as np
 
 from ..errors import Ov2Error, VideoError
 from ..tokens import VisualTokens
-from ..video.decode import Linked, Scaler
-from ..video.signals import batch_bits
 from ..video.stream import Packets, read_packets
 from . import gop, packing, readiness, scoring
-from .analysis import Candidate, Video, bit_prior, candidates, open_as, score_motion_residual, usable_cores
+from .analysis import Batch, Candidate, Video, bit_prior, candidates, open_as, score_motion_residual, usable_cores
 from .pictures import inside_bars
 from .store import PictureStore
 
@@ -246,9 +244,10 @@ def _released(video: Video, config: CodecConfig, workers: int, progress: Progres
     packets = video.packets
     keys = np.flatnonzero(packets.key[packets.frame_packet]) if config.avoid_keyframes else None
     wanted = readiness.candidate_frames(len(packets.frame_times), CANDIDATES_PER_CANVAS * config.num_canvases, keys)
+    stream = candidates(video, wanted, released_prior, workers, compares=False)
     with PictureStore() as store:
         scores, good = [], []
-        for candidate in complete(candidates(video, wanted, released_prior, workers), wanted, video, progress):
+        for candidate in complete(stream, wanted, video, progress):
             store.append(candidate.picture)
             scores.append(candidate.scores.ravel())
             good.append(candidate.good)
@@ -256,15 +255,9 @@ def _released(video: Video, config: CodecConfig, workers: int, progress: Progres
         return _pack_released(store, wanted, chosen, video)
 
 
-def released_prior(video: Video, batch: list[Linked], scaler: Scaler) -> np.ndarray:
+def released_prior(video: Video, batch: Batch) -> np.ndarray:
     """`bit_prior` on the grids of the authors' engine: float32 [n, rows, cols], coded orientation."""
-    height, width = video.coded_canvas
-    out = np.zeros((len(batch), height // video.block, width // video.block), np.float32)
-    for i, bits in enumerate(batch_bits(batch, video.codec if video.vectors else None, scaler)):
-        if bits is not None:
-            prior = scoring.bit_cost_prior(readiness.engine_grid(bits, video.codec, video.vectors, video.coded))
-            out[i] = scoring.resize_and_sum(prior, height, width, video.block)
-    return out
+    return bit_prior(video, batch, lambda bits: readiness.engine_grid(bits, video.codec, video.vectors, video.coded))
 
 
 def select_released(scores: np.ndarray, good: np.ndarray, max_group_frames: int = readiness.MAX_FRAMES):
