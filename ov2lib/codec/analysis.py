@@ -18,7 +18,7 @@ from .pictures import is_good
 # assumed: half the canvas size and the nearest reference are enough for a residual that is only ranked; on the clip in
 # tests/data block scores agree with full size and four references at Spearman .986 (.998 for full size and two)
 RESIDUAL_STEP = 2
-AHEAD = 2  # batches that a stretch of video may be ahead of the reader
+AHEAD = 1  # batches that a stretch of video may be ahead of the reader
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from .search import BLOCK, block_search
 from .stream import EXPORTS_VECTORS, open_video, read_packets
 
 BATCH = 16  # frames whose vectors are worked on together
-BATCH_BYTES = 1 << 25  # and no more once this much of decoded pictures is held
+BATCH_BYTES = 1 << 24  # and no more once this much of decoded pictures is held
 
 
 @dataclass(frozen=True, eq=False)
