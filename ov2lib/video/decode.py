@@ -41,7 +41,8 @@ class CodedFrame:
         order: decode order.
         picture: the decoded picture.
         vectors: FFmpeg's motion vector records (structured array), or None.
-        qp: int32 [mb_rows, mb_cols] quantiser per 16x16 macroblock (H.264: on the scale of 8-bit video), or None.
+        qp: int32 [mb_rows, mb_cols] quantiser per 16x16 macroblock (H.264: on the scale of 8-bit video), or None. FFmpeg
+            gives neither for the last frame of MPEG-4 with reordering.
     """
 
     index: int
@@ -216,8 +217,11 @@ def _quantisers(side_data: SideDataContainer, picture: av.VideoFrame) -> np.ndar
     if data.nb_blocks < mb_rows * mb_cols:
         return None
     blocks = np.frombuffer(data, np.int32, offset=data.blocks_offset).reshape(-1, data.block_size // 4)
-    offset = 6 * (picture.format.components[0].bits - 8)  # FFmpeg counts from the lowest quantiser, below 0 beyond 8 bits
-    qp = data.qp - offset + blocks[: mb_rows * mb_cols, 4]  # an interlaced picture is padded to pairs of macroblock rows
+    qp = data.qp + blocks[: mb_rows * mb_cols, 4]  # an interlaced picture is padded to pairs of macroblock rows
+    if data.codec_type == VideoEncParamsType.MPEG2:
+        qp //= 2  # exported in half units
+    else:
+        qp -= 6 * (picture.format.components[0].bits - 8)  # exported from the lowest one up, which is -12 for 10 bits
     return qp.reshape(mb_rows, mb_cols)
 
 
