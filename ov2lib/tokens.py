@@ -136,9 +136,7 @@ class VisualTokens:
         Raises:
             TokensError: the folder exists and holds something else, or cannot be written.
         """
-        target = Path(directory)
-        if target.exists() and not (target / "tokens.json").is_file() and (not target.is_dir() or any(target.iterdir())):
-            raise TokensError(f"{target} exists and does not hold visual tokens; choose another folder")
+        target = check_target(directory)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
@@ -208,3 +206,21 @@ class VisualTokens:
 def _read_canvas(path: Path) -> np.ndarray:
     with Image.open(path) as picture:
         return np.asarray(picture.convert("RGB"))
+
+
+def check_target(directory: str | os.PathLike) -> Path:
+    """The folder, if `VisualTokens.save` may write it: to be asked before the work whose result goes there.
+
+    Raises:
+        TokensError: it exists and holds something else, or lies where nothing can be written.
+    """
+    target = Path(directory)
+    try:
+        if target.exists() and not (target / "tokens.json").is_file() and (not target.is_dir() or any(target.iterdir())):
+            raise TokensError(f"{target} exists and does not hold visual tokens; choose another folder")
+        nearest = next(folder for folder in target.absolute().parents if folder.exists())
+    except OSError as error:
+        raise TokensError(f"cannot write to {target}: {error.strerror}; choose another folder") from error
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        raise TokensError(f"cannot write to {target}: {nearest} is no folder you may write to; choose another folder")
+    return target

@@ -9,11 +9,9 @@ import numpy as np
 
 from ..errors import Ov2Error, VideoError
 from ..tokens import VisualTokens
-from ..video.decode import Linked, Scaler
-from ..video.signals import batch_bits
 from ..video.stream import Packets, read_packets
 from . import gop, packing, readiness, scoring
-from .analysis import Candidate, Video, bit_prior, candidates, open_as, score_motion_residual, usable_cores
+from .analysis import Candidate, Video, bit_prior, candidates, open_as, released_prior, score_motion_residual, usable_cores
 from .pictures import inside_bars
 from .store import PictureStore
 
@@ -117,9 +115,7 @@ def score_with_prior(beta: float):
     """The paper's score with the bit-cost prior fused at weight β; β = 0 does not even compute the prior."""
     if beta == 0:
         return score_motion_residual
-    return lambda video, batch, scaler: scoring.fuse(
-        score_motion_residual(video, batch, scaler), bit_prior(video, batch, scaler), beta
-    )
+    return lambda video, batch: scoring.fuse(score_motion_residual(video, batch), bit_prior(video, batch), beta)
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,17 +252,6 @@ def _released(video: Video, config: CodecConfig, workers: int, progress: Progres
             good.append(candidate.good)
         chosen = select_released(np.stack(scores), np.array(good), config.max_group_frames)
         return _pack_released(store, wanted, chosen, video)
-
-
-def released_prior(video: Video, batch: list[Linked], scaler: Scaler) -> np.ndarray:
-    """`bit_prior` on the grids of the authors' engine: float32 [n, rows, cols], coded orientation."""
-    height, width = video.coded_canvas
-    out = np.zeros((len(batch), height // video.block, width // video.block), np.float32)
-    for i, bits in enumerate(batch_bits(batch, video.codec if video.vectors else None, scaler)):
-        if bits is not None:
-            prior = scoring.bit_cost_prior(readiness.engine_grid(bits, video.codec, video.vectors, video.coded))
-            out[i] = scoring.resize_and_sum(prior, height, width, video.block)
-    return out
 
 
 def select_released(scores: np.ndarray, good: np.ndarray, max_group_frames: int = readiness.MAX_FRAMES):

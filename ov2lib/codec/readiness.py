@@ -124,7 +124,7 @@ def _top_sum_and_bins(scores: np.ndarray, budget: int) -> tuple[float, int]:
     frames, blocks = scores.shape
     chosen = top_blocks(scores[1:], budget) // blocks + 1
     edges = np.linspace(1, max(2, frames), TIME_BINS + 1).astype(int)
-    return top_sum(scores, budget), len(np.unique(np.searchsorted(edges[1:-1], chosen, side="right")))
+    return top_sum(scores, budget), np.count_nonzero(np.bincount(np.searchsorted(edges[1:-1], chosen, side="right")))
 
 
 def top_blocks(scores: np.ndarray, budget: int) -> np.ndarray:
