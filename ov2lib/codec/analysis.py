@@ -114,7 +114,7 @@ def candidates(video: Video, wanted: np.ndarray, scorer: Scorer | None, workers:
     FFmpeg's work is done on `workers` threads, numpy's on the caller's: the two hardly ever want the interpreter lock at
     the same time.
     """
-    compares = scorer is not None and not (scorer in NEED_NO_LUMA and video.vectors)
+    compares = scorer is not None and not (scorer in NEED_NO_LUMA and video.vectors)  # else only where quantisers lack
     feed, jobs = plan(video, wanted, workers)
 
     def work(job) -> Iterator[Batch]:
@@ -124,7 +124,8 @@ def candidates(video: Video, wanted: np.ndarray, scorer: Scorer | None, workers:
         frames = link(decode(video.path, video.packets, start, stop, feed), video.packets, not video.vectors)
         for batch in batches((x for x in frames if x.frame.index in indices), video.coded):
             compared = {f.index: f for x in batch for f in (x.frame, *x.past[:1], x.following) if f is not None}
-            small = {index: gray(frame) for index, frame in compared.items()} if compares else {}
+            silent = any(x.frame.qp is None for x in batch)
+            small = {index: gray(frame) for index, frame in compared.items()} if compares or silent else {}
             pictures = [np.ascontiguousarray(np.rot90(colour.rgb(x.frame.picture), video.turns)) for x in batch]
             yield Batch(batch, pictures, [is_good(p) for p in pictures], small)
 
@@ -191,7 +192,7 @@ def bit_prior(video: Video, batch: Batch) -> np.ndarray:
 
 def released_prior(video: Video, batch: Batch) -> np.ndarray:
     """`bit_prior` of bits on the grids of the authors' engine (`readiness.engine_grid`)."""
-    return _summed_prior(video, batch, lambda bits: engine_grid(bits, video.codec, video.vectors, video.coded))
+    return _summed_prior(video, batch, lambda bits: engine_grid(bits, video.codec, video.coded))
 
 
 NEED_NO_LUMA = (bit_prior, released_prior)  # where the stream tells its bits

@@ -184,10 +184,13 @@ def motion_and_residual(
 
 
 def batch_bits(batch: list[Linked], codec: str | None, gray: Callable) -> list[np.ndarray | None]:
-    """Bits per macroblock of each frame, float32: estimated from the bitstream, or (no such codec) from a block search."""
-    if codec in EXPORTS_VECTORS and all(x.frame.qp is not None for x in batch):
-        return list(estimate_bits(batch, codec))
-    return [searched_bits(x, gray) for x in batch]
+    """Bits per macroblock of each frame, float32: estimated from the bitstream, or from a block search.
+
+    The search is for other codecs, and for single frames without quantisers: FFmpeg exports none for the last of MPEG-4.
+    """
+    told = [x for x in batch if codec in EXPORTS_VECTORS and x.frame.qp is not None]
+    estimated = iter(estimate_bits(told, codec) if told else ())
+    return [next(estimated) if x in told else searched_bits(x, gray) for x in batch]
 
 
 def searched_bits(linked: Linked, gray: Callable) -> np.ndarray | None:

@@ -77,7 +77,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
 
 def test_a_folder_below_a_file_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(TokensError, match="choose a folder you may write to"):
+    with pytest.raises(TokensError, match="no folder you may write to"):
         make().save(tmp_path / "file" / "tokens")
 
 
