@@ -183,7 +183,7 @@ def motion_and_residual(
     return vector[0].astype(np.float32) / QUARTER, compensated_residual(picture, references, coded)
 
 
-def batch_bits(batch: list[Linked], codec: str, gray: Callable) -> list[np.ndarray | None]:
+def batch_bits(batch: list[Linked], codec: str | None, gray: Callable) -> list[np.ndarray | None]:
     """Bits per macroblock of each frame, float32: estimated from the bitstream, or for codecs that say nothing from a block
     search. None where a frame of the former kind lacks its quantisers."""
     if codec not in EXPORTS_VECTORS:
