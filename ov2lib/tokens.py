@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+import tokenize
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from .errors import TokensError
 FORMAT = "ov2-visual-tokens/1"
 MERGE = 2  # published: 2x2 patches become one language-model token (LLaVA-OneVision-2-8B, spatial_merge_size)
 FRAMES_PER_GROUP = 4  # published: sampled frames see each other in groups of four (frame_windows_size)
+# What json, numpy and Pillow raise on damaged files, the last three from headers that only look right.
+DAMAGE = (KeyError, ValueError, OSError, EOFError, TypeError, AttributeError, SyntaxError, tokenize.TokenError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,9 +197,9 @@ class VisualTokens:
             raise TokensError(
                 f"{folder} does not hold visual tokens: {error.filename} is missing; make them with tokens.save()"
             ) from error
-        except (KeyError, ValueError, OSError) as error:
-            if isinstance(error, TokensError):
-                raise
+        except TokensError:
+            raise
+        except DAMAGE as error:
             raise TokensError(f"{folder} is damaged: {error}; make it again with tokens.save()") from error
 
 
