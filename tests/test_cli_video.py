@@ -68,7 +68,7 @@ def test_the_progress_bar_ends_full(specimen, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--canvases", "0"], "both must be at least 1"),
+        (["--canvases", "0"], "must be at least 1"),
         (["--canvases", "3", "--front-end", "released"], "ask for 4 or more"),
         (["--max-pixels", "100"], "use at least 784"),
     ],
