@@ -27,3 +27,7 @@ class VideoError(Ov2Error):
 
 class TokensError(Ov2Error):
     """Visual tokens that contradict themselves, or a saved folder that is incomplete."""
+
+
+class ModelError(Ov2Error):
+    """A checkpoint, configuration, prompt or model input that does not fit together."""

@@ -1,0 +1,1 @@
+class LlavaOnevision2Processor: pass
