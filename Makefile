@@ -1,0 +1,38 @@
+# Two commands matter: `make reproduce` and `make test`. Both build the environment first, if it is missing.
+PYTHON  ?= python3
+VENV    ?= .venv
+WORKERS ?= 2
+
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.ov2lib-installed
+
+.DEFAULT_GOAL := help
+.PHONY: help reproduce test lab clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  Settings: PYTHON=$(PYTHON) builds VENV=$(VENV); name a ready environment with VENV=path; WORKERS=$(WORKERS) test processes"
+
+reproduce: $(STAMP)  ## Run every notebook, regenerate figures/, end with a table (logs and copies under runs/)
+	$(BIN)/ov2 reproduce
+
+# One thread per worker: the workers already fill the cores, and sums keep one order.
+test: export OMP_NUM_THREADS = 1
+test: export OPENBLAS_NUM_THREADS = 1
+test: $(STAMP)  ## Run the tests and check the notebooks' committed outputs
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --nbval --nbval-current-env tests notebooks
+
+lab: $(STAMP)  ## Open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+clean:  ## Remove what make and the tests left behind (.venv, runs, caches); committed files stay
+	rm -rf .venv runs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find notebooks ov2lib tests -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python >= 3.11 is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@

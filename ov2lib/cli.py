@@ -1,0 +1,69 @@
+"""The `ov2` command: a table of subcommands, each a module with `add_arguments(parser)` and `run(args) -> exit status`.
+
+Only the chosen module is imported, so that `ov2 --help` answers at once and a missing optional package matters only to the
+commands that need it. Exit status: 0 done, 1 done with failures, 2 bad input (one line says what and what to do).
+"""
+
+import argparse
+import importlib
+import os
+import sys
+
+from . import __version__
+from .errors import Ov2Error
+
+COMMANDS = {  # name: (module, one line for the overview)
+    "reproduce": ("ov2lib.reproduce", "run the notebooks, regenerate figures/"),
+}
+EXTRAS = {  # optional package: the extra of pyproject.toml that brings it
+    "papermill": "notebooks",
+    "nbformat": "notebooks",
+    "matplotlib": "notebooks",
+    "seaborn": "notebooks",
+    "pandas": "notebooks",
+}
+
+
+def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
+    """The parser; only the chosen subcommand's module is imported for its options.
+
+    Raises:
+        Ov2Error: that module needs a package that is not installed.
+    """
+    parser = argparse.ArgumentParser(prog="ov2", description="Companion to LLaVA-OneVision-2: from a video to visual tokens.")
+    parser.add_argument("--version", action="version", version=f"ov2lib {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
+    for name, (module, summary) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name == chosen:
+            implementation = _load(module)
+            implementation.add_arguments(command)
+            command.set_defaults(run=implementation.run)
+    return parser
+
+
+def _load(module: str):
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        raise Ov2Error(f"{package} is not installed; run: pip install 'ov2lib[{EXTRAS[package]}]'") from error
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit status; what bad input causes becomes one line on stderr and status 2."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        args = build_parser(argv[0] if argv else None).parse_args(argv)
+        return args.run(args)
+    except Ov2Error as error:
+        print(f"ov2: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("ov2: interrupted", file=sys.stderr)
+        return 130  # the shell's convention for Ctrl-C
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

@@ -1,0 +1,124 @@
+"""The project's own files agree: packages, pins and environment; notebooks are checked when tested; clean commits."""
+
+import json
+import re
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import papermill
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_notebook, new_output, writes
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+pytest_plugins = "pytester"
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def pins() -> dict[str, Version]:
+    lines = (line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#"))
+    named = [re.fullmatch(r"([a-z0-9-]+)==(\S+)", line).groups() for line in lines]
+    assert [name for name, _ in named] == sorted({name for name, _ in named}), "sorted, each once"
+    return {name: Version(version) for name, version in named}
+
+
+def direct() -> list[Requirement]:
+    """What pyproject.toml asks for: the base packages and those of every extra."""
+    texts = [*PROJECT["dependencies"], *(text for extra in PROJECT["optional-dependencies"].values() for text in extra)]
+    return [requirement for requirement in map(Requirement, texts) if requirement.name != PROJECT["name"]]
+
+
+def closure() -> set[str]:
+    """Every package that those bring in, by the metadata of what is installed here."""
+    found, todo = set(), [(requirement.name, frozenset(requirement.extras)) for requirement in direct()]
+    while todo:
+        name, extras = todo.pop()
+        if (name, extras) in found:
+            continue
+        found.add((name, extras))
+        for text in metadata.requires(name) or []:
+            needed = Requirement(text)
+            if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in {"", *extras}):
+                todo.append((needed.name, frozenset(needed.extras)))
+    return {canonicalize_name(name) for name, _ in found}
+
+
+def test_each_package_asked_for_is_pinned_within_its_range():
+    for requirement in direct():
+        assert requirement.specifier.contains(pins()[canonicalize_name(requirement.name)]), requirement
+
+
+def test_everything_that_comes_along_is_pinned():
+    assert closure() - set(pins()) == set()
+
+
+def test_conda_installs_what_make_installs():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    *packages, through_pip = environment["dependencies"]
+    python = Requirement(packages[0].replace("=", "==") + ".*")
+    assert (
+        python.name == "python"
+        and Version(str(python.specifier)[2:-2]) in Requirement(f"p{PROJECT['requires-python']}").specifier
+    )
+    assert packages[1:] == ["pip"]
+    command = " ".join(line for line in (ROOT / "Makefile").read_text().splitlines() if "pip install" in line).replace("'", "")
+    for option in through_pip["pip"]:
+        assert option in command
+
+
+def test_the_extra_that_make_installs_holds_all_extras():
+    asked = {extra for requirement in map(Requirement, PROJECT["optional-dependencies"]["dev"]) for extra in requirement.extras}
+    assert asked == set(PROJECT["optional-dependencies"]) - {"dev"}
+
+
+def test_every_version_named_is_one():
+    from ov2lib import __version__
+
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_committed_notebooks_are_clean_and_their_parameters_readable(path):
+    notebook, text = json.loads(path.read_text()), path.read_text()
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    parameters = [cell for cell in code if "parameters" in cell["metadata"].get("tags", [])]
+    assert len(parameters) == 1
+    assigned = re.findall(r"^(\w+)\s*[:=]", "".join(parameters[0]["source"]), re.M)
+    declared = papermill.inspect_notebook(path)
+    assert list(declared) == assigned, "papermill overlooks a parameter: annotate it as int, float, bool or str"
+    assert all(value["help"] for value in declared.values()), "each parameter has a comment"
+    assert not re.search(r'"papermill"\s*:|/(root|home|tmp)/', text)
+    assert any(cell["outputs"] for cell in code)
+
+
+def test_changed_outputs_fail_where_they_are_compared_and_only_there(pytester):
+    """The wiring of nbval: a committed number that the code no longer prints must fail the tests."""
+
+    def write(name: str, *cells: tuple[str, list]):
+        made = [
+            new_code_cell(source, id=f"c{i}", outputs=outputs, execution_count=i + 1)
+            for i, (source, outputs) in enumerate(cells)
+        ]
+        (folder / name).write_text(writes(new_notebook(cells=made)))
+
+    folder = pytester.mkdir("notebooks")
+    (folder / "conftest.py").write_text((ROOT / "notebooks/conftest.py").read_text())
+    four, five = ([new_output("stream", name="stdout", text=f"{n}\n")] for n in (4, 5))
+    table = [new_output("display_data", data={"text/html": "<b>old</b>", "image/png": "b2xk"})]
+    show = "display({'text/html': '<b>new</b>', 'image/png': 'bmV3'}, raw=True)"
+    write(
+        "01_strict.ipynb",
+        ("print(2 + 2)", four),
+        ("print(2 + 2)", five),
+        (show, table),
+        ("import sys; print(1, file=sys.stderr)", []),
+    )
+    write("07_lax.ipynb", ("print(2 + 2)", five), ("assert 2 + 2 == 5", []))
+    done = pytester.runpytest_subprocess("--nbval", "--nbval-current-env", "-p", "no:cacheprovider", "-rA", "notebooks")
+    done.assert_outcomes(passed=4, failed=2)
+    done.stdout.fnmatch_lines_random(["FAILED notebooks/01_strict.ipynb::Cell 1*", "FAILED notebooks/07_lax.ipynb::Cell 1*"])
