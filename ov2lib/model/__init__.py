@@ -7,8 +7,9 @@ Importing this package registers the classes with transformers' Auto classes, so
 try:
     import torch  # noqa: F401
     import transformers
-except ImportError as error:
-    raise ImportError(f"ov2lib.model needs {error.name}; install it with `pip install 'ov2lib[model]'`") from error
+except ModuleNotFoundError as error:
+    hint = f"ov2lib.model needs {error.name}; install it with `pip install 'ov2lib[model]'`"
+    raise ModuleNotFoundError(hint, name=error.name) from error
 
 from .checkpoint import checkpoint_shapes, load_encoder
 from .configuration import LlavaOnevision2Config, LlavaOnevision2VisionConfig

@@ -47,6 +47,8 @@ class LlavaOnevision2PreTrainedModel(PreTrainedModel):
 class LlavaOnevision2Model(LlavaOnevision2PreTrainedModel):
     """Encoder, connector and language model without the output head."""
 
+    _keys_to_ignore_on_load_unexpected = [r"^lm_head\."]
+
     def __init__(self, config: LlavaOnevision2Config):
         super().__init__(config)
         self.visual = LlavaOnevision2VisionModel._from_config(config.vision_config)
