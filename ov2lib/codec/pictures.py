@@ -1,0 +1,48 @@
+"""Pictures not worth packing: black, one-colour and corrupt frames, and letterbox bars."""
+
+import numpy as np
+
+# published: codec-video-prep; grey levels of 0..255 and shares of the picture
+BLACK_MEAN, BLACK_SPREAD = 8.0, 6.0
+FLAT_SPREAD, FLAT_RANGE = 4.0, 12.0
+GREEN_LEVEL, GREEN_OTHERS, GREEN_SHARE = 180, 90, 0.35
+BAR_LEVEL, BAR_SHARE = 16.0, 0.45
+STEP = 4  # assumed: every fourth row and column is enough to judge a frame
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def is_good(rgb: np.ndarray) -> bool:
+    """False for a frame that is black, of one colour, or the green of a failed decode; rgb uint8 [H, W, 3]."""
+    sample = rgb[::STEP, ::STEP].reshape(-1, 3)
+    luma = sample @ LUMA
+    spread = float(luma.std())
+    if spread > 50 and float(luma.mean()) > BLACK_MEAN:  # far from flat: no need to look closer
+        return True
+    if luma.mean() <= BLACK_MEAN and spread <= BLACK_SPREAD:
+        return False
+    ranges = sample.max(axis=0).astype(int) - sample.min(axis=0)
+    if spread <= FLAT_SPREAD and (sample.std(axis=0) <= FLAT_SPREAD).all() and (ranges <= FLAT_RANGE).all():
+        return False
+    red, green, blue = sample.T
+    return float(((green >= GREEN_LEVEL) & (red <= GREEN_OTHERS) & (blue <= GREEN_OTHERS)).mean()) < GREEN_SHARE
+
+
+def inside_bars(rgb: np.ndarray, block: int) -> np.ndarray:
+    """bool [H / block, W / block]: blocks that are not wholly within dark bars at the picture's edges.
+
+    A bar is a run of rows (columns) from an edge, at most 45 % of the picture, each with mean luma under 16. A picture
+    that is dark all over has no bars.
+    """
+    luma = rgb @ LUMA
+    keep = np.ones((rgb.shape[0] // block, rgb.shape[1] // block), bool)
+    for axis in (0, 1):
+        dark = luma.mean(axis=1 - axis) < BAR_LEVEL
+        limit = int(len(dark) * BAR_SHARE)
+        for flip in (False, True):
+            line = dark[::-1] if flip else dark
+            bar = int(np.argmin(np.append(line, False)))
+            if 0 < bar <= limit:
+                blocks = np.moveaxis(keep, axis, 0)
+                blocks = blocks[::-1] if flip else blocks
+                blocks[: bar // block] = False
+    return keep if keep.any() else np.ones_like(keep)
