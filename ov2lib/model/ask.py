@@ -82,7 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; a GPU where there is one by default")
     parser.add_argument("--canvases", type=int, metavar="N", help="codec: canvases to make")
     parser.add_argument("--frames", type=int, metavar="N", help="frames: frames to sample")
-    parser.add_argument("--max-new-tokens", type=int, default=256, metavar="N", help="length of the answer at most (default 256)")
+    parser.add_argument(
+        "--max-new-tokens", type=int, default=256, metavar="N", help="length of the answer at most (default 256)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

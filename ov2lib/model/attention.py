@@ -120,9 +120,7 @@ def attend(
 
 def released_lengths(grid: list[list[int]], frame_windows_size: int) -> list[int]:
     """Run lengths of the released model: every grid row [t, h, w] in runs of `frame_windows_size` frames and a remainder."""
-    return [
-        min(frame_windows_size, t - start) * h * w for t, h, w in grid for start in range(0, t, frame_windows_size)
-    ]
+    return [min(frame_windows_size, t - start) * h * w for t, h, w in grid for start in range(0, t, frame_windows_size)]
 
 
 def plan_visibility(
@@ -193,9 +191,7 @@ def check_patches(
     }
     for name, (tensor, shape) in wanted.items():
         if tensor is not None and (tensor.is_floating_point() or tuple(tensor.shape) != shape):
-            raise ModelError(
-                f"{name} is {tensor.dtype} {tuple(tensor.shape)}; {patches} patches need integers {shape}"
-            )
+            raise ModelError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}; {patches} patches need integers {shape}")
     grid = grid_thw.tolist()
     for t, h, w in grid:
         if min(t, h, w) <= 0 or h % merge or w % merge:

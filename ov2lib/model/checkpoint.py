@@ -77,7 +77,9 @@ def _compare(wanted: dict[str, tuple[int, ...]], held: dict[str, tuple[int, ...]
             "or the one that belongs to this config.json"
         )
     if misshaped:
-        raise ModelError(f"{where}: {len(misshaped)} tensors have another shape, first {misshaped[0]}; config.json is another model's")
+        raise ModelError(
+            f"{where}: {len(misshaped)} tensors have another shape, first {misshaped[0]}; config.json is another model's"
+        )
 
 
 def load_encoder(visual: torch.nn.Module, directory: str | Path) -> None:

@@ -62,7 +62,9 @@ class LlavaOnevision2VisionConfig(PreTrainedConfig):
             )
         if self.layer_norm_type not in ("layer_norm", "rms_norm"):
             raise ModelError(f"layer_norm_type is {self.layer_norm_type!r}; use 'layer_norm' or 'rms_norm'")
-        if self.window_size is not None and (self.window_size <= 0 or self.window_size % (self.patch_size * self.spatial_merge_size)):
+        if self.window_size is not None and (
+            self.window_size <= 0 or self.window_size % (self.patch_size * self.spatial_merge_size)
+        ):
             side = self.patch_size * self.spatial_merge_size
             raise ModelError(f"window_size {self.window_size} would cut merge blocks; use a positive multiple of {side} pixels")
 

@@ -4,16 +4,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 from PIL import Image
 from transformers.image_utils import load_image
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 import ov2lib
 
-from ..errors import ModelError, VideoError
-from ..tokens import FRAMES_PER_GROUP, MERGE, VisualTokens
+from ..codec.geometry import canvas_size
+from ..errors import ModelError
+from ..tokens import FRAMES_PER_GROUP, VisualTokens
+from ..video.stream import read_packets
 
 BACKENDS = ("codec", "frames")
 FRAME_PIXELS = (200_704, 1_605_632)  # published: pixels per sampled frame, min and max
@@ -30,7 +30,7 @@ class MediaOptions:
         num_canvases: codec only; None leaves the front end's own default.
         target_fps: frames only, frames per second wanted, at most `max_frames` in all.
         num_frames: frames only, frames wanted.
-        max_frames: frames only, at most so many.
+        max_frames: frames only, at most so many where `num_frames` does not say.
         min_pixels, max_pixels: pixels per image, frame or canvas; None leaves the checkpoint's or backend's own default.
     """
 
@@ -76,40 +76,23 @@ def flatten(items: object, is_one: Callable[[object], bool]) -> list:
 
 
 def count_frames(total_frames: int, seconds: float, options: MediaOptions) -> int:
-    """How many frames the published video processor samples.
+    """How many frames the published video processor samples, never more than there are.
 
-    `target_fps` decides if given, else `num_frames`, else 8 below 10 s, 16 below 30 s, and `max_frames` beyond; never more
-    than `max_frames` or than there are.
+    `target_fps` decides if given, up to `max_frames`; else `num_frames`; else 8 below 10 s, 16 below 30 s, and `max_frames`
+    beyond. Which ones is round(linspace(0, T − 1, n)), in `tokenize_frames`.
     """
     if options.target_fps is not None:
-        wanted = max(1, round(seconds * options.target_fps))
+        wanted = min(max(1, round(seconds * options.target_fps)), options.max_frames)
     elif options.num_frames is not None:
         wanted = options.num_frames
     else:
         wanted = 8 if seconds < 10 else 16 if seconds < 30 else options.max_frames
-    return max(1, min(wanted, options.max_frames, total_frames))
-
-
-def frame_indices(total_frames: int, count: int) -> np.ndarray:
-    """The published choice of frames: round(linspace(0, T − 1, n)), int64 [n]."""
-    return np.linspace(0, total_frames - 1, count).round().astype(np.int64)
+    return min(wanted, total_frames)
 
 
 def fit(image: Image.Image, min_pixels: int, max_pixels: int, patch_size: int) -> np.ndarray:
-    """Resize to multiples of two patches within the pixel budget, aspect ratio kept as closely as that allows.
-
-    Sides round to the nearest multiple; over the budget they are scaled and floored, under it scaled and ceiled (published).
-
-    Returns:
-        uint8 [H, W, 3].
-
-    Raises:
-        ModelError: a side more than 200 times the other.
-    """
-    try:
-        height, width = smart_resize(image.height, image.width, patch_size * MERGE, min_pixels, max_pixels)
-    except ValueError as error:
-        raise ModelError(f"cannot resize a {image.width}x{image.height} image: {error}; crop it first") from error
+    """Resize to whole blocks within the pixel budget (`codec.geometry.canvas_size`): uint8 [H, W, 3]."""
+    height, width = canvas_size(image.height, image.width, max_pixels, patch_size, min_pixels)
     resized = image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(resized.convert("RGB"))
 
@@ -122,7 +105,7 @@ def image_tokens(item: object, min_pixels: int, max_pixels: int, patch_size: int
     """
     if isinstance(item, VisualTokens):
         return _check(item, ("image",), patch_size)
-    canvas = fit(_picture(item), min(min_pixels, max_pixels), max_pixels, patch_size)
+    canvas = fit(_picture(item), min_pixels, max_pixels, patch_size)
     zero = np.zeros(1, dtype=np.int64)
     return _tokens(canvas[None], zero, zero, 1.0, patch_size, "image")
 
@@ -147,7 +130,8 @@ def video_tokens(item: object, options: MediaOptions, metadata: dict | None, pat
         if options.num_canvases is not None:
             budget["num_canvases"] = options.num_canvases
         return ov2lib.tokenize_video(item, front_end=options.front_end, patch_size=patch_size, **budget)
-    count = count_frames(*_extent(item), options)
+    packets = read_packets(item)
+    count = count_frames(len(packets.frame_times), packets.duration, options)
     return ov2lib.tokenize_frames(item, num_frames=count, patch_size=patch_size, **budget)
 
 
@@ -159,7 +143,9 @@ def _picture(item: object) -> Image.Image:
     try:
         return load_image(str(item) if isinstance(item, Path) else item).convert("RGB")
     except (OSError, ValueError, TypeError) as error:
-        raise ModelError(f"cannot read an image from {str(item)[:120]!r}: {error}; pass a picture's path or a PIL image") from error
+        raise ModelError(
+            f"cannot read an image from {str(item)[:120]!r}: {error}; pass a picture's path or a PIL image"
+        ) from error
 
 
 def _decoded(frames: object, options: MediaOptions, metadata: dict | None, patch_size: int) -> VisualTokens:
@@ -178,14 +164,12 @@ def _decoded(frames: object, options: MediaOptions, metadata: dict | None, patch
     if indices.shape != (len(frames),):
         raise ModelError(f"video_metadata has {indices.size} frames_indices for {len(frames)} frames; pass one per frame")
     low, high = options.min_pixels or FRAME_PIXELS[0], options.max_pixels or FRAME_PIXELS[1]
-    canvases = np.stack([fit(_picture(frame), min(low, high), high, patch_size) for frame in frames])
+    canvases = np.stack([fit(_picture(frame), low, high, patch_size) for frame in frames])
     groups = np.arange(len(frames)) // FRAMES_PER_GROUP
     return _tokens(canvases, indices, groups, float(metadata["fps"]), patch_size, "frames")
 
 
-def _tokens(
-    canvases: np.ndarray, t: np.ndarray, group_ids: np.ndarray, fps: float, patch_size: int, kind: str
-) -> VisualTokens:
+def _tokens(canvases: np.ndarray, t: np.ndarray, group_ids: np.ndarray, fps: float, patch_size: int, kind: str) -> VisualTokens:
     """Tokens of whole pictures: source places are the pictures' own."""
     h, w = canvases.shape[1] // patch_size, canvases.shape[2] // patch_size
     rows, columns = np.divmod(np.tile(np.arange(h * w), len(t)), w)
@@ -201,19 +185,3 @@ def _check(tokens: VisualTokens, kinds: tuple[str, ...], patch_size: int) -> Vis
     if tokens.patch_size != patch_size:
         raise ModelError(f"the tokens have patches of {tokens.patch_size} pixels and the model of {patch_size}; make them anew")
     return tokens
-
-
-def _extent(path: str | Path) -> tuple[int, float]:
-    """Frames and seconds of a video, from its header."""
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise VideoError(path, "it has no video stream", "choose a video file")
-            stream = container.streams.video[0]
-            if stream.duration is not None:
-                seconds = float(stream.duration * stream.time_base)
-            else:
-                seconds = (container.duration or 0) / av.time_base
-            return stream.frames or max(1, round(seconds * float(stream.average_rate or 25))), seconds
-    except (av.FFmpegError, OSError) as error:
-        raise VideoError(path, f"cannot be opened ({error.strerror})", "check the path and that it is a video") from error

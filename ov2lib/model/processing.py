@@ -138,7 +138,9 @@ class LlavaOnevision2Processor(ProcessorMixin):
         options = {name: value for name, value in options.items() if name not in ("audio", "do_sample_frames")}
         unknown = sorted(set(options) - MEDIA_OPTIONS - TEXT_OPTIONS)
         if unknown:
-            raise ModelError(f"{unknown[0]!r} is not an option of the processor; video options are {', '.join(sorted(MEDIA_OPTIONS))}")
+            raise ModelError(
+                f"{unknown[0]!r} is not an option of the processor; video options are {', '.join(sorted(MEDIA_OPTIONS))}"
+            )
         video = MediaOptions(**{name: value for name, value in options.items() if name in MEDIA_OPTIONS})
         text = {name: value for name, value in options.items() if name in TEXT_OPTIONS}
         return video, {"padding": True, "padding_side": "left", **text}
@@ -170,8 +172,8 @@ class LlavaOnevision2Processor(ProcessorMixin):
             places, kept = prompt.count(IMAGE_PAD), int((np.asarray(ids) == self.image_token_id).sum())
             if places != kept:
                 raise ModelError(
-                    f"prompt {number} has {places} places for visual tokens and {kept} were left by max_length; do not truncate "
-                    "visual prompts, use fewer canvases or frames"
+                    f"prompt {number} has {places} places for visual tokens and {kept} are left after truncation; "
+                    "do not truncate visual prompts, use fewer canvases or frames"
                 )
         length = max(len(ids) for ids in input_ids)
         if length > self.tokenizer.model_max_length:

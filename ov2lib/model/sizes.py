@@ -131,7 +131,9 @@ def video_cost(
     per_patch = vision.num_channels * vision.patch_size**2 * width
     per_patch += vision.num_hidden_layers * (4 * width**2 + 2 * width * vision.intermediate_size + 2 * run * width)
     text, tokens, joined = config.text_config, n // unit, width * unit
-    used = card.parameters["active"] - sum(card.parameters[part] for part in ("vision encoder", "connector", "token embedding", "output head"))
+    used = card.parameters["active"] - sum(
+        card.parameters[part] for part in ("vision encoder", "connector", "token embedding", "output head")
+    )
     causal = text.num_hidden_layers * text.num_attention_heads * text.head_dim * tokens  # 2 products over half the tokens each
     return VideoCost(
         name=name,
@@ -159,7 +161,9 @@ def format_card(card: ModelCard, costs: list[VideoCost]) -> str:
     lines += [f"  {part:<16}{count:>16,}" for part, count in card.parameters.items()]
     lines += ["", "weights", *(f"  {dtype:<16}{gib:>12.1f} GiB" for dtype, gib in card.weight_gib.items())]
     lines += [f"  {'cache, bf16':<16}{card.cache_kib_per_token:>12.0f} KiB per token", ""]
-    lines += [f"per second of a {costs[0].seconds:g} s video, {CANVAS}x{CANVAS}, encoder to end of prefill (time tags come on top)"]
+    lines += [
+        f"per second of a {costs[0].seconds:g} s video, {CANVAS}x{CANVAS}, encoder to end of prefill (time tags come on top)"
+    ]
     lines += [f"  {'':<22}{'tokens':>9}{'TFLOP':>9}   of which encoder"]
     for cost in costs:
         share = cost.encoder_flops / (cost.flops_per_second * cost.seconds)
@@ -184,5 +188,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         config = published_config(args.model.lower())
     card, costs = model_card(config, args.model), video_costs(config, args.seconds)
-    print(json.dumps({**asdict(card), "video": [asdict(cost) for cost in costs]}, indent=2) if args.json else format_card(card, costs))
+    print(
+        json.dumps({**asdict(card), "video": [asdict(cost) for cost in costs]}, indent=2)
+        if args.json
+        else format_card(card, costs)
+    )
     return 0

@@ -65,6 +65,8 @@ class VisionAttention(nn.Module):
 
 
 class VisionMLP(nn.Module):
+    """Linear → GELU → Linear on each patch."""
+
     def __init__(self, config: LlavaOnevision2VisionConfig):
         super().__init__()
         self.fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
@@ -122,7 +124,9 @@ def grid_positions(grid_thw: torch.Tensor, merge: int) -> torch.Tensor:
     """
     parts = []
     for t, h, w in grid_thw.tolist():
-        places = torch.cartesian_prod(torch.arange(t), torch.arange(h), torch.arange(w)).view(t, h // merge, merge, w // merge, merge, 3)
+        places = torch.cartesian_prod(torch.arange(t), torch.arange(h), torch.arange(w)).view(
+            t, h // merge, merge, w // merge, merge, 3
+        )
         parts.append(places.transpose(2, 3).reshape(-1, 3))
     return torch.cat(parts).to(grid_thw.device)
 

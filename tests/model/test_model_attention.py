@@ -16,7 +16,13 @@ from ov2lib.model.vision import grid_positions
 
 def small_encoder(**changes) -> LlavaOnevision2VisionModel:
     torch.manual_seed(0)
-    sizes = {"hidden_size": 64, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 96, "out_hidden_size": 48}
+    sizes = {
+        "hidden_size": 64,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 2,
+        "intermediate_size": 96,
+        "out_hidden_size": 48,
+    }
     config = LlavaOnevision2VisionConfig(**sizes, **changes)
     config._attn_implementation = "sdpa"
     return LlavaOnevision2VisionModel(config).eval()
@@ -141,7 +147,11 @@ class TestRotary:
     def test_axes_share_half_the_head_four_six_six(self):
         positions = torch.tensor([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
         angles = torch.asin(rotary_tables(positions, 64, 10000.0)[1])[:, :32]
-        assert [(row != 0).nonzero()[:, 0].tolist() for row in angles] == [list(range(8)), list(range(8, 20)), list(range(20, 32))]
+        assert [(row != 0).nonzero()[:, 0].tolist() for row in angles] == [
+            list(range(8)),
+            list(range(8, 20)),
+            list(range(20, 32)),
+        ]
         np.testing.assert_allclose(angles[0, :8], 10000.0 ** (-np.arange(8) / 8), rtol=1e-5)
         np.testing.assert_allclose(angles[2, 20:], 10000.0 ** (-np.arange(12) / 12), rtol=1e-5)
 
@@ -174,7 +184,10 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"patch_positions": torch.zeros(20, 3, dtype=torch.long)}, r"patch_positions is torch.int64 \(20, 3\); 24 patches"),
+            (
+                {"patch_positions": torch.zeros(20, 3, dtype=torch.long)},
+                r"patch_positions is torch.int64 \(20, 3\); 24 patches",
+            ),
             ({"patch_positions": torch.zeros(24, 3)}, "patch_positions is torch.float32"),
             ({"group_ids": torch.zeros(6, dtype=torch.long)}, r"group_ids is torch.int64 \(6,\)"),
             ({"image_grid_thw": torch.tensor([[1, 3, 8]])}, r"\[1, 3, 8\] is not divisible by the 2x2 merge"),

@@ -54,10 +54,10 @@ def test_saved_files_have_the_published_names_and_keys(tiny, tmp_path):
     published = json.loads((TINY / "config.json").read_text())
     written = json.loads((tmp_path / "config.json").read_text())
     assert checkpoint_shapes(tmp_path) == checkpoint_shapes(TINY)
-    defaults_of_any_config = {"_name_or_path", "architectures", "chunk_size_feed_forward", "dtype", "id2label", "label2id",
-                              "is_encoder_decoder", "output_attentions", "output_hidden_states", "problem_type", "return_dict"}  # fmt: skip
+    anywhere = {"_name_or_path", "architectures", "chunk_size_feed_forward", "dtype", "id2label", "is_encoder_decoder"}
+    anywhere |= {"label2id", "output_attentions", "output_hidden_states", "problem_type", "return_dict"}  # of any config
     for part in ("vision_config", "text_config"):
-        wanted = {key: value for key, value in published[part].items() if key not in defaults_of_any_config}
+        wanted = {key: value for key, value in published[part].items() if key not in anywhere}
         assert {key: written[part][key] for key in wanted} == wanted
         assert set(written[part]) <= set(published[part]), "nothing the published classes do not know"
     top = {key for key in published if not key.endswith("_config")} - {"transformers_version"}
@@ -81,7 +81,13 @@ def test_saved_and_loaded_again_computes_the_same(tiny, golden, tmp_path):
 def test_tied_model_needs_no_head_in_its_file(tmp_path):
     sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1, "head_dim": 16}
     text = {**sizes, "num_key_value_heads": 1, "vocab_size": 50, "tie_word_embeddings": True}
-    vision = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1, "out_hidden_size": 32}
+    vision = {
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+        "out_hidden_size": 32,
+    }
     model = LlavaOnevision2ForConditionalGeneration(LlavaOnevision2Config(text_config=text, vision_config=vision))
     model.save_pretrained(tmp_path)
     assert "lm_head.weight" not in checkpoint_shapes(tmp_path)

@@ -56,7 +56,9 @@ def test_batched_equals_single(tiny, clips):
     image, video = clips
     rows = [prompt(5, (6,), 7), prompt(9, 8, (36,), 3, 4, (6,), 11), prompt(40, 41)]
     visuals = [image, joined(video, image), {}]
-    alone = [greedy(tiny, input_ids=torch.tensor([row]), **inputs)[0, len(row) :] for row, inputs in zip(rows, visuals, strict=True)]
+    alone = [
+        greedy(tiny, input_ids=torch.tensor([row]), **inputs)[0, len(row) :] for row, inputs in zip(rows, visuals, strict=True)
+    ]
     batch = left_padded(rows)
     together = greedy(tiny, **batch, **joined(image, video, image))[:, batch["input_ids"].shape[1] :]
     assert torch.equal(together, torch.stack(alone))

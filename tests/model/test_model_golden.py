@@ -28,13 +28,17 @@ def test_states_tokens_logits_and_loss(model, golden, case):
         "loss": outputs.loss[None],
     }
     for name, value in got.items():
-        torch.testing.assert_close(value, golden[f"{case}.{name}"], atol=1e-5, rtol=1e-5, msg=lambda m, name=name: f"{name}: {m}")
+        torch.testing.assert_close(
+            value, golden[f"{case}.{name}"], atol=1e-5, rtol=1e-5, msg=lambda m, name=name: f"{name}: {m}"
+        )
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_generated_ids(model, golden, case):
     prompt, wanted = golden[f"{case}.input_ids"], golden[f"{case}.generated"]
-    got = model.generate(input_ids=prompt, max_new_tokens=wanted.shape[1] - prompt.shape[1], do_sample=False, **visual(golden, case))
+    got = model.generate(
+        input_ids=prompt, max_new_tokens=wanted.shape[1] - prompt.shape[1], do_sample=False, **visual(golden, case)
+    )
     assert torch.equal(got, wanted)
 
 
