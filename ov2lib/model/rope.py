@@ -40,10 +40,12 @@ def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
     """x·cos + J(x)·sin with J(x_0, x_1) = (−x_1, x_0) on neighbours, in float32, returned in the dtype of x.
 
     Args:
-        x: [N, heads, D] queries or keys.
+        x: [N, ..., D], queries, keys, or both stacked.
         cos, sin: float32 [N, D] of `rotary_tables`.
     """
+    shape = (len(x), *[1] * (x.ndim - 2), -1)
     values = x.float()
-    even, odd = values[..., 0::2], values[..., 1::2]
-    turned = torch.stack((-odd, even), dim=-1).flatten(-2)
-    return (values * cos[:, None] + turned * sin[:, None]).to(x.dtype)
+    swapped = values.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)  # (x_1, x_0): J's minus sign goes to the sine instead
+    signs = torch.tensor([-1.0, 1.0], device=x.device)
+    signed = (sin.unflatten(-1, (-1, 2)) * signs).view(shape)
+    return (values * cos.view(shape) + swapped * signed).to(x.dtype)

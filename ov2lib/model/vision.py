@@ -53,10 +53,11 @@ class VisionAttention(nn.Module):
         self.proj = nn.Linear(config.hidden_size, config.hidden_size)
 
     def forward(self, hidden_states: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor], runs: Runs) -> torch.Tensor:
-        query, key, value = self.qkv(hidden_states).unflatten(-1, (3, self.num_heads, -1)).unbind(1)
+        states = self.qkv(hidden_states).unflatten(-1, (3, self.num_heads, -1))
+        query, key = rotate(states[:, :2], *rotary).unbind(1)
         interface = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
         output = attend(
-            self, rotate(query, *rotary), rotate(key, *rotary), value, runs, interface,
+            self, query, key, states[:, 2], runs, interface,
             variable_length=is_flash_attention_requested(self.config),
             scaling=self.scaling,
             dropout=self.config.attention_dropout if self.training else 0.0,

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_cases import visual
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ov2lib import ModelError
 from ov2lib.model import LlavaOnevision2VisionConfig, LlavaOnevision2VisionModel
@@ -81,6 +82,40 @@ class TestRuns:
         groups = torch.tensor([5, 9, 5, 9, 9])
         whole, windows = plan_visibility([[5, 2, 2]], torch.zeros(5, 3, dtype=torch.long), groups, 4, None)
         assert whole.lengths == (2, 3) and whole.order.tolist() == [0, 2, 1, 3, 4] and windows is None
+
+
+class Largest(TorchDispatchMode):
+    """The most elements that one operation's output holds."""
+
+    def __init__(self):
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, (tuple, list)) else [out]:
+            if isinstance(tensor, torch.Tensor):
+                self.elements = max(self.elements, tensor.untyped_storage().nbytes() // tensor.element_size())
+        return out
+
+
+class TestMemory:
+    @pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+    @pytest.mark.parametrize("uneven", [False, True])
+    def test_largest_tensor_grows_with_canvases_never_with_their_square(self, implementation, uneven):
+        largest = []
+        for canvases in (8, 16, 32):
+            model = small_encoder()
+            model.config._attn_implementation = implementation
+            grid = torch.tensor([[canvases, 4, 6]])
+            groups = torch.arange(canvases).repeat_interleave(24) // 4
+            if uneven:  # the last patches of every canvas are padding of their own
+                groups = 2 * groups + (torch.arange(24 * canvases) % 24 > 20)
+            with Largest() as watch, torch.no_grad():
+                model(patches(24 * canvases), grid, None, groups)
+            largest.append(watch.elements)
+        assert largest[1] <= 2 * largest[0] and largest[2] <= 2 * largest[1]
+        assert largest[2] < (32 * 24) ** 2
 
 
 class TestVisibility:

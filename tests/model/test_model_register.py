@@ -33,7 +33,6 @@ def test_the_base_import_brings_no_framework():
         "import ov2lib\nfrom transformers import AutoModelForImageTextToText",
         "from transformers import AutoModelForImageTextToText\nimport ov2lib",
         "import ov2lib\nfrom transformers import LlavaForConditionalGeneration, AutoModelForImageTextToText",
-        "import ov2lib.model\nfrom transformers import AutoModelForImageTextToText",
     ],
 )
 def test_auto_model_opens_the_folder(imports):
@@ -44,10 +43,8 @@ def test_auto_model_opens_the_folder(imports):
 def test_auto_processor_opens_the_folder(processor, tmp_path):
     processor.save_pretrained(tmp_path)
     load = f"AutoProcessor.from_pretrained({str(tmp_path)!r})"
-    assert (
-        python(f"import ov2lib\nfrom transformers import AutoProcessor\nprint(type({load}).__name__)")
-        == "LlavaOnevision2Processor"
-    )
+    name = python(f"import ov2lib\nfrom transformers import AutoProcessor\nprint(type({load}).__name__)")
+    assert name == "LlavaOnevision2Processor"
 
 
 def test_an_old_transformers_is_left_alone():
