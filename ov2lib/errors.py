@@ -8,6 +8,10 @@ class Ov2Error(ValueError):
     """Base of every error that bad input can cause."""
 
 
+class MiniError(Ov2Error):
+    """A synthetic clip that cannot be made as asked."""
+
+
 class VideoError(Ov2Error):
     """A file that cannot be read as video: its message names file, cause and remedy.
 
@@ -31,3 +35,11 @@ class TokensError(Ov2Error):
 
 class ModelError(Ov2Error):
     """A checkpoint, configuration, prompt or model input that does not fit together."""
+
+
+class EvaluationError(Ov2Error):
+    """Truth, masks, settings or result files that cannot be scored; what a model wrote never raises it."""
+
+
+class ReportedError(Ov2Error):
+    """A reported table, row or column that this package does not hold."""

@@ -1,5 +1,7 @@
 """Which blocks of a group are packed, on which P-canvas, and where they lie (equations 5 and 6)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..tokens import MERGE
@@ -37,7 +39,9 @@ def interval_of(share: np.ndarray, canvases: int) -> np.ndarray:
     return np.minimum((share * canvases + 1e-9).astype(np.int64), canvases - 1)
 
 
-def choose_blocks(attenuated: np.ndarray, canvases: int, capacity: int, usable: np.ndarray | None = None) -> list[np.ndarray]:
+def choose_blocks(
+    attenuated: np.ndarray, canvases: int, capacity: int, usable: np.ndarray | None = None, peak: float = PEAK_WEIGHT
+) -> list[np.ndarray]:
     """Draw `capacity` blocks for each P-canvas from the frames in its interval of F (equation 6).
 
     Args:
@@ -52,7 +56,7 @@ def choose_blocks(attenuated: np.ndarray, canvases: int, capacity: int, usable: 
         per canvas, flat indices (frame · blocks + block) ascending.
     """
     frames, blocks = attenuated.shape
-    interval = interval_of(cumulative_share(frame_weights(attenuated)), canvases)
+    interval = interval_of(cumulative_share(frame_weights(attenuated, peak)), canvases)
     order = np.argsort(-attenuated.ravel(), kind="stable")
     owner = interval[order // blocks]
     free = np.ones(len(order), bool) if usable is None else usable[order % blocks]
@@ -69,7 +73,14 @@ def choose_blocks(attenuated: np.ndarray, canvases: int, capacity: int, usable: 
     return chosen
 
 
-def arrange(attenuated: np.ndarray, before_anchor: int, canvases: int, capacity: int, usable: np.ndarray | None = None):
+def arrange(
+    attenuated: np.ndarray,
+    before_anchor: int,
+    canvases: int,
+    capacity: int,
+    usable: np.ndarray | None = None,
+    peak: float = PEAK_WEIGHT,
+) -> tuple[list[np.ndarray], int]:
     """P-canvases of a group around its anchor frame: (blocks per canvas, how many canvases come before the I-canvas).
 
     The prompt needs source times that never decrease, while the I-canvas stays one whole frame. So no P-canvas reaches
@@ -86,12 +97,12 @@ def arrange(attenuated: np.ndarray, before_anchor: int, canvases: int, capacity:
     canvases = min(canvases, sum(room))
     if canvases == 0:
         return [], 0
-    share = cumulative_share(frame_weights(attenuated))[before_anchor - 1] if before_anchor else 0.0
+    share = cumulative_share(frame_weights(attenuated, peak))[before_anchor - 1] if before_anchor else 0.0
     before = int(np.clip(round(canvases * share), canvases - room[1], room[0]))
     chosen = []
     for start, stop, count in ((0, before_anchor, before), (before_anchor, len(attenuated), canvases - before)):
         if count:
-            side = choose_blocks(attenuated[start:stop], count, capacity, usable)
+            side = choose_blocks(attenuated[start:stop], count, capacity, usable, peak)
             flat = np.sort(np.concatenate(side)) + start * attenuated.shape[1]  # time order runs on from canvas to canvas
             chosen += [flat[i * capacity : (i + 1) * capacity] for i in range(count)]
     return chosen, before
@@ -102,26 +113,30 @@ def _canvases(blocks: int, capacity: int) -> int:
     return (blocks + capacity // 2) // capacity
 
 
-def place_blocks(pictures: np.ndarray, times: np.ndarray, chosen: np.ndarray, patch_size: int) -> tuple[np.ndarray, np.ndarray]:
+def place_blocks(
+    pictures: Sequence[np.ndarray], times: np.ndarray, chosen: np.ndarray, patch_size: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Copy blocks onto one canvas in raster order.
 
     Args:
-        pictures: uint8 [n, H, W, 3], candidate frames at canvas size.
+        pictures: candidate frames at canvas size, uint8 [H, W, 3] each.
         times: int64 [n], their source frame indices.
         chosen: flat indices (frame · blocks + block) in the order of placement, at most as many as the canvas holds.
 
     Returns:
         canvas uint8 [H, W, 3] (unfilled places black) and positions int64 [H / patch, W / patch, 3] (unfilled -1).
     """
-    _, height, width, _ = pictures.shape
+    height, width, _ = pictures[0].shape
     side = MERGE * patch_size
     rows, cols = height // side, width // side
     frame, block = np.divmod(chosen, rows * cols)
     source_row, source_col = np.divmod(block, cols)
     row, col = np.divmod(np.arange(len(chosen)), cols)
     canvas = np.zeros((rows, side, cols, side, 3), np.uint8)
-    tiles = pictures.reshape(len(pictures), rows, side, cols, side, 3)
-    canvas[row, :, col] = tiles[frame, source_row, :, source_col]
+    for number in np.unique(frame):
+        mine = frame == number
+        tiles = pictures[number].reshape(rows, side, cols, side, 3)
+        canvas[row[mine], :, col[mine]] = tiles[source_row[mine], :, source_col[mine]]
     positions = np.full((rows, MERGE, cols, MERGE, 3), -1, np.int64)
     within = np.arange(MERGE)
     positions[row, :, col, :, 0] = times[frame][:, None, None]

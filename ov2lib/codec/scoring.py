@@ -4,6 +4,8 @@ S = M̄ + R̄ per pixel (the paper), where M̄ and R̄ are clipped at the frame'
 over its pixels. The bit-cost prior lives on the same blocks. Every function takes and returns plain arrays.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 PERCENTILE = 95.0  # published: codec-video-prep (the paper says "robust frame-level percentile")
@@ -13,13 +15,21 @@ BIT_PERCENTILE = 99.0  # published: codec-video-prep
 BIT_FLOOR = 1e-6  # published: codec-video-prep
 
 
-def clip_to_percentile(magnitude: np.ndarray, percentile: float, floor: float) -> np.ndarray:
-    """`magnitude / max(P, floor)` clipped to [0, 1], where P is the array's percentile (linear interpolation).
+def percentile(values: np.ndarray, q: float) -> float:
+    """The q-th percentile of all values, linear between neighbours (numpy's default rule, at a third of its time)."""
+    flat = values.ravel()
+    place = (flat.size - 1) * q / 100
+    low = int(place)
+    part = np.partition(flat, (low, min(low + 1, flat.size - 1)))
+    return float(part[low] + (part[min(low + 1, flat.size - 1)] - part[low]) * (place - low))
 
-    float32, same shape. The floor keeps a frame in which nothing happens at (nearly) zero instead of blowing up noise.
+
+def clip_to_percentile(magnitude: np.ndarray, q: float, floor: float) -> np.ndarray:
+    """`magnitude / max(P_q, floor)` clipped to [0, 1]; float32, same shape.
+
+    The floor keeps a frame in which nothing happens at (nearly) zero instead of blowing up noise.
     """
-    scale = max(float(np.percentile(magnitude, percentile)), floor)
-    return np.clip(magnitude / scale, 0.0, 1.0).astype(np.float32)
+    return np.minimum(magnitude * np.float32(1 / max(percentile(magnitude, q), floor)), np.float32(1))
 
 
 def normalize_residual(residual: np.ndarray, zero: float = 0.0) -> np.ndarray:
@@ -32,6 +42,7 @@ def normalize_motion(motion: np.ndarray, subtract_median: bool = False) -> np.nd
 
     `subtract_median` removes the frame's median vector first (global motion): the encoder paper does, OV2's code does not.
     """
+    motion = motion.astype(np.float32)
     if subtract_median:
         motion = motion - np.median(motion.reshape(-1, 2), axis=0)
     return clip_to_percentile(np.hypot(motion[..., 0], motion[..., 1]), PERCENTILE, MOTION_FLOOR)
@@ -62,6 +73,7 @@ def resize_and_sum(grid: np.ndarray, height: int, width: int, block: int) -> np.
     return (down @ grid.astype(np.float32) @ across.T).astype(np.float32)
 
 
+@lru_cache(maxsize=16)
 def _coverage(cells: int, pixels: int, block: int) -> np.ndarray:
     """float32 [pixels / block, cells]: how many pixels of each block a nearest resize takes from each cell."""
     cell_of_pixel = np.arange(pixels) * cells // pixels

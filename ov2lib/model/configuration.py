@@ -81,7 +81,7 @@ class LlavaOnevision2Config(PreTrainedConfig):
 
     model_type = "llava_onevision2"
     sub_configs_defaults = {
-        "vision_config": LlavaOnevision2VisionConfig,
+        "vision_config": SubConfigSpec(config_class=LlavaOnevision2VisionConfig),
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="qwen3"),
     }
     keys_to_ignore_at_inference = ["past_key_values"]

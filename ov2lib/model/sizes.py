@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
+from ..codec.sampled import MAX_FRAMES
 from ..errors import ModelError
 from .configuration import LlavaOnevision2Config
-from .media import MAX_FRAMES
 from .modeling import LlavaOnevision2ForConditionalGeneration
 
 QWEN3 = {"vocab_size": 151936, "head_dim": 128, "rms_norm_eps": 1e-6, "max_position_embeddings": 262_144}

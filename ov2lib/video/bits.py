@@ -60,7 +60,8 @@ def _frame_bits(linked: Linked, i: int, motion: MotionField, terms: "VectorTerms
         sampled = sampled_residual(frame.luma, references, motion, i, step)
         bits += residual_bits(sampled.steps)
         bits += np.float32(0.8) * terms.coded[i] * np.log2(1 + sampled.reference.astype(np.float32))
-    bits[intra] = 22 + 3.4 * intra_texture(frame.luma, intra, step)
+    if intra.any():
+        bits[intra] = 22 + 3.4 * intra_texture(frame.luma, intra, step)
     total = bits.sum()
     return bits * np.float32(8 * frame.size / total) if total > 0 else np.full_like(bits, 8 * frame.size / bits.size)
 

@@ -62,7 +62,9 @@ def _video_stream(path, container):
         raise VideoError(path, "its frame size is unknown (damaged or truncated)", REPAIR)
     if context.width * context.height > MAX_PIXELS:
         raise VideoError(
-            path, f"declares {context.width}x{context.height} frames, over the limit of {MAX_PIXELS} pixels", "scale it down first"
+            path,
+            f"declares {context.width}x{context.height} frames, over the limit of {MAX_PIXELS} pixels",
+            "scale it down first",
         )
     stream.thread_type = "NONE"
     context.thread_count = 1

@@ -10,9 +10,8 @@ from PIL import Image
 from transformers import AutoProcessor
 
 import ov2lib
-from ov2lib import ModelError, VideoError
+from ov2lib import ModelError, Ov2Error, VideoError
 from ov2lib.model import LlavaOnevision2Processor
-from ov2lib.model.media import MediaOptions, count_frames
 from ov2lib.model.prompt import IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER
 
 PAD = "<|image_pad|>"
@@ -172,34 +171,13 @@ class TestSources:
 
         monkeypatch.setattr(ov2lib, "tokenize_video", made("codec"), raising=False)
         monkeypatch.setattr(ov2lib, "tokenize_frames", made("frames"), raising=False)
-        packets = type("Packets", (), {"frame_times": range(500), "duration": 20.0})
-        monkeypatch.setattr("ov2lib.model.media.read_packets", lambda path: packets)
         processor(VIDEO_PLACEHOLDER, videos="a.mp4", num_canvases=16, max_pixels=50_000)
-        processor(VIDEO_PLACEHOLDER, videos="b.mp4", video_backend="frames")
+        processor(VIDEO_PLACEHOLDER, videos="b.mp4", video_backend="frames", num_frames=16, max_pixels=300_000)
         assert asked["codec"] == (
             "a.mp4",
             {"front_end": "released", "patch_size": 14, "num_canvases": 16, "max_pixels": 50_000},
         )
-        assert asked["frames"] == ("b.mp4", {"num_frames": 16, "patch_size": 14})
-
-    @pytest.mark.parametrize(
-        ("options", "seconds", "frames", "wanted"),
-        [
-            ({}, 9.9, 300, 8),
-            ({}, 10.0, 300, 16),
-            ({}, 29.9, 300, 16),
-            ({}, 30.0, 900, 384),
-            ({}, 30.0, 300, 300),
-            ({}, 5.0, 3, 3),
-            ({"num_frames": 500}, 40.0, 2000, 500),
-            ({"target_fps": 2.0}, 10.0, 300, 20),
-            ({"target_fps": 2.0, "num_frames": 5}, 10.0, 300, 20),
-            ({"target_fps": 2.0}, 1000.0, 30_000, 384),
-            ({"target_fps": 0.01}, 10.0, 300, 1),
-        ],
-    )
-    def test_the_published_number_of_frames(self, options, seconds, frames, wanted):
-        assert count_frames(frames, seconds, MediaOptions(**options)) == wanted
+        assert asked["frames"] == ("b.mp4", {"num_frames": 16, "patch_size": 14, "min_pixels": 200_704, "max_pixels": 300_000})
 
 
 class TestRoundTrip:
@@ -244,7 +222,6 @@ class TestRefusals:
             ({"text": IMAGE_PLACEHOLDER, "images": strip([[0]])}, "passed as 'image'; pass them under videos="),
             ({"text": VIDEO_PLACEHOLDER, "videos": dataclasses.replace(strip([[0]]), kind="image")}, "under images="),
             ({"text": VIDEO_PLACEHOLDER, "videos": np.zeros((2, 28, 28, 3), np.uint8)}, "have none; pass the video's path"),
-            ({"text": IMAGE_PLACEHOLDER, "images": np.zeros((28, 28, 3))}, r"float64 \(28, 28, 3\); expected uint8"),
             ({"text": IMAGE_PLACEHOLDER, "images": 7}, "cannot use a int"),
             (
                 {
@@ -289,8 +266,17 @@ class TestRefusals:
     def test_missing_files(self, processor, tmp_path):
         with pytest.raises(VideoError, match="no such file"):
             processor(VIDEO_PLACEHOLDER, videos=tmp_path / "none.mp4", video_backend="frames")
-        with pytest.raises(ModelError, match="cannot read an image from .*none.png"):
+        with pytest.raises(Ov2Error, match="none.png: no such file"):
             processor(IMAGE_PLACEHOLDER, images=tmp_path / "none.png")
+
+    def test_pictures_of_another_dtype(self, processor):
+        with pytest.raises(Ov2Error, match=r"float64 \(28, 28, 3\); expected uint8"):
+            processor(IMAGE_PLACEHOLDER, images=np.zeros((28, 28, 3)))
+
+    def test_frames_of_two_sizes(self, processor):
+        frames = [np.zeros((56, 56, 3), np.uint8), np.zeros((56, 112, 3), np.uint8)]
+        with pytest.raises(ModelError, match="differ in size"):
+            processor(VIDEO_PLACEHOLDER, videos=frames, video_backend="frames", video_metadata={"fps": 1.0})
 
     def test_prompt_longer_than_the_model_reads(self, processor):
         with pytest.raises(ModelError, match="the tokenizer's model reads 4096; use fewer canvases"):

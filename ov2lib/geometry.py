@@ -2,7 +2,7 @@
 
 import math
 
-from ..errors import Ov2Error
+from .errors import Ov2Error
 
 MIN_PIXELS = 56 * 56  # published: codec-video-prep, smallest canvas
 MAX_PIXELS = 392 * 392  # published: the paper's token statistics count 392x392 frames (196 tokens)

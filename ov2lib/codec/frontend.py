@@ -1,0 +1,276 @@
+"""From a video file to visual tokens: the paper's front end, fixed windows, and the released chain."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from ..errors import Ov2Error
+from ..tokens import VisualTokens
+from ..video.stream import Packets, read_packets
+from . import gop, packing, readiness, scoring
+from .analysis import Candidate, Video, bit_prior, candidates, open_as, score_motion_residual, usable_cores
+from .pictures import inside_bars
+from .store import PictureStore
+
+P_CANVASES = 3  # published: codec-video-prep, one I- and three P-canvases a group
+CANDIDATES_PER_CANVAS = 8  # published for the released chain (32 candidate frames for 4 canvases); assumed for the paper's
+FRONT_ENDS = ("paper", "ippp", "released")
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class CodecConfig:
+    """How a codec front end is set; dumped beside its result.
+
+    Attributes:
+        front_end: "paper" (variable groups), "ippp" (uniform windows, the fixed-GOP baseline) or "released" (what the
+            published checkpoint is fed).
+        num_canvases: budget of "paper" and "ippp", never exceeded; for "released" the target that sets the number of
+            candidate frames (8 a canvas).
+        max_pixels: of a canvas; patch_size: pixels.
+        cost, smooth: see `gop.bin_costs` ("paper").
+        attenuation, peak: λ and α of the packing. beta: weight of the bit-cost prior, 0 leaves motion + residual.
+        max_group_frames: longest group of the released chain, in candidate frames (the paper's evaluation used 128).
+        avoid_keyframes: the released chain moves candidates off key frames.
+    """
+
+    front_end: str = "paper"
+    num_canvases: int = 32
+    max_pixels: int = 153_664
+    patch_size: int = 14
+    cost: str = "bytes"
+    smooth: int = 0
+    attenuation: float = packing.ATTENUATION
+    peak: float = packing.PEAK_WEIGHT
+    beta: float = 0.0
+    max_group_frames: int = readiness.MAX_FRAMES
+    avoid_keyframes: bool = True
+
+    def __post_init__(self):
+        if self.front_end not in FRONT_ENDS:
+            raise Ov2Error(f"front_end is {self.front_end!r}; use one of {', '.join(FRONT_ENDS)}")
+        if self.num_canvases < 1 or self.patch_size < 1:
+            raise Ov2Error(f"num_canvases={self.num_canvases}, patch_size={self.patch_size}; both must be at least 1")
+        if self.front_end == "released" and self.num_canvases < 4:
+            raise Ov2Error(
+                f"num_canvases={self.num_canvases}; the released front end makes groups of 4 canvases, ask for 4 or more"
+            )
+
+
+def tokenize_video(
+    path: str | os.PathLike,
+    front_end: str = "paper",
+    num_canvases: int = 32,
+    max_pixels: int = 153_664,
+    patch_size: int = 14,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    **options,
+) -> VisualTokens:
+    """Turn a video into codec-stream visual tokens.
+
+    Args:
+        path: any video file that FFmpeg reads.
+        front_end: "paper", "ippp" or "released".
+        num_canvases: for "paper" and "ippp" a budget that is never exceeded: it buys one group for every four canvases (one
+            whole frame and three P-canvases each); what the partition leaves over goes to P-canvases in proportion to what
+            the groups cost in bits. For "released" it sets the candidate frames, 8 a canvas; the canvas count follows.
+        max_pixels: of a canvas (392 x 392 in the paper's token statistics).
+        patch_size: pixels on a patch's side.
+        workers: decoding threads, by default as many as this process may use cores. The result does not depend on it.
+        progress: called with (candidate frames done, in all).
+        options: further fields of `CodecConfig`.
+
+    Raises:
+        VideoError: the file cannot be read as video.
+        Ov2Error: an argument that makes no sense.
+    """
+    config = CodecConfig(front_end, num_canvases, max_pixels, patch_size, **options)
+    packets = read_packets(path)
+    video = open_as(path, packets, max_pixels, patch_size)
+    build = _released if front_end == "released" else _grouped
+    canvases, positions, groups, details = build(
+        video, config, workers or usable_cores(), progress or (lambda done, total: None)
+    )
+    return VisualTokens(
+        canvases=np.stack(canvases),
+        patch_positions=np.concatenate([p.reshape(-1, 3) for p in positions]),
+        group_ids=np.array(groups, np.int64),
+        fps=packets.fps,
+        frame_times=packets.frame_times,
+        patch_size=patch_size,
+        kind="codec",
+        source=os.fspath(path),
+        config=asdict(config) | details,
+    )
+
+
+def score_with_prior(beta: float):
+    """The paper's score with the bit-cost prior fused at weight β; β = 0 does not even compute the prior."""
+    if beta == 0:
+        return score_motion_residual
+    return lambda video, batch, scaler: scoring.fuse(
+        score_motion_residual(video, batch, scaler), bit_prior(video, batch, scaler), beta
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class GroupPlan:
+    """What one group asks for: its anchor frame, its candidate frames (ascending, the anchor excluded), its P-canvases."""
+
+    anchor: int
+    frames: np.ndarray
+    p_canvases: int
+
+
+def partition_packets(packets: Packets, config: CodecConfig) -> gop.Partition:
+    """The groups of "paper" and "ippp" for a canvas budget, from packets alone."""
+    shown = packets.frame >= 0
+    times = packets.frame_times[packets.frame[shown]]
+    args = (times, packets.size[shown], (packets.kind == "I")[shown], packets.duration)
+    bin_cost = gop.bin_costs(*args, cost=config.cost, smooth=config.smooth)
+    groups = max(1, config.num_canvases // (1 + P_CANVASES))
+    if config.front_end == "ippp":
+        return gop.uniform_partition(bin_cost, packets.duration, groups)
+    return gop.partition_within(bin_cost, packets.duration, groups)
+
+
+def plan_groups(packets: Packets, partition: gop.Partition, num_canvases: int) -> list[GroupPlan]:
+    """Anchors, candidates and canvases of every group that holds a frame.
+
+    The anchor is the frame nearest the middle of the group's middle bin. Candidates are spread evenly over the group's
+    reference frames that are no key frames (they decode fastest and carry the motion), eight for each canvas; where there
+    are few of those, over all its frames but key frames, else over all.
+    """
+    times, owner = packets.frame_times, partition.group_of(packets.frame_times)
+    members = [np.flatnonzero(owner == k) for k in range(len(partition))]
+    costs = [partition.costs[k] for k, m in enumerate(members) if len(m)]
+    anchors = [int(m[np.argmin(np.abs(times[m] - partition.anchors[k]))]) for k, m in enumerate(members) if len(m)]
+    members = [m for m in members if len(m)]
+    shares = share_canvases(np.array(costs), np.array([len(m) - 1 for m in members]), num_canvases)
+    is_key = packets.key[packets.frame_packet]
+    is_reference = packets.reference[packets.frame_packet]
+    plans = []
+    for anchor, frames, p_canvases in zip(anchors, members, shares.tolist(), strict=True):
+        wanted = CANDIDATES_PER_CANVAS * (1 + p_canvases)
+        others = frames[frames != anchor]
+        pools = (others[~is_key[others] & is_reference[others]], others[~is_key[others]], others)
+        pool = next((p for p in pools if len(p) >= max(2 * p_canvases, 1)), others)
+        picks = pool if len(pool) <= wanted else pool[np.linspace(0, len(pool) - 1, wanted).round().astype(int)]
+        plans.append(GroupPlan(anchor, picks, p_canvases))
+    return plans
+
+
+def share_canvases(costs: np.ndarray, frames: np.ndarray, num_canvases: int) -> np.ndarray:
+    """P-canvases per group, int64: up to three each, the rest in proportion to what the groups cost in bits.
+
+    Args:
+        costs: what each group spends. frames: candidate frames each has; a group never gets more canvases than frames.
+        num_canvases: the budget, one I-canvas for each group included.
+    """
+    shares = np.minimum(P_CANVASES, frames)
+    rest = num_canvases - len(costs)
+    while shares.sum() > rest:  # a budget under four canvases a group: take from those that have most, the cheapest first
+        shares[np.lexsort((costs, -shares))[0]] -= 1
+    rest -= int(shares.sum())
+    while rest and (shares < frames).any():
+        due = np.where(shares < frames, costs / (shares + 1), -1.0)  # highest averages, so nobody waits for a full quota
+        shares[int(np.argmax(due))] += 1
+        rest -= 1
+    return shares
+
+
+def _grouped(video: Video, config: CodecConfig, workers: int, progress: Progress):
+    partition = partition_packets(video.packets, config)
+    plans = plan_groups(video.packets, partition, config.num_canvases)
+    wanted = np.unique(np.concatenate([np.append(p.frames, p.anchor) for p in plans]))
+    stream = _counted(candidates(video, wanted, score_with_prior(config.beta), workers), len(wanted), progress)
+    canvases, positions, groups = [], [], []
+    for group, plan in enumerate(plans):
+        frames = [next(stream) for _ in range(len(plan.frames) + 1)]
+        made, places = pack_group(frames, plan.anchor, plan.p_canvases, video, config)
+        canvases += made
+        positions += places
+        groups += [group] * len(made)
+    details = {"group_edges": partition.edges.tolist(), "quota": partition.quota, "codec": video.codec}
+    return canvases, positions, groups, details
+
+
+def _counted(stream: Iterator[Candidate], total: int, progress: Progress) -> Iterator[Candidate]:
+    for done, candidate in enumerate(stream, start=1):
+        progress(done, total)
+        yield candidate
+
+
+def pack_group(frames: list[Candidate], anchor: int, p_canvases: int, video: Video, config: CodecConfig):
+    """Canvases and positions of one group: its anchor whole, its best blocks around it, in time order.
+
+    A bad anchor is replaced by the good frame nearest in time; bad frames give no blocks (if all are bad they stay).
+    """
+    good = [f for f in frames if f.good] or frames
+    whole = min(good, key=lambda f: (abs(f.index - anchor), f.index))
+    rest = [f for f in good if f is not whole]
+    rows, cols = whole.scores.shape
+    canvases, positions = [whole.picture], [packing.whole_frame(whole.index, video.height, video.width, video.patch_size)]
+    if not rest or not p_canvases:
+        return canvases, positions
+    times = np.array([f.index for f in rest])
+    attenuated = packing.attenuate(np.stack([f.scores.ravel() for f in rest]), config.attenuation)
+    usable = inside_bars(whole.picture, video.block).ravel()
+    before = int((times < whole.index).sum())
+    chosen, ahead = packing.arrange(attenuated, before, p_canvases, rows * cols, usable, config.peak)
+    pictures = [f.picture for f in rest]
+    packed = [packing.place_blocks(pictures, times, blocks, video.patch_size) for blocks in chosen]
+    packed.insert(ahead, (canvases[0], positions[0]))
+    return [c for c, _ in packed], [p for _, p in packed]
+
+
+def _released(video: Video, config: CodecConfig, workers: int, progress: Progress):
+    packets = video.packets
+    keys = np.flatnonzero(packets.key[packets.frame_packet]) if config.avoid_keyframes else None
+    wanted = readiness.candidate_frames(len(packets.frame_times), CANDIDATES_PER_CANVAS * config.num_canvases, keys)
+    with PictureStore() as store:
+        scores, good = [], []
+        for candidate in _counted(candidates(video, wanted, bit_prior, workers), len(wanted), progress):
+            store.append(candidate.picture)
+            scores.append(candidate.scores.ravel())
+            good.append(candidate.good)
+        chosen = select_released(np.stack(scores), np.array(good), config.max_group_frames)
+        return _pack_released(store, wanted, chosen, video)
+
+
+def select_released(scores: np.ndarray, good: np.ndarray, max_group_frames: int = readiness.MAX_FRAMES):
+    """The released selection on block scores float32 [n, blocks]: list of (group, anchor, blocks) with candidates from 0.
+
+    blocks int64 [k, 2] as (candidate, block). A video too short for one group (under eight candidates) becomes one group,
+    where the authors' engine gives up.
+    """
+    budget = P_CANVASES * scores.shape[1]
+    threshold = readiness.readiness_threshold(scores, budget)
+    groups = readiness.build_groups(scores, budget, threshold, max_group_frames)
+    groups = groups or [readiness.ReadinessGroup(0, len(scores), 0.0, "limit")]
+    out = []
+    for group in groups:
+        part = slice(group.start, group.end)
+        anchor, blocks = readiness.select_blocks(scores[part], budget, good[part])
+        out.append((group, anchor + group.start, blocks + [group.start, 0]))
+    return out
+
+
+def _pack_released(store: PictureStore, wanted: np.ndarray, selection: list, video: Video):
+    capacity = (video.height // video.block) * (video.width // video.block)
+    canvases, positions, groups = [], [], []
+    for k, (group, anchor, blocks) in enumerate(selection):
+        pictures, times = store.read(group.start, group.end), wanted[group.start : group.end]
+        flat = (blocks[:, 0] - group.start) * capacity + blocks[:, 1]
+        runs = [flat[i : i + capacity] for i in range(0, len(flat) - capacity // 2 + 1, capacity)]
+        made = [packing.place_blocks(pictures, times, run, video.patch_size) for run in runs]
+        whole = packing.whole_frame(int(wanted[anchor]), video.height, video.width, video.patch_size)
+        canvases += [pictures[anchor - group.start]] + [c for c, _ in made]
+        positions += [whole] + [p for _, p in made]
+        groups += [k] * (1 + len(made))
+    bounds = [[g.start, g.end] for g, _, _ in selection]
+    return canvases, positions, groups, {"candidates": wanted.tolist(), "groups": bounds, "codec": video.codec}

@@ -1,0 +1,137 @@
+"""Sampled frames and still images through the same visual-token interface."""
+
+import os
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ..errors import Ov2Error
+from ..geometry import MIN_PIXELS, canvas_size
+from ..tokens import FRAMES_PER_GROUP, VisualTokens
+from ..video.stream import read_packets
+from .analysis import candidates, open_as, usable_cores
+from .packing import whole_frame
+
+MAX_FRAMES = 384  # published: video processor of the 8B checkpoint
+SHORT, MEDIUM = (10.0, 8), (30.0, 16)  # published: (under so many seconds, so many frames)
+IMAGE_MAX_PIXELS = 4_000_000  # published: image processor of the 8B checkpoint
+
+
+@dataclass(frozen=True)
+class FramesConfig:
+    """How frames are sampled; dumped beside the result. None for `num_frames` and `fps` takes the published rule."""
+
+    num_frames: int | None = None
+    fps: float | None = None
+    max_pixels: int = 153_664
+    patch_size: int = 14
+    min_pixels: int = MIN_PIXELS
+    front_end: str = "frames"
+
+
+def sample_indices(total: int, duration: float, num_frames: int | None = None, fps: float | None = None) -> np.ndarray:
+    """Source frames to take, int64 ascending: round(linspace(0, T - 1, n)), as the published video processor does.
+
+    n = duration · fps when a rate is given (at most 384), else `num_frames`, else 8 under 10 s, 16 under 30 s, else 384;
+    never more than the video has.
+
+    Raises:
+        Ov2Error: both or neither positive.
+    """
+    if num_frames is not None and fps is not None:
+        raise Ov2Error("num_frames and fps are both given; give one of them")
+    if (num_frames is not None and num_frames < 1) or (fps is not None and fps <= 0):
+        raise Ov2Error(f"num_frames={num_frames}, fps={fps}; must be positive")
+    if fps is not None:
+        count = min(max(round(duration * fps), 1), MAX_FRAMES)
+    elif num_frames is not None:
+        count = num_frames
+    else:
+        count = next((frames for seconds, frames in (SHORT, MEDIUM) if duration < seconds), MAX_FRAMES)
+    return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(np.int64))
+
+
+def tokenize_frames(
+    path: str | os.PathLike,
+    num_frames: int | None = None,
+    fps: float | None = None,
+    max_pixels: int = 153_664,
+    patch_size: int = 14,
+    min_pixels: int = MIN_PIXELS,
+) -> VisualTokens:
+    """Sample whole frames of a video evenly; groups are four frames in a row.
+
+    Args:
+        path: any video file that FFmpeg reads.
+        num_frames: how many; or fps: how many a second; the published rule where neither is given (`sample_indices`).
+        min_pixels, max_pixels: of a frame; patch_size: pixels.
+
+    Raises:
+        VideoError: the file cannot be read as video.
+        Ov2Error: an argument that makes no sense.
+    """
+    config = FramesConfig(num_frames, fps, max_pixels, patch_size, min_pixels)
+    packets = read_packets(path)
+    wanted = sample_indices(len(packets.frame_times), packets.duration, num_frames, fps)
+    video = open_as(path, packets, max_pixels, patch_size, min_pixels)
+    frames = list(candidates(video, wanted, None, usable_cores()))
+    places = [whole_frame(f.index, video.height, video.width, patch_size).reshape(-1, 3) for f in frames]
+    return VisualTokens(
+        canvases=np.stack([f.picture for f in frames]),
+        patch_positions=np.concatenate(places),
+        group_ids=np.arange(len(frames)) // FRAMES_PER_GROUP,
+        fps=packets.fps,
+        frame_times=packets.frame_times,
+        patch_size=patch_size,
+        kind="frames",
+        source=os.fspath(path),
+        config=asdict(config),
+    )
+
+
+def tokenize_image(
+    image: str | os.PathLike | Image.Image | np.ndarray,
+    max_pixels: int = IMAGE_MAX_PIXELS,
+    patch_size: int = 14,
+    min_pixels: int = MIN_PIXELS,
+) -> VisualTokens:
+    """One image as visual tokens: one canvas, t = 0, a group of its own.
+
+    Args:
+        image: a file, a PIL image, or uint8 [H, W, 3] RGB.
+        min_pixels, max_pixels: of the canvas; patch_size: pixels.
+
+    Raises:
+        Ov2Error: not readable as an image, or an array of another kind.
+    """
+    picture = _open_image(image)
+    height, width = canvas_size(picture.height, picture.width, max_pixels, patch_size, min_pixels)
+    canvas = np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
+    return VisualTokens(
+        canvases=canvas[None],
+        patch_positions=whole_frame(0, height, width, patch_size).reshape(-1, 3),
+        group_ids=np.zeros(1, np.int64),
+        fps=1.0,
+        frame_times=np.zeros(1),
+        patch_size=patch_size,
+        kind="image",
+        source=os.fspath(image) if isinstance(image, str | os.PathLike) else "",
+        config={"front_end": "image", "max_pixels": max_pixels, "patch_size": patch_size},
+    )
+
+
+def _open_image(image) -> Image.Image:
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise Ov2Error(f"the image is {image.dtype} {image.shape}; expected uint8 [H, W, 3]")
+        return Image.fromarray(image)
+    if isinstance(image, Image.Image):
+        return ImageOps.exif_transpose(image).convert("RGB")
+    try:
+        with Image.open(image) as opened:
+            return ImageOps.exif_transpose(opened).convert("RGB")
+    except FileNotFoundError as error:
+        raise Ov2Error(f"{image}: no such file; check the path") from error
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        raise Ov2Error(f"{image}: cannot be read as an image ({error}); check the file") from error

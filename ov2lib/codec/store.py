@@ -1,0 +1,42 @@
+"""Candidate pictures kept until their group is known: in memory up to a limit, beyond it in a temporary file."""
+
+import tempfile
+
+import numpy as np
+
+IN_MEMORY = 1 << 27  # assumed: 128 MiB, 300 pictures of 392x392
+
+
+class PictureStore:
+    """Append pictures uint8 [H, W, 3] of one shape; read them back by number. Use as a context manager."""
+
+    def __init__(self, limit: int = IN_MEMORY):
+        self._limit, self._held, self._bytes, self._shape = limit, [], 0, ()
+        self._file = None
+
+    def __enter__(self) -> "PictureStore":
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def append(self, picture: np.ndarray) -> None:
+        """Keep one more picture; past the limit it goes to a file that the system deletes by itself."""
+        self._bytes += picture.nbytes
+        if self._file is None and self._bytes <= self._limit:
+            self._held.append(picture)
+            return
+        if self._file is None:
+            self._file, self._shape = tempfile.TemporaryFile(), picture.shape
+        self._file.write(np.ascontiguousarray(picture))
+
+    def read(self, start: int, end: int) -> list[np.ndarray]:
+        """Pictures [start, end), in order of arrival."""
+        pictures = self._held[start:end]
+        if end > len(self._held):
+            first, size = max(start - len(self._held), 0), int(np.prod(self._shape))
+            self._file.seek(first * size)
+            raw = np.frombuffer(self._file.read((end - len(self._held) - first) * size), np.uint8)
+            pictures = pictures + list(raw.reshape(-1, *self._shape))
+        return pictures

@@ -1,0 +1,15 @@
+"""What was reported, by whom: the paper's tables and their surroundings as tidy CSV, one loader, and the audit.
+
+Every value carries its `source` in words and its `kind`: "paper", "project page", "guide" (the authors' reproduction
+guide), "authors' code", "published code", "released data", "released model" or "third party". Nothing here was measured
+by this project; reproduced numbers come in through `compare` and stay in a column of their own.
+"""
+
+from .claims import audit, audit_table
+from .derived import averages, codec_gains, frames_available, guide_gaps, margins
+from .tables import benchmarks, compare, load, names, rows
+
+__all__ = [
+    "audit", "audit_table", "averages", "benchmarks", "codec_gains", "compare", "frames_available", "guide_gaps", "load",
+    "margins", "names", "rows",
+]  # fmt: skip

@@ -1,0 +1,108 @@
+"""Residual at canvas resolution: a frame minus its references, moved along the exported vectors.
+
+Stock FFmpeg gives no residual. Here each reference near the frame is moved by the vectors of its list and the one that
+fits a block best is kept, since the exported vectors do not say which reference they belong to.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+CELL = 8  # source pixels on a side of the cells that `MotionField` uses
+
+
+@dataclass(frozen=True, eq=False)
+class MovedBy:
+    """A reference picture and the vectors that lead to it.
+
+    picture: uint8 [h, w]; vector: int16 [R, C, 2] per 8x8 source cell, in 1/scale source pixel; used: bool [R, C], cells
+    that are predicted this way (others are not filled from this picture).
+    """
+
+    picture: np.ndarray
+    vector: np.ndarray
+    used: np.ndarray
+    scale: int = 4
+
+
+def compensated_residual(picture: np.ndarray, references: Sequence[MovedBy], source_size: tuple[int, int]) -> np.ndarray:
+    """Signed residual float32 [h, w] (frame minus prediction, 0 where they agree) at the size of `picture`.
+
+    Args:
+        picture: uint8 [h, w], the frame's luma scaled down.
+        references: at least one; later ones win a cell only by a smaller sum of absolute differences. A cell that no
+            reference predicts (intra) is compared with the first one in place.
+        source_size: (height, width) of the coded frame in pixels, the scale of the vectors.
+    """
+    cells = _cells(*picture.shape, *references[0].used.shape, *source_size)
+    intra = ~np.any([r.used for r in references], axis=0).ravel()
+    target = picture.astype(np.float32).ravel()
+    best = best_error = None
+    for number, reference in enumerate(references):
+        counted = reference.used.ravel() if number else reference.used.ravel() | intra
+        vector = np.where(reference.used[..., None], reference.vector, 0).reshape(-1, 2)
+        residual = target - _moved(reference.picture, vector * (cells.scale / reference.scale), cells)
+        if len(references) == 1:
+            return residual.reshape(picture.shape)
+        error = np.where(counted, np.bincount(cells.of_pixel, np.abs(residual), len(counted)), np.inf)
+        if best is None:
+            best, best_error = residual, error
+        else:
+            best = np.where((error < best_error).take(cells.of_pixel), residual, best)
+            best_error = np.minimum(best_error, error)
+    return best.reshape(picture.shape)
+
+
+MARGIN = 16  # pixels repeated around a reference: more than a cell ever measures at canvas size
+
+
+@dataclass(frozen=True, eq=False)
+class _Cells:
+    """How the cells of the vector field lie on the scaled picture: each pixel's cell, each cell's rows and columns."""
+
+    of_pixel: np.ndarray
+    pixel: np.ndarray  # index of each pixel in the padded picture
+    low: np.ndarray  # float32 [cells, 2], the smallest and largest vector (x, y) that stays in the padded picture
+    high: np.ndarray
+    scale: np.ndarray
+
+
+@lru_cache(maxsize=8)
+def _cells(height: int, width: int, rows: int, cols: int, source_height: int, source_width: int) -> _Cells:
+    y_cell = np.minimum((np.arange(height) * source_height // height) // CELL, rows - 1)
+    x_cell = np.minimum((np.arange(width) * source_width // width) // CELL, cols - 1)
+    stride = width + 2 * MARGIN
+    low, high = [], []
+    for cell, count, size in ((x_cell, cols, width), (y_cell, rows, height)):
+        first = np.searchsorted(cell, np.arange(count), side="left")
+        last = np.searchsorted(cell, np.arange(count), side="right") - 1
+        low.append(-MARGIN - first)
+        high.append(size + MARGIN - 2 - last)
+    y, x = np.divmod(np.arange(rows * cols), cols)
+    return _Cells(
+        of_pixel=(y_cell[:, None] * cols + x_cell).ravel(),
+        pixel=((np.arange(height)[:, None] + MARGIN) * stride + np.arange(width) + MARGIN).ravel(),
+        low=np.stack([low[0][x], low[1][y]], axis=1).astype(np.float32),
+        high=np.stack([high[0][x], high[1][y]], axis=1).astype(np.float32),
+        scale=np.array([width / source_width, height / source_height], np.float32),
+    )
+
+
+def _moved(picture: np.ndarray, vector: np.ndarray, cells: _Cells) -> np.ndarray:
+    """The picture read at every pixel plus its cell's vector (pixels of the picture), bilinear, edges repeated; flat."""
+    padded = np.pad(picture, MARGIN, mode="edge")
+    stride = padded.shape[1]
+    vector = np.clip(vector, cells.low, cells.high).astype(np.float32)
+    whole = np.floor(vector)
+    fx, fy = (vector - whole).T.copy()
+    shift = whole[:, 1].astype(np.intp) * stride + whole[:, 0].astype(np.intp)
+    at = cells.pixel + shift.take(cells.of_pixel)
+    flat = padded.astype(np.float32).ravel()
+    fx, fy = fx.take(cells.of_pixel), fy.take(cells.of_pixel)
+    upper, lower = flat.take(at), flat.take(at + stride)
+    at += 1
+    upper += fx * (flat.take(at) - upper)
+    lower += fx * (flat.take(at + stride) - lower)
+    return upper + fy * (lower - upper)

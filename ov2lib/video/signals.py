@@ -1,0 +1,201 @@
+"""What a codec says of each frame: motion, residual, quantisers and bits, streamed in display order."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from ..geometry import canvas_size
+from .bits import estimate_bits
+from .compensate import MovedBy, compensated_residual
+from .decode import Linked, Scaler, decode, display_turns, has_vectors, link
+from .motion import MotionField, motion_field
+from .search import BLOCK, block_search
+from .stream import open_video, read_packets
+
+BATCH = 16  # frames whose vectors are worked on together
+BATCH_BYTES = 1 << 25  # and at most this much of decoded pictures
+
+
+@dataclass(frozen=True, eq=False)
+class FrameSignals:
+    """One frame and its codec signals, upright (rotation applied). Axes: rows downwards, columns to the right, from 0.
+
+    Attributes:
+        index: display order, from 0.
+        time: presentation time in seconds, the first frame at 0.
+        kind: "I", "P" or "B".
+        size: bytes of its packet(s).
+        luma: uint8 [H, W] at source resolution.
+        motion: float32 [rows, cols, 2] in source pixels, (x, y), +x right, +y down: where a cell was predicted from minus
+            where it is (content that moves right by d reads -d), list 0 (past references); cells are 8x8 source pixels,
+            intra cells 0. None where the frame has no vectors. From a block search for codecs that export none.
+        motion_future: the same for list 1 (future references); None but for B frames.
+        qp: int32 [mb_rows, mb_cols], quantiser per 16x16 macroblock; None where unknown.
+        residual: float32 [h, w] at canvas size, luma minus its motion-compensated prediction, 0 where they agree; None for
+            a frame without an earlier reference.
+        bits: float32 [mb_rows, mb_cols], estimated bits per macroblock, summing to the packet; from a block search (one
+            value per 16x16 canvas pixels) for codecs that export nothing. None for those where there is no earlier frame.
+    """
+
+    index: int
+    time: float
+    kind: str
+    size: int
+    luma: np.ndarray
+    motion: np.ndarray | None
+    motion_future: np.ndarray | None
+    qp: np.ndarray | None
+    bits: np.ndarray | None
+    _residual: Callable[[], np.ndarray | None] = field(repr=False)
+
+    @cached_property
+    def residual(self) -> np.ndarray | None:
+        """See the class; computed when first asked for, since it costs more than all else together."""
+        return self._residual()
+
+
+def read_signals(path: str | os.PathLike, *, size: tuple[int, int] | None = None) -> Iterator[FrameSignals]:
+    """Stream every frame of a video with its codec signals, in display order; memory does not grow with the video.
+
+    Args:
+        path: any video file that FFmpeg reads.
+        size: (height, width) in pixels at which the residual is computed, upright; the default canvas for None.
+
+    Raises:
+        VideoError: the file cannot be read as video.
+    """
+    packets = read_packets(path)
+    turns = display_turns(path, packets)
+    with open_video(path) as (_, stream):
+        codec, coded = stream.codec_context.name, (stream.codec_context.height, stream.codec_context.width)
+    vectors = has_vectors(codec, packets)
+    upright = coded[::-1] if turns % 2 else coded
+    size = size or canvas_size(*upright)
+    scaler = Scaler(*(size[::-1] if turns % 2 else size))
+    frames = link(decode(path, packets), packets, by_time=not vectors)
+    for batch in batches(frames, coded):
+        motion = batch_motion(batch, coded) if vectors else None
+        bits = batch_bits(batch, codec if vectors else None, scaler)
+        gray = cached_gray(scaler)
+        for i, linked in enumerate(batch):
+            yield _frame_signals(linked, motion, i, bits[i], coded, turns, gray)
+
+
+def _frame_signals(linked: Linked, motion: MotionField | None, i: int, bits, coded, turns: int, gray) -> FrameSignals:
+    frame, past, future = linked.frame, None, None
+    if motion is None:
+        past = searched_motion(linked, coded, gray)
+    elif frame.vectors is not None:
+        past = motion.vector[i, 0].astype(np.float32) / motion.scale
+        if motion.bidirectional[i]:
+            future = motion.vector[i, 1].astype(np.float32) / motion.scale
+
+    def turn(array):
+        return None if array is None else np.ascontiguousarray(np.rot90(array, turns))
+
+    return FrameSignals(
+        index=frame.index,
+        time=frame.time,
+        kind=frame.kind,
+        size=frame.size,
+        luma=turn(frame.luma),
+        motion=turn_vectors(past, turns),
+        motion_future=turn_vectors(future, turns),
+        qp=turn(frame.qp),
+        bits=turn(bits),
+        _residual=lambda: turn(motion_and_residual(linked, motion, i, coded, gray)[1]) if linked.past else None,
+    )
+
+
+def searched_motion(linked: Linked, coded: tuple[int, int], gray: Callable) -> np.ndarray | None:
+    """Vectors of a block search, float32 [rows, cols, 2] in source pixels; None for a frame without an earlier one."""
+    return motion_and_residual(linked, None, 0, coded, gray)[0] if linked.past else None
+
+
+def turn_vectors(field: np.ndarray | None, turns: int) -> np.ndarray | None:
+    """Turn a field [rows, cols, 2] by quarter turns counter-clockwise: its cells move, and its vectors turn with them."""
+    if field is None:
+        return None
+    for _ in range(turns):
+        field = np.stack([field[..., 1], -field[..., 0]], axis=-1)
+    return np.ascontiguousarray(np.rot90(field, turns))
+
+
+def batches(frames: Iterator[Linked], coded: tuple[int, int]) -> Iterator[list[Linked]]:
+    """Group frames for joint work: at most 16, fewer where pictures are large; coded is (height, width) in pixels."""
+    size = max(1, min(BATCH, BATCH_BYTES // (coded[0] * coded[1] * 3 // 2)))
+    batch = []
+    for linked in frames:
+        batch.append(linked)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def batch_motion(batch: list[Linked], coded: tuple[int, int]) -> MotionField:
+    """The exported vectors of a batch as dense fields."""
+    rows, cols = (-(-side // 16) for side in coded)
+    rows = max([rows] + [len(x.frame.qp) for x in batch if x.frame.qp is not None])
+    return motion_field([x.frame.vectors for x in batch], rows, cols)
+
+
+def cached_gray(scaler: Scaler) -> Callable:
+    """A function frame -> scaled luma uint8 that scales each frame once (references are asked for again and again)."""
+    small = {}
+
+    def gray(frame) -> np.ndarray:
+        if frame.index not in small:
+            small[frame.index] = scaler.gray(frame.picture)
+        return small[frame.index]
+
+    return gray
+
+
+def motion_and_residual(
+    linked: Linked, motion: MotionField | None, i: int, coded: tuple[int, int], gray: Callable
+) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors float32 [rows, cols, 2] in source pixels (list 0) and signed residual float32 [h, w], coded orientation.
+
+    Args:
+        linked: a frame with at least one earlier reference.
+        motion: the vectors of its batch, in which it is number `i`; None searches blocks instead.
+        coded: (height, width) of the coded frame in pixels.
+        gray: gives a frame's luma at the size of the residual.
+    """
+    picture = gray(linked.frame)
+    if motion is None:
+        vectors, residual = block_search(picture, gray(linked.past[0]))
+        return vectors * np.array([coded[1] / picture.shape[1], coded[0] / picture.shape[0]], np.float32), residual
+    vector, used = motion.vector[i], motion.used[i]
+    past = linked.past[: 1 if linked.following is not None else 2]  # P: the nearest two; B: the nearest on either side
+    references = [MovedBy(gray(frame), vector[0], used[0], motion.scale) for frame in past]
+    if linked.following is not None:
+        references.append(MovedBy(gray(linked.following), vector[1], used[1], motion.scale))
+    return vector[0].astype(np.float32) / motion.scale, compensated_residual(picture, references, coded)
+
+
+def batch_bits(batch: list[Linked], codec: str | None, scaler: Scaler) -> list[np.ndarray | None]:
+    """Bits per macroblock of each frame, float32: estimated from the bitstream, or (codec None) from a block search."""
+    if codec is not None and all(x.frame.qp is not None for x in batch):
+        return list(estimate_bits(batch, codec))
+    return [searched_bits(x, scaler) for x in batch]
+
+
+def searched_bits(linked: Linked, scaler: Scaler) -> np.ndarray | None:
+    """A coarse guess where the stream tells nothing: the residual of a block search, log-compressed, scaled to the packet.
+
+    float32, one value per 8x8 pixels of the scaled picture; None for a frame without an earlier one.
+    """
+    if not linked.past:
+        return None
+    _, residual = block_search(scaler.gray(linked.frame.picture), scaler.gray(linked.past[0].picture))
+    rows, cols = (-(-side // BLOCK) for side in residual.shape)
+    cost = np.log2(1 + np.abs(residual))
+    cost = np.pad(cost, ((0, rows * BLOCK - cost.shape[0]), (0, cols * BLOCK - cost.shape[1])))
+    cost = cost.reshape(rows, BLOCK, cols, BLOCK).sum(axis=(1, 3)) + 1
+    return (cost * (8 * linked.frame.size / cost.sum())).astype(np.float32)
