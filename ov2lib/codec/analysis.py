@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..geometry import canvas_size
+from ..geometry import MIN_PIXELS, canvas_size
 from ..tokens import MERGE
 from ..video.decode import CodedFrame, Linked, Scaler, decode, display_turns, has_vectors, link
 from ..video.parallel import in_order
@@ -93,13 +93,13 @@ class Batch:
 Scorer = Callable[[Video, Batch], np.ndarray]
 
 
-def open_as(path: str | os.PathLike, packets: Packets, max_pixels: int, patch_size: int) -> Video:
+def open_as(path: str | os.PathLike, packets: Packets, max_pixels: int, patch_size: int, min_pixels: int = MIN_PIXELS) -> Video:
     """Find out codec, size and rotation, and with them the canvas size."""
     turns = display_turns(path, packets)
     with open_video(path) as (_, stream):
         codec, coded = stream.codec_context.name, (stream.codec_context.height, stream.codec_context.width)
     upright = coded[::-1] if turns % 2 else coded
-    height, width = canvas_size(*upright, max_pixels, patch_size)
+    height, width = canvas_size(*upright, max_pixels, patch_size, min_pixels)
     return Video(os.fspath(path), codec, packets, height, width, turns, coded, patch_size)
 
 
