@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..geometry import canvas_size
+from ..geometry import MIN_PIXELS, canvas_size
 from ..tokens import MERGE
 from ..video.decode import CodedFrame, Linked, Scaler, decode, display_turns, has_vectors, link
 from ..video.parallel import in_order
@@ -14,11 +14,12 @@ from ..video.signals import batch_bits, batch_motion, batches, cached_gray, moti
 from ..video.stream import Packets, open_video
 from . import scoring
 from .pictures import is_good
+from .readiness import engine_grid
 
 # assumed: half the canvas size and the nearest reference are enough for a residual that is only ranked; on the clip in
 # tests/data block scores agree with full size and four references at Spearman .986 (.998 for full size and two)
 RESIDUAL_STEP = 2
-AHEAD = 2  # batches that a stretch of video may be ahead of the reader
+AHEAD = 1  # batches that a stretch of video may be ahead of the reader
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,13 @@ class Candidate:
 class Batch:
     """Decoded frames on their way to the scorer, with all that FFmpeg has to do for them already done.
 
-    linked: the frames; pictures: uint8 [H, W, 3] of each, coded orientation; gray: source index -> uint8 [h, w] luma at the
-    size of the residual, for each frame and the references it is compared with.
+    linked: the frames; pictures: uint8 [H, W, 3] of each, upright; good: see `Candidate`; gray: source index -> uint8
+    [h, w] luma at the size of the residual, for each frame and the references it is compared with, coded orientation.
     """
 
     linked: list[Linked]
     pictures: list[np.ndarray]
+    good: list[bool]
     gray: dict[int, np.ndarray]
 
     def small(self, frame: CodedFrame) -> np.ndarray:
@@ -91,13 +93,13 @@ class Batch:
 Scorer = Callable[[Video, Batch], np.ndarray]
 
 
-def open_as(path: str | os.PathLike, packets: Packets, max_pixels: int, patch_size: int) -> Video:
+def open_as(path: str | os.PathLike, packets: Packets, max_pixels: int, patch_size: int, min_pixels: int = MIN_PIXELS) -> Video:
     """Find out codec, size and rotation, and with them the canvas size."""
     turns = display_turns(path, packets)
     with open_video(path) as (_, stream):
         codec, coded = stream.codec_context.name, (stream.codec_context.height, stream.codec_context.width)
     upright = coded[::-1] if turns % 2 else coded
-    height, width = canvas_size(*upright, max_pixels, patch_size)
+    height, width = canvas_size(*upright, max_pixels, patch_size, min_pixels)
     return Video(os.fspath(path), codec, packets, height, width, turns, coded, patch_size)
 
 
@@ -106,13 +108,17 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def candidates(video: Video, wanted: np.ndarray, scorer: Scorer | None, workers: int) -> Iterator[Candidate]:
+def candidates(
+    video: Video, wanted: np.ndarray, scorer: Scorer | None, workers: int, compares: bool = True
+) -> Iterator[Candidate]:
     """Decode and score the wanted source frames (ascending indices); yields them in that order. No scorer, no scores.
+
+    `compares` says that the scorer looks at scaled pictures (bits of a stream with vectors do without).
 
     FFmpeg's work is done on `workers` threads, numpy's on the caller's: the two hardly ever want the interpreter lock at
     the same time.
     """
-    compares = scorer is not None and not (scorer is bit_prior and video.vectors)
+    compares = scorer is not None and (compares or not video.vectors)
     feed, jobs = plan(video, wanted, workers)
 
     def work(job) -> Iterator[Batch]:
@@ -122,15 +128,15 @@ def candidates(video: Video, wanted: np.ndarray, scorer: Scorer | None, workers:
         frames = link(decode(video.path, video.packets, start, stop, feed), video.packets, not video.vectors)
         for batch in batches((x for x in frames if x.frame.index in indices), video.coded):
             compared = {f.index: f for x in batch for f in (x.frame, *x.past[:1], x.following) if f is not None}
-            small = {index: gray(frame) for index, frame in compared.items()} if compares else {}
-            yield Batch(batch, [colour.rgb(x.frame.picture) for x in batch], small)
+            silent = any(x.frame.qp is None for x in batch)
+            small = {index: gray(frame) for index, frame in compared.items()} if compares or silent else {}
+            pictures = [np.ascontiguousarray(np.rot90(colour.rgb(x.frame.picture), video.turns)) for x in batch]
+            yield Batch(batch, pictures, [is_good(p) for p in pictures], small)
 
     for batch in in_order(jobs, work, workers, AHEAD):
         scores = scorer(video, batch) if scorer else np.zeros((len(batch.linked), 0, 0), np.float32)
-        for linked, picture, score in zip(batch.linked, batch.pictures, scores, strict=True):
-            picture = np.ascontiguousarray(np.rot90(picture, video.turns))
-            score = np.ascontiguousarray(np.rot90(score, video.turns))
-            yield Candidate(linked.frame.index, picture, score, is_good(picture))
+        for linked, picture, good, score in zip(batch.linked, batch.pictures, batch.good, scores, strict=True):
+            yield Candidate(linked.frame.index, picture, np.ascontiguousarray(np.rot90(score, video.turns)), good)
 
 
 def plan(video: Video, wanted: np.ndarray, workers: int) -> tuple[np.ndarray, list]:
@@ -183,11 +189,19 @@ def score_motion_residual(video: Video, batch: Batch) -> np.ndarray:
     return out
 
 
-def bit_prior(video: Video, batch: Batch) -> np.ndarray:
-    """The bit-cost prior per block, summed over canvas pixels: float32 [n, rows, cols], coded orientation."""
+def bit_prior(video: Video, batch: Batch, grid: Callable[[np.ndarray], np.ndarray] = lambda bits: bits) -> np.ndarray:
+    """The bit-cost prior per block, summed over canvas pixels: float32 [n, rows, cols], coded orientation.
+
+    grid: puts a frame's bits on another grid first (the released chain's).
+    """
     height, width = video.coded_canvas
     out = np.zeros((len(batch.linked), height // video.block, width // video.block), np.float32)
     for i, bits in enumerate(batch_bits(batch.linked, video.codec if video.vectors else None, batch.small)):
         if bits is not None:
-            out[i] = scoring.resize_and_sum(scoring.bit_cost_prior(bits), height, width, video.block)
+            out[i] = scoring.resize_and_sum(scoring.bit_cost_prior(grid(bits)), height, width, video.block)
     return out
+
+
+def released_prior(video: Video, batch: Batch) -> np.ndarray:
+    """`bit_prior` of bits on the grids of the authors' engine (`readiness.engine_grid`)."""
+    return bit_prior(video, batch, lambda bits: engine_grid(bits, video.codec, video.coded))

@@ -46,4 +46,4 @@ def inside_bars(rgb: np.ndarray, block: int) -> np.ndarray:
                 blocks = np.moveaxis(keep, axis, 0)
                 blocks = blocks[::-1] if flip else blocks
                 blocks[: bar // block] = False
-    return keep if keep.any() else np.ones_like(keep)
+    return keep

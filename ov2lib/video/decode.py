@@ -16,13 +16,14 @@ from itertools import chain
 import av
 import numpy as np
 from av.sidedata.encparams import VideoEncParamsType
+from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from ..errors import VideoError
 from .residual import Reference
 from .stream import EXPORTS_VECTORS, LIMITS, REPAIR, RETIME, Packets, open_video
 
-PAST = 4  # assumed: earlier reference frames kept at hand
+PAST = 3  # assumed: earlier reference frames kept at hand (a fourth changed no estimate)
 KINDS = {1: "I", 3: "B", 5: "I"}  # FFmpeg's AVPictureType; SI counts as I, and everything else that is predicted as P
 PLANAR_LUMA = ("yuv", "nv12", "nv21", "gray")  # pixel formats whose first plane is luma
 
@@ -187,6 +188,8 @@ def _pictures(path, packets: Packets, context, packet) -> Iterator[CodedFrame]:
         index = int(packets.frame[number])
         if index < 0:
             continue
+        # not picture.side_data: it makes the frame part of a reference cycle, and its pixels stay until a garbage collection
+        side_data = SideDataContainer(picture)
         yield CodedFrame(
             index=index,
             time=float(packets.frame_times[index]),
@@ -195,19 +198,19 @@ def _pictures(path, packets: Packets, context, packet) -> Iterator[CodedFrame]:
             is_reference=bool(packets.reference[number]),
             order=number,
             picture=picture,
-            vectors=_vectors(picture),
-            qp=_quantisers(picture),
+            vectors=_vectors(side_data),
+            qp=_quantisers(side_data, picture),
         )
 
 
-def _vectors(picture: av.VideoFrame) -> np.ndarray | None:
-    data = picture.side_data.get("MOTION_VECTORS")
+def _vectors(side_data: SideDataContainer) -> np.ndarray | None:
+    data = side_data.get("MOTION_VECTORS")
     return None if data is None else data.to_ndarray()
 
 
-def _quantisers(picture: av.VideoFrame) -> np.ndarray | None:
+def _quantisers(side_data: SideDataContainer, picture: av.VideoFrame) -> np.ndarray | None:
     """Read the buffer directly: `qp_map()` is 15 to 30 times slower. Layout: AVVideoEncParams, libavutil."""
-    data = picture.side_data.get("VIDEO_ENC_PARAMS")
+    data = side_data.get("VIDEO_ENC_PARAMS")
     if data is None or data.codec_type not in (VideoEncParamsType.H264, VideoEncParamsType.MPEG2):
         return None  # VP9 exports a base quantiser that means something else
     mb_rows, mb_cols = -(-picture.height // 16), -(-picture.width // 16)
@@ -263,9 +266,9 @@ class Scaler:
         self._scale, self._color, self._gray = VideoReformatter(), VideoReformatter(), VideoReformatter()
 
     def rgb(self, picture: av.VideoFrame) -> np.ndarray:
-        """uint8 [height, width, 3], bicubic. Scaled first and coloured then: a quarter of the time of both at once."""
+        """uint8 [height, width, 3], bilinear. Scaled first and coloured then, at a quarter of the time of both at once."""
         small = self._scale.reformat(
-            picture, self.width, self.height, "yuv420p", interpolation=Interpolation.BICUBIC, threads=1
+            picture, self.width, self.height, "yuv420p", interpolation=Interpolation.BILINEAR, threads=1
         )
         return self._color.reformat(small, format="rgb24", threads=1).to_ndarray()
 

@@ -14,7 +14,7 @@ import numpy as np
 from .motion import NONE, WHOLE, MotionField
 
 OFFSETS = np.array([[1, 6], [9, 14]])  # sample rows (and columns) of a macroblock's first and second cell
-CLOSE_ENOUGH = 0.35  # assumed: a sample this many quantiser steps off makes the next reference worth a try
+CLOSE_ENOUGH = 0.5  # assumed: a sample this many quantiser steps off makes the next reference worth a try
 PAD = 24  # pixels repeated beyond the picture: a macroblock and its taps, so that whole blocks may lie outside
 
 

@@ -16,7 +16,7 @@ from .search import BLOCK, block_search
 from .stream import EXPORTS_VECTORS, open_video, read_packets
 
 BATCH = 16  # frames whose vectors are worked on together
-BATCH_BYTES = 1 << 25  # and no more once this much of decoded pictures is held
+BATCH_BYTES = 1 << 24  # and no more once this much of decoded pictures is held
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +183,7 @@ def motion_and_residual(
     return vector[0].astype(np.float32) / QUARTER, compensated_residual(picture, references, coded)
 
 
-def batch_bits(batch: list[Linked], codec: str, gray: Callable) -> list[np.ndarray | None]:
+def batch_bits(batch: list[Linked], codec: str | None, gray: Callable) -> list[np.ndarray | None]:
     """Bits per macroblock of each frame, float32: estimated from the bitstream, or for codecs that say nothing from a block
     search. None where a frame of the former kind lacks its quantisers."""
     if codec not in EXPORTS_VECTORS:
