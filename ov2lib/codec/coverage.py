@@ -21,7 +21,7 @@ class Coverage:
     Attributes:
         mismatch: half the sum over bins of |share of tokens - share of P and B bytes|: 0 follows the bits exactly, 1 not at
             all.
-        unevenness: standard deviation over mean of the bytes that one token of each group stands for; 0 is even.
+        unevenness: standard deviation over mean of the bytes that a packed canvas of each group stands for; 0 is even.
         events_seen: share of events with at least `ENOUGH` tokens within `NEAR` seconds; NaN without events.
     """
 
@@ -56,18 +56,19 @@ def group_edges(tokens: VisualTokens, duration: float) -> np.ndarray:
     return np.concatenate([[0.0], tokens.frame_times[starts[1:]], [duration]])
 
 
-def coverage(
-    tokens: VisualTokens, packets: Packets, events: Sequence[float] = (), bin_seconds: float = BIN_SECONDS
-) -> Coverage:
-    """Measure `Coverage` of codec tokens against the packets of their video; events in seconds."""
+def time_shares(tokens: VisualTokens, packets: Packets) -> tuple[np.ndarray, np.ndarray]:
+    """Share of the packed tokens and share of the P and B bytes in each bin of half a second, float64 [bins] each."""
     kinds = packets.kind[packets.frame_packet]
-    bin_cost = bin_costs(packets.frame_times, packets.frame_sizes, kinds == "I", packets.duration, bin_seconds)
-    packed = ~is_whole(tokens)
-    times = block_times(tokens)
-    drawn = times[packed][~np.isnan(times[packed])]
-    counts = np.bincount((drawn / bin_seconds + 1e-9).astype(int), minlength=len(bin_cost))
-    mismatch = 0.5 * np.abs(counts / counts.sum() - bin_cost / bin_cost.sum()).sum()
+    bin_cost = bin_costs(packets.frame_times, packets.frame_sizes, kinds == "I", packets.duration)
+    drawn = packed_times(tokens)
+    counts = np.bincount((drawn / BIN_SECONDS + 1e-9).astype(int), minlength=len(bin_cost))
+    return counts / counts.sum(), bin_cost / bin_cost.sum()
 
+
+def coverage(tokens: VisualTokens, packets: Packets, events: Sequence[float] = ()) -> Coverage:
+    """Measure `Coverage` of codec tokens against the packets of their video; events in seconds."""
+    token_share, byte_share = time_shares(tokens, packets)
+    kinds, packed, drawn = packets.kind[packets.frame_packet], ~is_whole(tokens), packed_times(tokens)
     edges = group_edges(tokens, packets.duration)
     owner = np.searchsorted(edges[1:-1], packets.frame_times, side="right")
     bytes_of = np.bincount(owner, packets.frame_sizes * (kinds != "I"), len(edges) - 1)

@@ -99,7 +99,8 @@ def draw_valley(upper: Axes, lower: Axes, rows: list[dict], quota: float, bin_se
     upper.set(ylabel="spent, kB", ylim=(0, max(spent.max(), quota / scale) * 1.15))
     window = [row["window"] for row in rows]
     lower.bar(bins, cost, 0.9, color=[SIGNALS["bits"] if inside else "#d0d0d0" for inside in window])
-    lower.bar_label(lower.containers[0], [f"{c:.1f}" for c in cost], fontsize=7, padding=1)
+    halo = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+    lower.bar_label(lower.containers[0], [f"{c:.1f}" for c in cost], fontsize=7, padding=2, bbox=halo)
     for row in rows:
         if row["role"]:
             for ax in (upper, lower):
