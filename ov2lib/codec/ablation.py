@@ -9,12 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import VideoError
+from ..geometry import canvas_size
 from ..video import bits as estimate
 from ..video.decode import Linked, decode, link
 from ..video.motion import COLUMNS, NONE, QUARTERS, ROWS, MotionField, Predictor, free_blocks, motion_field
 from ..video.residual import sampled_residual
 from ..video.signals import batches
-from ..video.stream import read_packets
+from ..video.stream import open_video, read_packets
+from .scoring import resize_and_sum
 
 INGREDIENTS = ("quantiser", "free", "shape", "difference", "residual", "texture")
 
@@ -60,10 +63,14 @@ def read_terms(path: str) -> Iterator[Terms]:
     """The terms of every frame of an H.264 file, in display order.
 
     Raises:
-        VideoError: the file cannot be read as video.
+        VideoError: the file cannot be read as video, or is not H.264.
     """
     packets = read_packets(path)
-    for batch in batches(link(decode(path, packets), packets), (1, 1)):
+    with open_video(path) as (_, stream):
+        codec, coded = stream.codec_context.name, (stream.codec_context.height, stream.codec_context.width)
+    if codec != "h264":
+        raise VideoError(path, f"is {codec}, whose terms are not known here", "re-encode it to H.264")
+    for batch in batches(link(decode(path, packets), packets), coded):
         yield from _batch_terms(batch)
 
 
@@ -125,3 +132,32 @@ def top_overlap(estimate: np.ndarray, truth: np.ndarray, share: float = 0.25) ->
     count = max(1, round(share * truth.size))
     best = (set(np.argsort(-x.ravel(), kind="stable")[:count].tolist()) for x in (estimate, truth))
     return len(set.intersection(*best)) / count
+
+
+def study(path: str, truth: np.ndarray, block: int = 28) -> list[dict]:
+    """Rank agreement with true bits, frame by frame, of the estimate, of its variants and of the plain frame difference.
+
+    Args:
+        path: an H.264 file.
+        truth: true bits per macroblock in display order, [frames, mb_rows, at least mb_cols].
+        block: pixels on a block's side, on the default canvas.
+
+    Returns:
+        rows with frame, kind, variant ("all", "without ...", "only ...", "frame difference"), agreement (Spearman).
+    """
+    rows, before = [], None
+    for terms in read_terms(path):
+        size = (*canvas_size(*terms.luma.shape), block)
+        luma = terms.luma.astype(np.float32)
+        maps = {"all": terms.bits()}
+        for name in INGREDIENTS:
+            maps[f"without {name}"] = terms.bits([other for other in INGREDIENTS if other != name])
+            maps[f"only {name}"] = terms.bits([name])
+        if before is not None:
+            maps["frame difference"] = np.abs(luma - before)
+        true = resize_and_sum(truth[terms.index, :, : terms.inter.shape[1]], *size)
+        for variant, values in maps.items():
+            agreement = rank_agreement(resize_and_sum(values, *size), true)
+            rows.append({"frame": terms.index, "kind": terms.kind, "variant": variant, "agreement": agreement})
+        before = luma
+    return rows

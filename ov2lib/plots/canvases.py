@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -10,15 +11,16 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch, Rectangle
 
+from ..figures import WIDTH
 from ..tokens import MERGE, VisualTokens
 
 Colours = Callable[[float], tuple]
 
 
 def time_colours(start: float, end: float) -> Colours:
-    """Source time (or frame) -> colour, from dark blue (start) over red to yellow (end); alike for all kinds of eyes."""
+    """Source time (or frame) -> colour, from dark blue (start) over red to orange (end); alike for all kinds of eyes."""
     scale = Normalize(start, max(end, start + 1e-9))
-    return lambda t: matplotlib.colormaps["plasma"](0.05 + 0.9 * scale(t))
+    return lambda t: matplotlib.colormaps["plasma"](0.05 + 0.83 * scale(t))
 
 
 def canvas_positions(tokens: VisualTokens, number: int) -> np.ndarray:
@@ -97,3 +99,47 @@ def time_bar(ax: Axes, colours: Colours, start: float, end: float, label: str) -
     ax.set(yticks=[], xlim=(start, end), xlabel=label)
     for spine in ax.spines.values():
         spine.set_visible(False)
+
+
+def trace_figure(picture: np.ndarray, positions: np.ndarray, sources: dict[int, np.ndarray], frame_times: np.ndarray):
+    """A canvas on the left, source frames (index -> picture) on the right, an arrow from each block to its source.
+
+    Returns the figure and a row per arrow.
+    """
+    indices = sorted(sources)
+    side = picture.shape[0] * MERGE // positions.shape[0]
+    colours = time_colours(positions[..., 0].min(), positions[..., 0].max())
+    fig = plt.figure(figsize=(WIDTH, 2.6))
+    grid = fig.add_gridspec(2, 3, width_ratios=[1.75, 1, 1])
+    canvas_ax = fig.add_subplot(grid[:, 0])
+    draw_canvas(canvas_ax, picture, positions, colours)
+    canvas_ax.set_title("one packed canvas")
+    places = [grid[0, 1], grid[0, 2], grid[1, 1], grid[1, 2]]
+    frame_axes = {}
+    for index, cell in zip(indices, places, strict=False):
+        frame_axes[index] = ax = fig.add_subplot(cell)
+        blocks = positions[::MERGE, ::MERGE][positions[::MERGE, ::MERGE, 0] == index][:, 1:] // MERGE
+        outline_blocks(ax, sources[index], [tuple(b) for b in blocks.tolist()], side, colours(index))
+        ax.set_title(f"frame {index}, {frame_times[index]:.2f} s", fontsize=8)
+    return fig, trace_blocks(fig, canvas_ax, frame_axes, positions, side, colours)
+
+
+def group_figure(tokens: VisualTokens, numbers: Sequence[int], columns: int = 2) -> Figure:
+    """The given canvases of one group with the source frame as border colour, and its legend below."""
+    places = [canvas_positions(tokens, i) for i in numbers]
+    start, end = int(min(p[..., 0].min() for p in places)), int(max(p[..., 0].max() for p in places))
+    colours = time_colours(start, end)
+    lines = -(-len(numbers) // columns)
+    aspect = tokens.canvases.shape[1] / tokens.canvases.shape[2]
+    height = lines * (WIDTH / columns * aspect + 0.25) + 0.5
+    fig = plt.figure(figsize=(WIDTH, height))
+    grid = fig.add_gridspec(lines + 1, columns, height_ratios=[1] * lines + [0.05])
+    for n, (number, place) in enumerate(zip(numbers, places, strict=True)):
+        ax = fig.add_subplot(grid[n // columns, n % columns])
+        draw_canvas(ax, tokens.canvases[number], place, colours)
+        whole = (place[..., 0] == place[0, 0, 0]).all()
+        ax.set_title(
+            f"I-canvas: frame {place[0, 0, 0]} whole" if whole else f"P-canvas: frames {place[0, 0, 0]} to {place[-1, -1, 0]}"
+        )
+    time_bar(fig.add_subplot(grid[-1, :]), colours, start, end, "source frame t")
+    return fig

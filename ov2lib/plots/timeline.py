@@ -1,12 +1,15 @@
 """Things that lie on a time axis: packets, bit cost, groups, events."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ..codec.gop import MAX_SECONDS, MIN_SECONDS, Partition
-from ..figures import KINDS, SIGNALS
+from ..figures import FRONT_ENDS, KINDS, SIGNALS
 from ..video.stream import Packets
 
 BANDS = ("#ffffff", "#ececec")  # neighbouring groups
@@ -132,3 +135,33 @@ def draw_budget(ax: Axes, rows: list[dict]) -> None:
     ax.set_xticks([0.5, 1, 2, 5, 10, 30, 60], ["½", "1", "2", "5", "10", "30", "60"])
     ax.set_yticks([3, 10, 30, 100, 300, 900], ["3", "10", "30", "100", "300", "900"])
     ax.minorticks_off()
+
+
+def draw_shares(
+    ax: Axes, token_share: np.ndarray, byte_share: np.ndarray, edges: Sequence[float], bin_seconds: float, colour: str
+):
+    """Where tokens come from (line) against where bytes are (filled), as shares per bin, over the groups."""
+    draw_groups(ax, edges, labels=False)
+    draw_bit_cost(ax, byte_share, bin_seconds, scale=1)
+    ax.stairs(token_share, np.arange(len(token_share) + 1) * bin_seconds, color=colour, linewidth=1.6, zorder=4)
+    ax.set(ylim=(0, 1.15 * max(token_share.max(), byte_share.max())))
+    ax.yaxis.set_major_locator(MaxNLocator(2))
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+
+
+def draw_lengths(axes: Sequence[Axes], rows: list[dict], measures: dict[str, str], by: str = "seconds") -> None:
+    """A panel per measure (name -> title): a line per scene and front end over the length of the clip."""
+    scenes = list(dict.fromkeys(row["scene"] for row in rows))
+    for ax, (name, title) in zip(axes, measures.items(), strict=True):
+        for (front_end, colour), scene in itertools.product(FRONT_ENDS.items(), scenes):
+            mine = [row for row in rows if row["front_end"] == front_end and row["scene"] == scene]
+            dashed = "-" if scene == scenes[0] else "--"
+            x, y = [row[by] for row in mine], [row[name] for row in mine]
+            ax.plot(x, y, dashed, marker="o", markersize=3.5, color=colour, linewidth=1.3)
+        ticks = sorted({row[by] for row in rows})
+        ax.set(title=title, xscale="log", xlabel=f"{by} of video", ylim=(0, None))
+        ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
+        ax.minorticks_off()
+    lines = [Line2D([], [], color=colour, label=name) for name, colour in FRONT_ENDS.items()]
+    lines += [Line2D([], [], color="#777777", linestyle=style, label=s) for s, style in zip(scenes, ("-", "--"), strict=False)]
+    axes[-1].legend(handles=lines, loc="upper left", bbox_to_anchor=(1, 1))
