@@ -6,7 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from ..codec import scoring
 from ..figures import KINDS, MAPS, SIGNALS
+from ..video.signals import FrameSignals
 
 
 def draw_map(ax: Axes, values: np.ndarray, title: str, kind: str = "bits", colour_bar: bool = True, **limits) -> None:
@@ -42,6 +44,12 @@ def draw_blocks(ax: Axes, scores: np.ndarray, title: str, count: int) -> None:
         ax.add_patch(Rectangle((col - 0.42, row - 0.42), 0.84, 0.84, fill=False, edgecolor="white", linewidth=1.1))
 
 
+def block_scores(frame: FrameSignals, block: int = 28) -> np.ndarray:
+    """S = Σ (M̄ + R̄) of a frame with a residual, per block of the size of its residual, float32 [rows, cols]."""
+    moved = scoring.resize_and_sum(scoring.normalize_motion(frame.motion), *frame.residual.shape, block)
+    return moved + scoring.block_sums(scoring.normalize_residual(frame.residual), block)
+
+
 def draw_clipping(ax: Axes, magnitude: np.ndarray, limit: float, colour: str, label: str) -> None:
     """How often each magnitude occurs (log scale), and the percentile at which the normalised map is clipped."""
     top = float(magnitude.max())
@@ -56,11 +64,12 @@ def draw_clipping(ax: Axes, magnitude: np.ndarray, limit: float, colour: str, la
 
 
 def draw_ablation(axes: Sequence[Axes], means: dict[tuple[str, str], float], ingredients: Sequence[str]) -> None:
-    """A panel per frame kind: agreement without each ingredient (filled) and with it alone (open), against all and baseline.
+    """A panel per frame kind (they share y): agreement without each ingredient (filled) and with it alone (open).
 
     means: (kind, variant) -> mean agreement, variants as `ablation.study` names them.
     """
     places = np.arange(len(ingredients))[::-1]
+    axes[0].set_yticks(places, ingredients)
     for ax, kind in zip(axes, KINDS, strict=True):
         colour = KINDS[kind]
         everything, baseline = means[kind, "all"], means[kind, "frame difference"]
@@ -71,6 +80,5 @@ def draw_ablation(axes: Sequence[Axes], means: dict[tuple[str, str], float], ing
         ax.axvline(baseline, color="#777777", linewidth=1.2, linestyle="--", label="frame difference")
         ax.plot(without, places, "o", color=colour, markersize=6, label="all but this")
         ax.plot(only, places, "o", markerfacecolor="white", markeredgecolor=colour, markersize=6, label="this alone")
-        ax.set(title=f"{kind} frames: {everything:.2f}", yticks=places, xlim=(-0.1, 1.02), xlabel="Spearman with true bits")
-        ax.set_yticklabels(ingredients if ax is axes[0] else [])
+        ax.set(title=f"{kind} frames: {everything:.2f}", xlim=(-0.1, 1.04), xlabel="Spearman with true bits")
         ax.set_ylim(-0.6, len(ingredients) - 0.4)
