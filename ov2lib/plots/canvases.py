@@ -143,3 +143,20 @@ def group_figure(tokens: VisualTokens, numbers: Sequence[int], columns: int = 2)
         )
     time_bar(fig.add_subplot(grid[-1, :]), colours, start, end, "source frame t")
     return fig
+
+
+def pair_figure(picture: np.ndarray, positions: np.ndarray, block: tuple[int, int], source: np.ndarray, time: float) -> Figure:
+    """One block (row, col) of a canvas and the place in its source frame that it was cut from."""
+    side = picture.shape[0] * MERGE // positions.shape[0]
+    t, row, col = positions[block[0] * MERGE, block[1] * MERGE].tolist()
+    fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.3))
+    outline_blocks(left, picture, [block], side, "#D55E00")
+    outline_blocks(right, source, [(row // MERGE, col // MERGE)], side, "#D55E00")
+    left.set_title(f"on the canvas: block ({block[0]}, {block[1]})")
+    right.set_title(f"in source frame {t} ({time:.2f} s): block ({row // MERGE}, {col // MERGE})")
+    here, there = ((block[1] + 1) * side, (block[0] + 0.5) * side), (col // MERGE * side, (row // MERGE + 0.5) * side)
+    arrow = ConnectionPatch(
+        here, there, "data", "data", axesA=left, axesB=right, color="#D55E00", linewidth=1.5, arrowstyle="->", mutation_scale=10
+    )
+    fig.add_artist(arrow).set_in_layout(False)
+    return fig
