@@ -183,7 +183,7 @@ class VisualTokens:
                 raise TokensError(f"{folder} has format {rest.get('format')!r}; this version reads {FORMAT!r}")
             names = [folder / f"canvas_{i:04d}.png" for i in range(len(rest["group_ids"]))]
             return cls(
-                canvases=np.stack([np.asarray(Image.open(name).convert("RGB")) for name in names]),
+                canvases=np.stack([_read_canvas(name) for name in names]),
                 patch_positions=np.load(folder / "patch_positions.npy", allow_pickle=False),
                 group_ids=np.array(rest["group_ids"], dtype=np.int64),
                 fps=rest["fps"],
@@ -201,6 +201,11 @@ class VisualTokens:
             raise
         except DAMAGE as error:
             raise TokensError(f"{folder} is damaged: {error}; make it again with tokens.save()") from error
+
+
+def _read_canvas(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
 
 
 def check_target(directory: str | os.PathLike) -> Path:

@@ -14,11 +14,12 @@ from ..video.signals import batch_bits, batch_motion, batches, cached_gray, moti
 from ..video.stream import Packets, open_video
 from . import scoring
 from .pictures import is_good
+from .readiness import engine_grid
 
 # assumed: half the canvas size and the nearest reference are enough for a residual that is only ranked; on the clip in
 # tests/data block scores agree with full size and four references at Spearman .986 (.998 for full size and two)
 RESIDUAL_STEP = 2
-AHEAD = 2  # batches that a stretch of video may be ahead of the reader
+AHEAD = 1  # batches that a stretch of video may be ahead of the reader
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ def candidates(
         frames = link(decode(video.path, video.packets, start, stop, feed), video.packets, not video.vectors)
         for batch in batches((x for x in frames if x.frame.index in indices), video.coded):
             compared = {f.index: f for x in batch for f in (x.frame, *x.past[:1], x.following) if f is not None}
-            small = {index: gray(frame) for index, frame in compared.items()} if compares else {}
+            silent = any(x.frame.qp is None for x in batch)
+            small = {index: gray(frame) for index, frame in compared.items()} if compares or silent else {}
             pictures = [np.ascontiguousarray(np.rot90(colour.rgb(x.frame.picture), video.turns)) for x in batch]
             yield Batch(batch, pictures, [is_good(p) for p in pictures], small)
 
@@ -198,3 +200,8 @@ def bit_prior(video: Video, batch: Batch, grid: Callable[[np.ndarray], np.ndarra
         if bits is not None:
             out[i] = scoring.resize_and_sum(scoring.bit_cost_prior(grid(bits)), height, width, video.block)
     return out
+
+
+def released_prior(video: Video, batch: Batch) -> np.ndarray:
+    """`bit_prior` of bits on the grids of the authors' engine (`readiness.engine_grid`)."""
+    return bit_prior(video, batch, lambda bits: engine_grid(bits, video.codec, video.coded))

@@ -19,14 +19,14 @@ UNIT = 64  # pixels, the unit of HEVC and VP9 bit maps (the paper's evaluation u
 SHIFTS = 4  # a sample on a key frame looks this far to either side
 
 
-def engine_grid(bits: np.ndarray, codec: str, vectors: bool, coded: tuple[int, int]) -> np.ndarray:
+def engine_grid(bits: np.ndarray, codec: str, coded: tuple[int, int]) -> np.ndarray:
     """Bits [rows, cols] on the grid on which the authors' engine reports them, float32.
 
     H.264: macroblocks, with one unused column on the right (FFmpeg's stride), which takes part in the resize to the canvas.
     HEVC and VP9: units of 64x64 source pixels, summed from a finer grid of equal cells over the coded frame (height, width).
-    `vectors` tells whether the bits are a macroblock map at all.
+    Anything else, H.264 bits that are not one per macroblock too, stays.
     """
-    if codec == "h264" and vectors:
+    if codec == "h264" and bits.shape[1] == -(-coded[1] // 16):
         return np.pad(bits, ((0, 0), (0, 1)))
     if codec in ("hevc", "vp9"):
         for axis, side in enumerate(coded):

@@ -12,11 +12,10 @@ import numpy as np
 
 from ..errors import Ov2Error
 from ..tokens import MERGE
-from ..video.decode import Linked, Scaler
-from ..video.signals import batch_motion, cached_gray, motion_and_residual
+from ..video.signals import batch_motion, motion_and_residual
 from ..video.stream import read_packets
 from . import scoring
-from .analysis import Video, candidates, open_as, usable_cores
+from .analysis import Batch, Video, candidates, open_as, usable_cores
 from .frontend import complete
 from .readiness import candidate_frames, top_blocks
 
@@ -96,14 +95,13 @@ def top_patches(
     return TopPatches(wanted, np.stack([f.picture for f in found]), scores, chosen, patch_size)
 
 
-def _score_batch(video: Video, batch: list[Linked], scaler: Scaler) -> np.ndarray:
+def _score_batch(video: Video, batch: Batch) -> np.ndarray:
     """`patch_scores` of a batch, float32 [n, rows, cols], coded orientation; zero without an earlier reference."""
     height, width = video.coded_canvas
-    motion = batch_motion(batch, video.coded) if video.vectors else None
-    gray = cached_gray(scaler)
-    out = np.zeros((len(batch), height // video.patch_size, width // video.patch_size), np.float32)
-    for i, linked in enumerate(batch):
+    motion = batch_motion(batch.linked, video.coded) if video.vectors else None
+    out = np.zeros((len(batch.linked), height // video.patch_size, width // video.patch_size), np.float32)
+    for i, linked in enumerate(batch.linked):
         if linked.past:
-            maps = motion_and_residual(linked, motion, i, video.coded, gray)
+            maps = motion_and_residual(linked, motion, i, video.coded, batch.small, past=1)
             out[i] = patch_scores(*maps, height, width, video.patch_size)
     return out

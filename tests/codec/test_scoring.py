@@ -7,12 +7,17 @@ from hypothesis.extra.numpy import arrays
 
 from ov2lib.codec import scoring
 
+FLOATS = st.floats(0, 1000, width=32)
 COUNTS = np.arange(101.0)  # its 95th percentile is 95
 
 
-@given(arrays(np.float64, st.integers(1, 60), elements=st.floats(0, 1e3)), st.floats(0, 100))
-def test_percentile_is_numpys(values, q):
-    np.testing.assert_allclose(scoring.percentile(values, q), np.percentile(values, q), rtol=1e-9, atol=1e-9)
+@given(
+    arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9)), elements=FLOATS), st.floats(0, 100)
+)
+def test_percentiles_are_numpys(values, q):
+    expected = np.percentile(values.astype(np.float64), q, axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(scoring.percentile(values, q, axes=2), expected, rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(scoring.percentile(values[0], q), expected[0, 0, 0], rtol=1e-5, atol=1e-3)
 
 
 def test_the_residual_is_clipped_at_its_95th_percentile():
