@@ -14,7 +14,6 @@ from ..video.signals import batch_bits, batch_motion, batches, cached_gray, moti
 from ..video.stream import Packets, open_video
 from . import scoring
 from .pictures import is_good
-from .readiness import engine_grid
 
 # assumed: half the canvas size and the nearest reference are enough for a residual that is only ranked; on the clip in
 # tests/data block scores agree with full size and four references at Spearman .986 (.998 for full size and two)
@@ -108,13 +107,17 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def candidates(video: Video, wanted: np.ndarray, scorer: Scorer | None, workers: int) -> Iterator[Candidate]:
+def candidates(
+    video: Video, wanted: np.ndarray, scorer: Scorer | None, workers: int, compares: bool = True
+) -> Iterator[Candidate]:
     """Decode and score the wanted source frames (ascending indices); yields them in that order. No scorer, no scores.
+
+    `compares` says that the scorer looks at scaled pictures (bits of a stream with vectors do without).
 
     FFmpeg's work is done on `workers` threads, numpy's on the caller's: the two hardly ever want the interpreter lock at
     the same time.
     """
-    compares = scorer is not None and not (scorer in NEED_NO_LUMA and video.vectors)  # else only where quantisers lack
+    compares = scorer is not None and (compares or not video.vectors)
     feed, jobs = plan(video, wanted, workers)
 
     def work(job) -> Iterator[Batch]:
@@ -124,8 +127,8 @@ def candidates(video: Video, wanted: np.ndarray, scorer: Scorer | None, workers:
         frames = link(decode(video.path, video.packets, start, stop, feed), video.packets, not video.vectors)
         for batch in batches((x for x in frames if x.frame.index in indices), video.coded):
             compared = {f.index: f for x in batch for f in (x.frame, *x.past[:1], x.following) if f is not None}
-            silent = any(x.frame.qp is None for x in batch)
-            small = {index: gray(frame) for index, frame in compared.items()} if compares or silent else {}
+            searches = compares or (scorer is not None and any(x.frame.qp is None for x in batch))
+            small = {index: gray(frame) for index, frame in compared.items()} if searches else {}
             pictures = [np.ascontiguousarray(np.rot90(colour.rgb(x.frame.picture), video.turns)) for x in batch]
             yield Batch(batch, pictures, [is_good(p) for p in pictures], small)
 
@@ -185,20 +188,11 @@ def score_motion_residual(video: Video, batch: Batch) -> np.ndarray:
     return out
 
 
-def bit_prior(video: Video, batch: Batch) -> np.ndarray:
-    """The bit-cost prior per block, summed over canvas pixels: float32 [n, rows, cols], coded orientation."""
-    return _summed_prior(video, batch, lambda bits: bits)
+def bit_prior(video: Video, batch: Batch, grid: Callable[[np.ndarray], np.ndarray] = lambda bits: bits) -> np.ndarray:
+    """The bit-cost prior per block, summed over canvas pixels: float32 [n, rows, cols], coded orientation.
 
-
-def released_prior(video: Video, batch: Batch) -> np.ndarray:
-    """`bit_prior` of bits on the grids of the authors' engine (`readiness.engine_grid`)."""
-    return _summed_prior(video, batch, lambda bits: engine_grid(bits, video.codec, video.coded))
-
-
-NEED_NO_LUMA = (bit_prior, released_prior)  # where the stream tells its bits
-
-
-def _summed_prior(video: Video, batch: Batch, grid: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    grid: puts a frame's bits on another grid first (the released chain's).
+    """
     height, width = video.coded_canvas
     out = np.zeros((len(batch.linked), height // video.block, width // video.block), np.float32)
     for i, bits in enumerate(batch_bits(batch.linked, video.codec if video.vectors else None, batch.small)):

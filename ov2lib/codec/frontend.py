@@ -11,7 +11,7 @@ from ..errors import Ov2Error, VideoError
 from ..tokens import VisualTokens
 from ..video.stream import Packets, read_packets
 from . import gop, packing, readiness, scoring
-from .analysis import Candidate, Video, bit_prior, candidates, open_as, released_prior, score_motion_residual, usable_cores
+from .analysis import Batch, Candidate, Video, bit_prior, candidates, open_as, score_motion_residual, usable_cores
 from .pictures import inside_bars
 from .store import PictureStore
 
@@ -244,14 +244,20 @@ def _released(video: Video, config: CodecConfig, workers: int, progress: Progres
     packets = video.packets
     keys = np.flatnonzero(packets.key[packets.frame_packet]) if config.avoid_keyframes else None
     wanted = readiness.candidate_frames(len(packets.frame_times), CANDIDATES_PER_CANVAS * config.num_canvases, keys)
+    stream = candidates(video, wanted, released_prior, workers, compares=False)
     with PictureStore() as store:
         scores, good = [], []
-        for candidate in complete(candidates(video, wanted, released_prior, workers), wanted, video, progress):
+        for candidate in complete(stream, wanted, video, progress):
             store.append(candidate.picture)
             scores.append(candidate.scores.ravel())
             good.append(candidate.good)
         chosen = select_released(np.stack(scores), np.array(good), config.max_group_frames)
         return _pack_released(store, wanted, chosen, video)
+
+
+def released_prior(video: Video, batch: Batch) -> np.ndarray:
+    """`bit_prior` on the grids of the authors' engine: float32 [n, rows, cols], coded orientation."""
+    return bit_prior(video, batch, lambda bits: readiness.engine_grid(bits, video.codec, video.coded))
 
 
 def select_released(scores: np.ndarray, good: np.ndarray, max_group_frames: int = readiness.MAX_FRAMES):
