@@ -142,6 +142,7 @@ def plan(video: Video, wanted: np.ndarray, workers: int) -> tuple[np.ndarray, li
     """Packets to decode, bool [n], and jobs (first packet, end packet, set of wanted frames) that can run side by side.
 
     Fed: the references of each stretch between clean key frames up to the last wanted frame in it, and the wanted frames.
+    MPEG-4's decoder gives vectors and quantisers of a picture only when the next reference pushes it out: that is fed too.
     """
     packets = video.packets
     needed = wanted if video.vectors else np.union1d(wanted, np.maximum(wanted - 1, 0))
@@ -152,6 +153,10 @@ def plan(video: Video, wanted: np.ndarray, workers: int) -> tuple[np.ndarray, li
     np.maximum.at(last, segment[asked], np.flatnonzero(asked))
     upto = np.arange(len(packets)) <= last[segment]
     feed = upto & (segment >= 0) & (packets.reference | asked)
+    if video.codec == "mpeg4":
+        references = np.flatnonzero(packets.reference)
+        last = references[np.minimum(np.searchsorted(references, last, side="right"), len(references) - 1)].clip(last)
+        feed[last[np.unique(segment[asked])]] = True
 
     per_job = -(-len(wanted) // (8 * workers))
     position = packets.frame_packet[wanted]
