@@ -25,7 +25,6 @@ EXTRAS = {  # optional package: the extra of pyproject.toml that brings it
     "matplotlib": "notebooks",
     "seaborn": "notebooks",
     "pandas": "notebooks",
-    "scipy": "evaluate",
 }
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..geometry import canvas_size
+from ..geometry import MIN_PIXELS, canvas_size
 from ..tokens import MERGE
 from ..video.decode import CodedFrame, Linked, Scaler, decode, display_turns, has_vectors, link
 from ..video.parallel import in_order
@@ -14,11 +14,12 @@ from ..video.signals import batch_bits, batch_motion, batches, cached_gray, moti
 from ..video.stream import Packets, open_video
 from . import scoring
 from .pictures import is_good
+from .readiness import engine_grid
 
 # assumed: half the canvas size and the nearest reference are enough for a residual that is only ranked; on the clip in
 # tests/data block scores agree with full size and four references at Spearman .986 (.998 for full size and two)
 RESIDUAL_STEP = 2
-AHEAD = 2  # batches that a stretch of video may be ahead of the reader
+AHEAD = 1  # batches that a stretch of video may be ahead of the reader
 
 
 @dataclass(frozen=True)
@@ -92,13 +93,13 @@ class Batch:
 Scorer = Callable[[Video, Batch], np.ndarray]
 
 
-def open_as(path: str | os.PathLike, packets: Packets, max_pixels: int, patch_size: int) -> Video:
+def open_as(path: str | os.PathLike, packets: Packets, max_pixels: int, patch_size: int, min_pixels: int = MIN_PIXELS) -> Video:
     """Find out codec, size and rotation, and with them the canvas size."""
     turns = display_turns(path, packets)
     with open_video(path) as (_, stream):
         codec, coded = stream.codec_context.name, (stream.codec_context.height, stream.codec_context.width)
     upright = coded[::-1] if turns % 2 else coded
-    height, width = canvas_size(*upright, max_pixels, patch_size)
+    height, width = canvas_size(*upright, max_pixels, patch_size, min_pixels)
     return Video(os.fspath(path), codec, packets, height, width, turns, coded, patch_size)
 
 
@@ -204,3 +205,8 @@ def bit_prior(video: Video, batch: Batch, grid: Callable[[np.ndarray], np.ndarra
         if bits is not None:
             out[i] = scoring.resize_and_sum(scoring.bit_cost_prior(grid(bits)), height, width, video.block)
     return out
+
+
+def released_prior(video: Video, batch: Batch) -> np.ndarray:
+    """`bit_prior` of bits on the grids of the authors' engine (`readiness.engine_grid`)."""
+    return bit_prior(video, batch, lambda bits: engine_grid(bits, video.codec, video.coded))

@@ -11,7 +11,7 @@ from ..errors import Ov2Error, VideoError
 from ..tokens import VisualTokens
 from ..video.stream import Packets, read_packets
 from . import gop, packing, readiness, scoring
-from .analysis import Batch, Candidate, Video, bit_prior, candidates, open_as, score_motion_residual, usable_cores
+from .analysis import Candidate, Video, bit_prior, candidates, open_as, released_prior, score_motion_residual, usable_cores
 from .pictures import inside_bars
 from .store import PictureStore
 
@@ -253,11 +253,6 @@ def _released(video: Video, config: CodecConfig, workers: int, progress: Progres
             good.append(candidate.good)
         chosen = select_released(np.stack(scores), np.array(good), config.max_group_frames)
         return _pack_released(store, wanted, chosen, video)
-
-
-def released_prior(video: Video, batch: Batch) -> np.ndarray:
-    """`bit_prior` on the grids of the authors' engine: float32 [n, rows, cols], coded orientation."""
-    return bit_prior(video, batch, lambda bits: readiness.engine_grid(bits, video.codec, video.coded))
 
 
 def select_released(scores: np.ndarray, good: np.ndarray, max_group_frames: int = readiness.MAX_FRAMES):

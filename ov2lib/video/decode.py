@@ -16,13 +16,14 @@ from itertools import chain
 import av
 import numpy as np
 from av.sidedata.encparams import VideoEncParamsType
+from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from ..errors import VideoError
 from .residual import Reference
 from .stream import EXPORTS_VECTORS, LIMITS, REPAIR, RETIME, Packets, open_video
 
-PAST = 4  # assumed: earlier reference frames kept at hand
+PAST = 3  # assumed: earlier reference frames kept at hand (a fourth changed no estimate)
 KINDS = {1: "I", 3: "B", 5: "I"}  # FFmpeg's AVPictureType; SI counts as I, and everything else that is predicted as P
 PLANAR_LUMA = ("yuv", "nv12", "nv21", "gray")  # pixel formats whose first plane is luma
 
@@ -40,7 +41,8 @@ class CodedFrame:
         order: decode order.
         picture: the decoded picture.
         vectors: FFmpeg's motion vector records (structured array), or None.
-        qp: int32 [mb_rows, mb_cols] quantiser per 16x16 macroblock (H.264: on the scale of 8-bit video), or None.
+        qp: int32 [mb_rows, mb_cols] quantiser per 16x16 macroblock (H.264: on the scale of 8-bit video), or None. FFmpeg
+            gives neither for the last frame of MPEG-4 with reordering.
     """
 
     index: int
@@ -197,6 +199,8 @@ def _pictures(path, packets: Packets, context, packet) -> Iterator[CodedFrame]:
         index = int(packets.frame[number])
         if index < 0:
             continue
+        # not picture.side_data: it makes the frame part of a reference cycle, and its pixels stay until a garbage collection
+        side_data = SideDataContainer(picture)
         yield CodedFrame(
             index=index,
             time=float(packets.frame_times[index]),
@@ -205,27 +209,30 @@ def _pictures(path, packets: Packets, context, packet) -> Iterator[CodedFrame]:
             is_reference=bool(packets.reference[number]),
             order=number,
             picture=picture,
-            vectors=_vectors(picture),
-            qp=_quantisers(picture),
+            vectors=_vectors(side_data),
+            qp=_quantisers(side_data, picture),
         )
 
 
-def _vectors(picture: av.VideoFrame) -> np.ndarray | None:
-    data = picture.side_data.get("MOTION_VECTORS")
+def _vectors(side_data: SideDataContainer) -> np.ndarray | None:
+    data = side_data.get("MOTION_VECTORS")
     return None if data is None else data.to_ndarray()
 
 
-def _quantisers(picture: av.VideoFrame) -> np.ndarray | None:
+def _quantisers(side_data: SideDataContainer, picture: av.VideoFrame) -> np.ndarray | None:
     """Read the buffer directly: `qp_map()` is 15 to 30 times slower. Layout: AVVideoEncParams, libavutil."""
-    data = picture.side_data.get("VIDEO_ENC_PARAMS")
+    data = side_data.get("VIDEO_ENC_PARAMS")
     if data is None or data.codec_type not in (VideoEncParamsType.H264, VideoEncParamsType.MPEG2):
         return None  # VP9 exports a base quantiser that means something else
     mb_rows, mb_cols = -(-picture.height // 16), -(-picture.width // 16)
     if data.nb_blocks < mb_rows * mb_cols:
         return None
     blocks = np.frombuffer(data, np.int32, offset=data.blocks_offset).reshape(-1, data.block_size // 4)
-    offset = 6 * (picture.format.components[0].bits - 8)  # FFmpeg counts from the lowest quantiser, below 0 beyond 8 bits
-    qp = data.qp - offset + blocks[: mb_rows * mb_cols, 4]  # an interlaced picture is padded to pairs of macroblock rows
+    qp = data.qp + blocks[: mb_rows * mb_cols, 4]  # an interlaced picture is padded to pairs of macroblock rows
+    if data.codec_type == VideoEncParamsType.MPEG2:
+        qp //= 2  # exported in half units
+    else:
+        qp -= 6 * (picture.format.components[0].bits - 8)  # exported from the lowest one up, which is -12 for 10 bits
     return qp.reshape(mb_rows, mb_cols)
 
 

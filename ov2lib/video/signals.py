@@ -16,7 +16,7 @@ from .search import BLOCK, block_search
 from .stream import EXPORTS_VECTORS, open_video, read_packets
 
 BATCH = 16  # frames whose vectors are worked on together
-BATCH_BYTES = 1 << 25  # and no more once this much of decoded pictures is held
+BATCH_BYTES = 1 << 24  # and no more once this much of decoded pictures is held
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,13 +184,13 @@ def motion_and_residual(
 
 
 def batch_bits(batch: list[Linked], codec: str | None, gray: Callable) -> list[np.ndarray | None]:
-    """Bits per macroblock of each frame, float32: estimated from the bitstream, or from a block search.
-
-    The search is for other codecs, and for single frames without quantisers: FFmpeg exports none for the last of MPEG-4.
-    """
-    told = [x for x in batch if codec in EXPORTS_VECTORS and x.frame.qp is not None]
-    estimated = iter(estimate_bits(told, codec) if told else ())
-    return [next(estimated) if x in told else searched_bits(x, gray) for x in batch]
+    """Bits per macroblock of each frame, float32: estimated from the bitstream, or for codecs that say nothing from a block
+    search. None where a frame of the former kind lacks its quantisers."""
+    if codec not in EXPORTS_VECTORS:
+        return [searched_bits(x, gray) for x in batch]
+    told = [x for x in batch if x.frame.qp is not None]
+    estimates = iter(estimate_bits(told, codec) if told else ())
+    return [next(estimates) if x.frame.qp is not None else None for x in batch]
 
 
 def searched_bits(linked: Linked, gray: Callable) -> np.ndarray | None:

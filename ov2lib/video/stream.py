@@ -298,7 +298,7 @@ def _check_times(path, pts: np.ndarray, time_base: Fraction) -> None:
         raise VideoError(path, f"its time stamps span more than {MAX_SECONDS // 3600} hours", RETIME)
     moved = np.abs(np.argsort(pts, kind="stable") - np.arange(len(pts)))
     if moved.max() > MAX_REORDER:
-        at = float((pts[np.argmax(moved > MAX_REORDER)] - pts[0]) * time_base)
+        at = float((int(pts[np.argmin(np.diff(pts))]) - int(pts[0])) * time_base)
         raise VideoError(path, f"its time stamps jump back near {at:.2f} s (several recordings in one file?)", RETIME)
 
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from invariants import BEACH
 
-from ov2lib.codec.analysis import candidates, open_as, score_motion_residual
-from ov2lib.codec.frontend import released_prior
+from ov2lib.codec.analysis import candidates, open_as, released_prior, score_motion_residual
 from ov2lib.video.stream import read_packets
 
 SCORERS = (score_motion_residual, released_prior)

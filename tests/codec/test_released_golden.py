@@ -20,8 +20,8 @@ from invariants import BEACH
 
 from ov2lib import tokenize_video
 from ov2lib.codec import readiness, scoring
-from ov2lib.codec.analysis import candidates, open_as
-from ov2lib.codec.frontend import released_prior, select_released
+from ov2lib.codec.analysis import candidates, open_as, released_prior
+from ov2lib.codec.frontend import select_released
 from ov2lib.video.stream import read_packets
 
 GOLDEN = np.load(BEACH.parent / "beach_released_selection.npz")
