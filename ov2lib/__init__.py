@@ -1,13 +1,15 @@
 """Reproducible companion to the paper LLaVA-OneVision-2: codec-stream tokenization, model, training and evaluation."""
 
+from . import _register
 from .codec.frontend import tokenize_video
 from .codec.sampled import tokenize_frames, tokenize_image
-from .errors import Ov2Error, TokensError, VideoError
+from .errors import ModelError, Ov2Error, TokensError, VideoError
 from .tokens import VisualTokens
 from .video.signals import read_signals
 
 __version__ = "0.1.0"
 __all__ = [
+    "ModelError",
     "Ov2Error",
     "TokensError",
     "VideoError",
@@ -18,3 +20,5 @@ __all__ = [
     "tokenize_image",
     "tokenize_video",
 ]
+
+_register.install()

@@ -33,6 +33,10 @@ class TokensError(Ov2Error):
     """Visual tokens that contradict themselves, or a saved folder that is incomplete."""
 
 
+class ModelError(Ov2Error):
+    """A checkpoint, configuration, prompt or model input that does not fit together."""
+
+
 class EvaluationError(Ov2Error):
     """Truth, masks, settings or result files that cannot be scored; what a model wrote never raises it."""
 

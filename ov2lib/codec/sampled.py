@@ -7,11 +7,10 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import Ov2Error
-from ..geometry import canvas_size
+from ..geometry import MIN_PIXELS, canvas_size
 from ..tokens import FRAMES_PER_GROUP, VisualTokens
 from ..video.stream import read_packets
 from .analysis import candidates, open_as, usable_cores
-from .frontend import complete
 from .packing import whole_frame
 
 MAX_FRAMES = 384  # published: video processor of the 8B checkpoint
@@ -27,6 +26,7 @@ class FramesConfig:
     fps: float | None = None
     max_pixels: int = 153_664
     patch_size: int = 14
+    min_pixels: int = MIN_PIXELS
     front_end: str = "frames"
 
 
@@ -58,23 +58,24 @@ def tokenize_frames(
     fps: float | None = None,
     max_pixels: int = 153_664,
     patch_size: int = 14,
+    min_pixels: int = MIN_PIXELS,
 ) -> VisualTokens:
     """Sample whole frames of a video evenly; groups are four frames in a row.
 
     Args:
         path: any video file that FFmpeg reads.
         num_frames: how many; or fps: how many a second; the published rule where neither is given (`sample_indices`).
-        max_pixels: of a frame; patch_size: pixels.
+        min_pixels, max_pixels: of a frame; patch_size: pixels.
 
     Raises:
         VideoError: the file cannot be read as video.
         Ov2Error: an argument that makes no sense.
     """
-    config = FramesConfig(num_frames, fps, max_pixels, patch_size)
+    config = FramesConfig(num_frames, fps, max_pixels, patch_size, min_pixels)
     packets = read_packets(path)
     wanted = sample_indices(len(packets.frame_times), packets.duration, num_frames, fps)
-    video = open_as(path, packets, max_pixels, patch_size)
-    frames = list(complete(candidates(video, wanted, None, usable_cores()), wanted, video))
+    video = open_as(path, packets, max_pixels, patch_size, min_pixels)
+    frames = list(candidates(video, wanted, None, usable_cores()))
     places = [whole_frame(f.index, video.height, video.width, patch_size).reshape(-1, 3) for f in frames]
     return VisualTokens(
         canvases=np.stack([f.picture for f in frames]),
@@ -90,18 +91,22 @@ def tokenize_frames(
 
 
 def tokenize_image(
-    image: str | os.PathLike | Image.Image | np.ndarray, max_pixels: int = IMAGE_MAX_PIXELS, patch_size: int = 14
+    image: str | os.PathLike | Image.Image | np.ndarray,
+    max_pixels: int = IMAGE_MAX_PIXELS,
+    patch_size: int = 14,
+    min_pixels: int = MIN_PIXELS,
 ) -> VisualTokens:
     """One image as visual tokens: one canvas, t = 0, a group of its own.
 
     Args:
         image: a file, a PIL image, or uint8 [H, W, 3] RGB.
+        min_pixels, max_pixels: of the canvas; patch_size: pixels.
 
     Raises:
         Ov2Error: not readable as an image, or an array of another kind.
     """
     picture = _open_image(image)
-    height, width = canvas_size(picture.height, picture.width, max_pixels, patch_size)
+    height, width = canvas_size(picture.height, picture.width, max_pixels, patch_size, min_pixels)
     canvas = np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
     return VisualTokens(
         canvases=canvas[None],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import zoo
 
-from ov2lib.video.decode import Linked, decode, display_turns, has_vectors, link
+from ov2lib.video.decode import PAST, Linked, decode, display_turns, has_vectors, link
 from ov2lib.video.signals import read_signals
 from ov2lib.video.stream import read_packets
 
@@ -129,7 +129,7 @@ def test_p_frames_look_back_and_b_frames_both_ways(specimen):
         if x.frame.kind == "B":
             assert back[0] == x.frame.index // 3 * 3 and x.following.index == back[0] + 3
         else:
-            assert back == list(range(x.frame.index - 3, -1, -3))[:4] and x.following is None
+            assert back == list(range(x.frame.index - 3, -1, -3))[:PAST] and x.following is None
 
 
 def test_no_reference_reaches_over_a_clean_key_frame(specimen):
@@ -151,4 +151,4 @@ def test_without_vectors_the_past_is_what_was_shown_before(specimen):
     path = specimen("hevc").path
     packets = read_packets(path)
     for x in link(decode(path, packets), packets, by_time=True):
-        assert [f.index for f in x.past] == list(range(x.frame.index - 1, -1, -1))[:4] and x.following is None
+        assert [f.index for f in x.past] == list(range(x.frame.index - 1, -1, -1))[:PAST] and x.following is None

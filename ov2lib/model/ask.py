@@ -1,0 +1,96 @@
+"""Ask a model about an image or a video: `ov2 ask VIDEO_OR_IMAGE "question" --model DIR`."""
+
+import argparse
+import mimetypes
+from pathlib import Path
+
+import torch
+from transformers import TextStreamer
+
+from ..errors import ModelError
+from .checkpoint import HUB_MODEL
+from .media import BACKENDS
+from .modeling import LlavaOnevision2ForConditionalGeneration
+from .processing import LlavaOnevision2Processor
+
+
+def ask(
+    media: str | Path,
+    question: str,
+    model: str | Path,
+    backend: str = "codec",
+    device: str | None = None,
+    max_new_tokens: int = 256,
+    stream: bool = False,
+    **media_options,
+) -> str:
+    """Answer a question about one image or video, greedily.
+
+    Args:
+        media: path of an image or a video.
+        model: checkpoint folder.
+        backend: "codec" or "frames", for videos.
+        device: "cpu", "cuda", ...; None takes a GPU where there is one.
+        stream: print the answer to stdout as it comes.
+        media_options: further fields of `media.MediaOptions`.
+
+    Raises:
+        ModelError: no model in that folder, or no such device or file.
+        VideoError: a video that cannot be read.
+    """
+    folder, source = Path(model), Path(media)
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"no model in {folder}; get the released one with `hf download {HUB_MODEL} --local-dir {folder}` "
+            "(about 17 GB), or name a folder that `save_pretrained` wrote"
+        )
+    if not source.is_file():
+        raise ModelError(f"{source} does not exist; name an image or a video")
+    device = _device(device)
+    kind = "image" if (mimetypes.guess_type(source.name)[0] or "").startswith("image/") else "video"
+    processor = LlavaOnevision2Processor.from_pretrained(folder)
+    content = [{"type": kind, kind: str(source)}, {"type": "text", "text": question}]
+    prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    inputs = processor(prompt, **{f"{kind}s": str(source)}, video_backend=backend, **media_options).to(device)
+    network = LlavaOnevision2ForConditionalGeneration.from_pretrained(folder, dtype="auto").to(device).eval()
+    ids = network.generate(
+        **inputs,
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        eos_token_id=processor.tokenizer.convert_tokens_to_ids("<|im_end|>"),
+        pad_token_id=processor.tokenizer.pad_token_id,
+        streamer=TextStreamer(processor.tokenizer, skip_prompt=True, skip_special_tokens=True) if stream else None,
+    )
+    return processor.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+
+
+def _device(name: str | None) -> torch.device:
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"device {name!r} is not available here ({str(error).splitlines()[0]}); use --device cpu") from error
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `ov2 ask`."""
+    parser.add_argument("media", metavar="VIDEO_OR_IMAGE", help="path of a video or an image")
+    parser.add_argument("question")
+    parser.add_argument("--model", required=True, metavar="DIR", help="checkpoint folder")
+    parser.add_argument("--backend", choices=BACKENDS, default="codec", help="how a video becomes tokens (default codec)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; a GPU where there is one by default")
+    parser.add_argument("--canvases", type=int, metavar="N", help="codec: canvases to make")
+    parser.add_argument("--frames", type=int, metavar="N", help="frames: frames to sample")
+    parser.add_argument(
+        "--max-new-tokens", type=int, default=256, metavar="N", help="length of the answer at most (default 256)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Stream the answer to stdout."""
+    ask(
+        args.media, args.question, args.model, args.backend, args.device, args.max_new_tokens,
+        stream=True, num_canvases=args.canvases, num_frames=args.frames,
+    )  # fmt: skip
+    return 0

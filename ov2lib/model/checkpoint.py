@@ -1,0 +1,123 @@
+"""Checkpoint files: what tensors a folder holds, whether they fit, and weights of the stand-alone encoder.
+
+Only headers are read until everything is known to fit; tensors are safetensors, never pickle.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from ..errors import ModelError
+from .configuration import LlavaOnevision2Config
+
+HUB_MODEL = "lmms-lab-encoder/LLaVA-OneVision-2-8B-Instruct"  # published, the released 8B
+
+
+def checkpoint_shapes(directory: str | Path) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor in a checkpoint folder, from the headers of its safetensors files.
+
+    Raises:
+        ModelError: no such files, one that the index names is missing, or a damaged one.
+    """
+    return {name: shape for file in _files(Path(directory)) for name, shape in _header(file).items()}
+
+
+def _files(folder: Path) -> list[Path]:
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        files = [folder / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+    else:
+        files = [folder / "model.safetensors"]
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        raise ModelError(
+            f"{folder} lacks {', '.join(missing)}; get the whole checkpoint, for instance with "
+            f"`hf download {HUB_MODEL} --local-dir {folder}`"
+        )
+    return files
+
+
+def _header(file: Path) -> dict[str, tuple[int, ...]]:
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}
+    except SafetensorError as error:
+        raise ModelError(f"{file} is damaged ({error}); get it again") from error
+
+
+def check_checkpoint(cls: type, path: str | Path, config: LlavaOnevision2Config | None = None) -> None:
+    """Compare a local checkpoint with the model it is loaded into; names on a hub are left to transformers.
+
+    Raises:
+        ModelError: naming the first missing or misshaped tensors and how many there are.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        return
+    config = config or cls.config_class.from_pretrained(folder)
+    held = checkpoint_shapes(folder)
+    with torch.device("meta"):
+        model = cls(config)
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    if config.tie_word_embeddings:
+        wanted.pop("lm_head.weight", None)
+    if not any(name.startswith("model.") for name in wanted):  # a bare LlavaOnevision2Model reads the whole checkpoint too
+        held = {name.removeprefix("model."): shape for name, shape in held.items()}
+    _compare(wanted, held, str(folder))
+
+
+def _compare(wanted: dict[str, tuple[int, ...]], held: dict[str, tuple[int, ...]], where: str) -> None:
+    missing = [name for name in wanted if name not in held]
+    misshaped = [f"{n} is {held[n]}, the model has {s}" for n, s in wanted.items() if n in held and held[n] != s]
+    if missing:
+        raise ModelError(
+            f"{where} lacks {len(missing)} of {len(wanted)} tensors, first {missing[0]}; get the whole checkpoint, "
+            "or the one that belongs to this config.json"
+        )
+    if misshaped:
+        raise ModelError(
+            f"{where}: {len(misshaped)} tensors have another shape, first {misshaped[0]}; config.json is another model's"
+        )
+
+
+def load_encoder(visual: torch.nn.Module, directory: str | Path) -> None:
+    """Load a stand-alone OneVision-Encoder checkpoint into the vision encoder, in place.
+
+    Its attention has q_proj, k_proj, v_proj and out_proj, which are fused into qkv and proj; its pooling head and final
+    norm (`head.*`, `layernorm_post.*`) have no place here and are dropped. The connector is left as it is.
+
+    Args:
+        visual: a `LlavaOnevision2VisionModel`.
+        directory: folder with the encoder's safetensors.
+
+    Raises:
+        ModelError: a tensor is missing or has another shape; nothing has been changed then.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    for file in _files(Path(directory)):
+        _header(file)
+        with safe_open(file, framework="pt") as stored:
+            tensors |= {name: stored.get_tensor(name) for name in stored.keys()}
+    fused = fuse_encoder(tensors)
+    wanted = {name: tuple(t.shape) for name, t in visual.state_dict().items() if not name.startswith("merger.")}
+    _compare(wanted, {name: tuple(t.shape) for name, t in fused.items()}, str(directory))
+    visual.load_state_dict({name: fused[name] for name in wanted}, strict=False)
+
+
+def fuse_encoder(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Names of the stand-alone encoder to ours: q, k, v concatenated along the output channels, out_proj renamed."""
+    fused = {}
+    for name, tensor in tensors.items():
+        if name.startswith(("head.", "layernorm_post.")) or ".k_proj." in name or ".v_proj." in name:
+            continue
+        if ".q_proj." in name:
+            parts = [name.replace("q_proj", part) for part in ("q_proj", "k_proj", "v_proj")]
+            absent = [part for part in parts if part not in tensors]
+            if absent:
+                raise ModelError(f"the encoder checkpoint lacks {absent[0]}; get the whole checkpoint")
+            fused[name.replace("q_proj", "qkv")] = torch.cat([tensors[part] for part in parts])
+        else:
+            fused[name.replace(".out_proj.", ".proj.")] = tensor
+    return fused

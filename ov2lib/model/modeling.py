@@ -1,0 +1,247 @@
+"""LLaVA-OneVision-2: vision encoder, connector and Qwen3, under the published class and tensor names.
+
+Images, sampled frames and codec canvases come in through the same three tensors (`pixel_values`, `image_grid_thw`,
+`patch_positions`) and optional `group_ids`; every `<|image_pad|>` of the prompt is replaced by one visual token. The
+language model is transformers' own Qwen3 with its cache, generation and attention; positions there are plain 1-D.
+"""
+
+import torch
+from torch import nn
+from transformers import AutoModel
+from transformers.cache_utils import Cache
+from transformers.generation import GenerationMixin
+from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, CausalLMOutputWithPast
+from transformers.modeling_utils import PreTrainedModel
+from transformers.utils.generic import can_return_tuple
+
+from ..errors import ModelError
+from .checkpoint import check_checkpoint
+from .configuration import LlavaOnevision2Config
+from .vision import LlavaOnevision2VisionModel
+
+
+class LlavaOnevision2PreTrainedModel(PreTrainedModel):
+    """Loading, saving and initialisation; `from_pretrained` refuses a checkpoint with missing or misshaped tensors."""
+
+    config_class = LlavaOnevision2Config
+    base_model_prefix = "model"
+    input_modalities = ("image", "text")
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["VisionBlock", "Qwen3DecoderLayer", "Qwen3MoeDecoderLayer"]
+    _skip_keys_device_placement = ["past_key_values"]
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_attention_backend = True
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
+        """As transformers' `from_pretrained`, after comparing names and shapes of a local checkpoint with the model's.
+
+        Raises:
+            ModelError: a tensor is missing or has another shape. (transformers would fill it at random and warn.)
+        """
+        check_checkpoint(cls, pretrained_model_name_or_path, kwargs.get("config"))
+        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+
+
+class LlavaOnevision2Model(LlavaOnevision2PreTrainedModel):
+    """Encoder, connector and language model without the output head."""
+
+    _keys_to_ignore_on_load_unexpected = [r"^lm_head\."]
+
+    def __init__(self, config: LlavaOnevision2Config):
+        super().__init__(config)
+        self.visual = LlavaOnevision2VisionModel._from_config(config.vision_config)
+        self.language_model = AutoModel.from_config(config.text_config)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.language_model.set_input_embeddings(value)
+
+    def tokens_per_row(self, image_grid_thw: torch.Tensor, patch_positions: torch.Tensor | None) -> list[int]:
+        """Visual tokens of every grid row: a block of m·m patches makes one, unless its first patch is padding (t < 0)."""
+        unit = self.config.vision_config.spatial_merge_size**2
+        blocks = (image_grid_thw.prod(-1) // unit).tolist()
+        if patch_positions is None:
+            return blocks
+        return [int((part >= 0).sum()) for part in patch_positions[::unit, 0].split(blocks)]
+
+    @can_return_tuple
+    def get_image_features(
+        self,
+        pixel_values: torch.Tensor,
+        image_grid_thw: torch.Tensor,
+        patch_positions: torch.Tensor | None = None,
+        group_ids: torch.Tensor | None = None,
+        **kwargs,
+    ) -> BaseModelOutputWithPooling:
+        """Visual tokens of images, frames or canvases; arguments as `LlavaOnevision2VisionModel.forward`.
+
+        Returns:
+            `pooler_output`: a tuple with one tensor [tokens, D] per grid row, padding left out.
+        """
+        outputs = self.visual(pixel_values, image_grid_thw, patch_positions, group_ids, **kwargs)
+        tokens = outputs.pooler_output
+        if patch_positions is not None:
+            tokens = tokens[patch_positions[:: self.config.vision_config.spatial_merge_size**2, 0] >= 0]
+        outputs.pooler_output = tokens.split(self.tokens_per_row(image_grid_thw, patch_positions))
+        return outputs
+
+    def check_prompt(
+        self,
+        input_ids: torch.Tensor | None,
+        image_grid_thw: torch.Tensor | None = None,
+        patch_positions: torch.Tensor | None = None,
+        past_length: int = 0,
+    ) -> None:
+        """Refuse a prompt that the language model or the visual inputs cannot follow, before any heavy work.
+
+        Raises:
+            ModelError: too long, or placeholders and visual tokens differ in number.
+        """
+        if input_ids is None:
+            raise ModelError("visual inputs need input_ids, which say where the visual tokens go; pass them")
+        limit = self.config.text_config.max_position_embeddings
+        if past_length + input_ids.shape[1] > limit:
+            raise ModelError(
+                f"the prompt has {past_length + input_ids.shape[1]} tokens and the model reads {limit}; use fewer canvases "
+                "or frames, a smaller max_pixels, or shorter text"
+            )
+        if image_grid_thw is None:
+            return
+        places = int((input_ids == self.config.image_token_id).sum())
+        tokens = sum(self.tokens_per_row(image_grid_thw, patch_positions))
+        if places != tokens:
+            likely = (
+                "the prompt was truncated, or visual inputs of another prompt were added"
+                if places < tokens
+                else "the prompt was expanded twice, or visual inputs were left out"
+            )
+            raise ModelError(f"the prompt has {places} <|image_pad|> places for {tokens} visual tokens; likely {likely}")
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        pixel_values: torch.Tensor | None = None,
+        image_grid_thw: torch.Tensor | None = None,
+        patch_positions: torch.Tensor | None = None,
+        group_ids: torch.Tensor | None = None,
+        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        **kwargs,
+    ) -> BaseModelOutputWithPast:
+        """Text [B, S] with visual tokens in place of `<|image_pad|>` → hidden states [B, S, D].
+
+        `mm_encoder_outputs={"image": get_image_features(...)}` stands for the visual inputs when they are already encoded
+        (generation does this, so the vision tower runs once).
+
+        Raises:
+            ModelError: see `check_prompt` and `LlavaOnevision2VisionModel.forward`.
+        """
+        features = (mm_encoder_outputs or {}).get("image")
+        if pixel_values is not None:
+            past_length = 0 if past_key_values is None else past_key_values.get_seq_length()
+            self.check_prompt(input_ids, image_grid_thw, patch_positions, past_length)
+            features = self.get_image_features(pixel_values, image_grid_thw, patch_positions, group_ids, return_dict=True)
+        if inputs_embeds is None:
+            inputs_embeds = self.get_input_embeddings()(input_ids)
+        if features is not None:
+            tokens = torch.cat(list(features.pooler_output)).to(inputs_embeds)
+            places = (input_ids == self.config.image_token_id)[..., None].to(inputs_embeds.device)
+            inputs_embeds = inputs_embeds.masked_scatter(places, tokens)
+        return self.language_model(
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            **kwargs,
+        )
+
+
+class LlavaOnevision2ForConditionalGeneration(LlavaOnevision2PreTrainedModel, GenerationMixin):
+    """The whole model, with the language-model head."""
+
+    _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
+
+    def __init__(self, config: LlavaOnevision2Config):
+        super().__init__(config)
+        self.model = LlavaOnevision2Model(config)
+        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
+        self.post_init()
+
+    def get_image_features(self, *args, **kwargs) -> BaseModelOutputWithPooling:
+        """See `LlavaOnevision2Model.get_image_features`."""
+        return self.model.get_image_features(*args, **kwargs)
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        pixel_values: torch.Tensor | None = None,
+        image_grid_thw: torch.Tensor | None = None,
+        patch_positions: torch.Tensor | None = None,
+        group_ids: torch.Tensor | None = None,
+        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        logits_to_keep: int = 0,
+        **kwargs,
+    ) -> CausalLMOutputWithPast:
+        """Logits [B, S, vocabulary], and the mean loss over `labels` that are not −100 (each predicted from the token before).
+
+        Args:
+            logits_to_keep: compute logits of that many last places only; 0 means all.
+            others: as `LlavaOnevision2Model.forward`.
+        """
+        outputs = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            pixel_values=pixel_values,
+            image_grid_thw=image_grid_thw,
+            patch_positions=patch_positions,
+            group_ids=group_ids,
+            mm_encoder_outputs=mm_encoder_outputs,
+            **kwargs,
+        )
+        logits = self.lm_head(outputs.last_hidden_state[:, -logits_to_keep:])
+        loss = None
+        if labels is not None:
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.text_config.vocab_size, **kwargs)
+        return CausalLMOutputWithPast(
+            loss=loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+    def generate(self, inputs: torch.Tensor | None = None, *args, **kwargs):
+        """transformers' `generate`, after `LlavaOnevision2Model.check_prompt`.
+
+        The vision tower runs once: its tokens are computed before prompts are repeated for beams or
+        `num_return_sequences`, and are dropped after the first step.
+        """
+        if kwargs.get("pixel_values") is not None:
+            ids = kwargs.get("input_ids", inputs)
+            self.model.check_prompt(ids, kwargs.get("image_grid_thw"), kwargs.get("patch_positions"))
+        return super().generate(inputs, *args, **kwargs)
+
+
+__all__ = ["LlavaOnevision2ForConditionalGeneration", "LlavaOnevision2Model", "LlavaOnevision2PreTrainedModel"]

@@ -1,0 +1,134 @@
+"""The text the model reads: ChatML, and for every image, frame or codec run its time and its places for visual tokens.
+
+image                `<|vision_start|>` + `<|image_pad|>`·K + `<|vision_end|>`
+frames, "inference"  per frame `<1.2 seconds><|vision_start|>`…pads…`<|vision_end|>`, nothing between frames
+frames, "training"   as codec
+codec                per run of equal source t `<1.2 seconds><|vision_start|>`…pads…`<|vision_end|>` and a newline
+
+Sampled frames are written one way in training and another at inference by the published code: an official mismatch, so both
+forms are here under these names. Times are source frame index / fps, with one decimal (two for JumpScore).
+"""
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..errors import ModelError
+from ..tokens import MERGE, VisualTokens
+
+IMAGE_PAD, VIDEO_PAD = "<|image_pad|>", "<|video_pad|>"
+VISION_START, VISION_END = "<|vision_start|>", "<|vision_end|>"
+IMAGE_PLACEHOLDER = VISION_START + IMAGE_PAD + VISION_END
+VIDEO_PLACEHOLDER = VISION_START + VIDEO_PAD + VISION_END
+SYSTEM = "You are a helpful assistant."  # published
+FRAMES_PROMPTS = ("inference", "training")
+
+# ChatML as published; the assistant's words and <|im_end|>, which training supervises, stand inside {% generation %}.
+CHAT_TEMPLATE = """\
+{%- for message in messages -%}
+{%- if loop.first and message.role != 'system' -%}
+{{- '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' -}}
+{%- endif -%}
+{{- '<|im_start|>' + message.role + '\\n' -}}
+{%- if message.role == 'assistant' -%}
+{%- generation -%}
+{%- if message.content is string -%}{{- message.content -}}
+{%- else -%}{%- for item in message.content -%}{{- item.text -}}{%- endfor -%}{%- endif -%}
+{{- '<|im_end|>' -}}
+{%- endgeneration -%}
+{%- else -%}
+{%- if message.content is string -%}{{- message.content -}}
+{%- else -%}
+{%- for item in message.content -%}
+{%- if item.type == 'image' -%}{{- '<|vision_start|><|image_pad|><|vision_end|>' -}}
+{%- elif item.type == 'video' -%}{{- '<|vision_start|><|video_pad|><|vision_end|>' -}}
+{%- else -%}{{- item.text -}}{%- endif -%}
+{%- endfor -%}
+{%- endif -%}
+{{- '<|im_end|>' -}}
+{%- endif -%}
+{{- '\\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
+"""
+
+_PLACES = re.compile(rf"{re.escape(VISION_START)}\s*{re.escape(VIDEO_PAD)}\s*{re.escape(VISION_END)}|{re.escape(IMAGE_PAD)}")
+
+
+def time_tag(seconds: float, decimals: int = 1) -> str:
+    """`<1.2 seconds>`."""
+    return f"<{seconds:.{decimals}f} seconds>"
+
+
+def runs(tokens: VisualTokens) -> list[tuple[int, int]]:
+    """(t, count) of every run of merged tokens with equal source frame t, in stream order; padding (t < 0) is left out.
+
+    A merged token takes the t of the first patch of its 2x2 block.
+
+    Raises:
+        ModelError: t decreases, so times in the prompt would run backwards.
+    """
+    t = tokens.patch_positions[tokens.merge_order][:: MERGE**2, 0]
+    t = t[t >= 0]
+    back = np.flatnonzero(np.diff(t) < 0)
+    if len(back):
+        place = int(back[0]) + 1
+        raise ModelError(
+            f"source frames go backwards: merged token {place} is of frame {t[place]}, the one before of frame {t[place - 1]}; "
+            "place blocks in (t, row, col) order and groups in time order"
+        )
+    starts = np.flatnonzero(np.diff(t, prepend=-1))
+    return [(int(t[a]), int(b - a)) for a, b in zip(starts, [*starts[1:], len(t)], strict=True)]
+
+
+def visual_text(tokens: VisualTokens, frames_prompt: str = "inference", decimals: int = 1) -> str:
+    """The text that stands for one image or video.
+
+    Args:
+        tokens: what the text stands for.
+        frames_prompt: "inference" or "training", the form sampled frames take; codec and images have one form.
+        decimals: of the seconds in a time tag.
+
+    Raises:
+        ModelError: see `runs`; a video whose fps is not positive.
+    """
+    if tokens.kind == "image":
+        return VISION_START + IMAGE_PAD * tokens.num_tokens + VISION_END
+    if not tokens.fps > 0:
+        raise ModelError(f"fps is {tokens.fps}, so source frames have no times; make the tokens with a positive fps")
+    newline = "" if tokens.kind == "frames" and frames_prompt == "inference" else "\n"
+    return "".join(
+        f"{time_tag(t / tokens.fps, decimals)}{VISION_START}{IMAGE_PAD * count}{VISION_END}{newline}"
+        for t, count in (_frames(tokens) if not newline else runs(tokens))
+    )
+
+
+def _frames(tokens: VisualTokens) -> list[tuple[int, int]]:
+    """One run per frame, also where neighbours show the same source frame."""
+    per_frame = tokens.num_tokens // len(tokens.canvases)
+    t = tokens.patch_positions[:: per_frame * MERGE**2, 0]
+    return [(int(frame), per_frame) for frame in t]
+
+
+def places(text: str) -> list[str]:
+    """What the text leaves places for, in order: "image" or "video" each."""
+    return ["image" if match.group() == IMAGE_PAD else "video" for match in _PLACES.finditer(text)]
+
+
+def expand(text: str, replacements: Iterator[str]) -> tuple[str, list[dict]]:
+    """Write the visual texts into their places, in order.
+
+    Returns:
+        the expanded text, and the spans that grew, in the form transformers uses to find the assistant's tokens.
+    """
+    parts, spans, end, length = [], [], 0, 0
+    for match in _PLACES.finditer(text):
+        new = next(replacements)
+        if match.group() == IMAGE_PAD:  # its <|vision_start|> and <|vision_end|> are in the text already
+            new = new.removeprefix(VISION_START).removesuffix(VISION_END)
+        parts += [text[end : match.start()], new]
+        start = length + match.start() - end
+        length, end = start + len(new), match.end()
+        spans.append({"span": match.span(), "new_span": (start, length), "text": match.group(), "replacement": new})
+    return "".join([*parts, text[end:]]), spans

@@ -1,0 +1,59 @@
+"""`import ov2lib` is light, and transformers' Auto classes know the model after it, in any order of imports."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from model_cases import TINY
+
+ROOT = Path(__file__).parents[2]
+
+
+def python(code: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, env=environment, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_base_import_brings_no_framework():
+    heavy = python(
+        "import ov2lib, sys; print(*[m for m in ('torch', 'transformers', 'matplotlib', 'pandas') if m in sys.modules])"
+    )
+    assert heavy == ""
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import ov2lib\nfrom transformers import AutoModelForImageTextToText",
+        "from transformers import AutoModelForImageTextToText\nimport ov2lib",
+        "import ov2lib\nfrom transformers import LlavaForConditionalGeneration, AutoModelForImageTextToText",
+    ],
+)
+def test_auto_model_opens_the_folder(imports):
+    name = python(f"{imports}\nprint(type(AutoModelForImageTextToText.from_pretrained({str(TINY)!r})).__module__)")
+    assert name == "ov2lib.model.modeling"
+
+
+def test_auto_processor_opens_the_folder(processor, tmp_path):
+    processor.save_pretrained(tmp_path)
+    load = f"AutoProcessor.from_pretrained({str(tmp_path)!r})"
+    name = python(f"import ov2lib\nfrom transformers import AutoProcessor\nprint(type({load}).__name__)")
+    assert name == "LlavaOnevision2Processor"
+
+
+def test_an_old_transformers_is_left_alone():
+    code = """
+import sys
+import transformers
+transformers.__version__ = "4.57.0"
+import ov2lib
+from transformers import AutoModelForImageTextToText
+print("ov2lib.model" in sys.modules)
+"""
+    assert python(code) == "False"
