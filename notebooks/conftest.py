@@ -1,11 +1,13 @@
 """How `pytest --nbval` reads the notebooks: every cell must run, and print again what is committed, except in those named LAX.
 
 Outputs that differ between machines without meaning anything (warnings, HTML tables, pictures, widgets) are never compared.
-Figures go to a scratch folder, so that a test leaves the committed ones alone.
+Figures go to a scratch folder, so that a test leaves the committed ones alone; kernels find this clone's library, installed
+or not.
 """
 
 import os
 import tempfile
+from pathlib import Path
 
 # These train models, whose last digits differ between processors: they only have to run and pass their own asserts.
 LAX = ("07", "08", "09", "10", "16")
@@ -13,6 +15,7 @@ LAX = ("07", "08", "09", "10", "16")
 
 def pytest_configure():
     os.environ.setdefault("OV2_FIGURES", os.path.join(tempfile.gettempdir(), "ov2-figures"))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
 
 
 def pytest_collectstart(collector):

@@ -6,6 +6,7 @@ commands that need it. Exit status: 0 done, 1 done with failures, 2 bad input (o
 
 import argparse
 import importlib
+import io
 import os
 import sys
 
@@ -13,6 +14,9 @@ from . import __version__
 from .errors import Ov2Error
 
 COMMANDS = {  # name: (module, one line for the overview)
+    "tokenize": ("ov2lib.commands.tokenize", "turn a video into visual tokens"),
+    "inspect": ("ov2lib.commands.inspect", "say what a video's stream offers, bits over time"),
+    "doctor": ("ov2lib.commands.doctor", "check versions and codecs, and what each gives"),
     "reproduce": ("ov2lib.reproduce", "run the notebooks, regenerate figures/"),
 }
 EXTRAS = {  # optional package: the extra of pyproject.toml that brings it
@@ -25,45 +29,42 @@ EXTRAS = {  # optional package: the extra of pyproject.toml that brings it
 
 
 def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
-    """The parser; only the chosen subcommand's module is imported for its options.
-
-    Raises:
-        Ov2Error: that module needs a package that is not installed.
-    """
+    """The parser; only the chosen subcommand's module is imported for its options."""
     parser = argparse.ArgumentParser(prog="ov2", description="Companion to LLaVA-OneVision-2: from a video to visual tokens.")
     parser.add_argument("--version", action="version", version=f"ov2lib {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
     for name, (module, summary) in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         if name == chosen:
-            implementation = _load(module)
+            implementation = importlib.import_module(module)
             implementation.add_arguments(command)
             command.set_defaults(run=implementation.run)
     return parser
 
 
-def _load(module: str):
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in EXTRAS:
-            raise
-        raise Ov2Error(f"{package} is not installed; run: pip install 'ov2lib[{EXTRAS[package]}]'") from error
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit status; what bad input causes becomes one line on stderr and status 2."""
     argv = sys.argv[1:] if argv is None else argv
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without these letters, or a file name that is no text
     try:
         args = build_parser(argv[0] if argv else None).parse_args(argv)
         return args.run(args)
     except Ov2Error as error:
-        print(f"ov2: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return _refuse(str(error))
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        return _refuse(f"{package} is not installed; run: pip install 'ov2lib[{EXTRAS[package]}]'")
     except KeyboardInterrupt:
         print("ov2: interrupted", file=sys.stderr)
         return 130  # the shell's convention for Ctrl-C
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _refuse(why: str) -> int:
+    print(f"ov2: {' '.join(why.split())}", file=sys.stderr)
+    return 2

@@ -90,15 +90,20 @@ def save(fig, name: str, data) -> tuple[Path, Path]:
 
     if not _NAME.fullmatch(name):
         raise Ov2Error(f"figure name {name!r}; use the notebook's two digits and lower-case words, such as '01_bit_cost'")
-    picture = io.BytesIO()
-    fig.savefig(picture, format="png", dpi=_DPI, metadata={"Software": None})
     table = pandas.DataFrame(data).to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
     target = folder()
     try:
         target.mkdir(parents=True, exist_ok=True)
-        return write_whole(target / f"{name}.png", picture.getvalue()), write_whole(target / f"{name}.csv", table)
+        return write_whole(target / f"{name}.png", png(fig)), write_whole(target / f"{name}.csv", table)
     except OSError as error:
         raise Ov2Error(f"cannot write figures to {target}: {error.strerror}; set OV2_FIGURES to another folder") from error
+
+
+def png(fig) -> bytes:
+    """A matplotlib figure as PNG that depends on the figure alone: no date, no software version."""
+    picture = io.BytesIO()
+    fig.savefig(picture, format="png", dpi=_DPI, metadata={"Software": None})
+    return picture.getvalue()
 
 
 def write_whole(path: Path, content: bytes) -> Path:

@@ -18,17 +18,19 @@ def canvas_size(
     one below `min_pixels` enlarged and rounded up (codec-video-prep, the rule of Qwen2-VL). Never exceeds `max_pixels`.
 
     Raises:
-        Ov2Error: an aspect ratio beyond 200, or bounds that not even one block fits.
+        Ov2Error: an aspect ratio beyond 200, bounds that not even one block fits, or a patch size below 1.
     """
     block = 2 * patch_size
+    if patch_size < 1:
+        raise Ov2Error(f"patch_size={patch_size}; must be at least 1")
     if max_pixels < block * block:
         raise Ov2Error(f"max_pixels={max_pixels} does not hold one {block}x{block} block; use at least {block * block}")
-    if max(height, width) > MAX_ASPECT * min(height, width):
-        raise Ov2Error(f"a {width}x{height} frame is longer than {MAX_ASPECT}:1; crop it first")
+    if not 0 < max(height, width) <= MAX_ASPECT * min(height, width):
+        raise Ov2Error(f"a {width}x{height} frame is empty or longer than {MAX_ASPECT}:1; crop it differently")
     h, w = (max(block, round(side / block) * block) for side in (height, width))
     min_pixels = min(min_pixels, max_pixels)
     if h * w > max_pixels:
-        scale = math.sqrt(max_pixels / max(height * width, 1))
+        scale = math.sqrt(max_pixels / (height * width))
         h, w = (max(block, math.floor(side * scale / block) * block) for side in (height, width))
     elif h * w < min_pixels:
         scale = math.sqrt(min_pixels / (height * width))

@@ -21,6 +21,7 @@ import nbformat
 import papermill
 from nbclient.exceptions import DeadKernelError
 from tqdm import tqdm
+from traitlets.config import Config
 
 from .errors import Ov2Error
 from .figures import project_root, write_whole
@@ -29,6 +30,8 @@ _TYPES = {"int": (int,), "float": (float, int), "bool": (bool,)}
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 # One thread per kernel: sums keep one order, so that the numbers do not depend on how many cores a machine has.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# What goes between papermill and a kernel is encrypted, where the kernel can; it warns on the terminal otherwise.
+_ENCRYPTED = Config({"KernelManager": {"transport_encryption": "auto"}})
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,9 @@ def run_notebook(notebook: Path, run: Path, parameters: dict, label: str = "") -
     start, error = time.perf_counter(), ""
     with _surroundings(run):
         try:
-            papermill.execute_notebook(notebook, run / notebook.name, parameters, progress_bar=bar, log_output=True)
+            papermill.execute_notebook(
+                notebook, run / notebook.name, parameters, progress_bar=bar, log_output=True, config=_ENCRYPTED
+            )
         except papermill.PapermillExecutionError as failure:
             error = f"cell {failure.exec_count}: {failure.ename}: {failure.evalue}"
         except (DeadKernelError, nbformat.reader.NotJSONError, RuntimeError) as failure:

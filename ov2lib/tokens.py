@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+import tokenize
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from .errors import TokensError
 FORMAT = "ov2-visual-tokens/1"
 MERGE = 2  # published: 2x2 patches become one language-model token (LLaVA-OneVision-2-8B, spatial_merge_size)
 FRAMES_PER_GROUP = 4  # published: sampled frames see each other in groups of four (frame_windows_size)
+# What json, numpy and Pillow raise on damaged files, the last three from headers that only look right.
+DAMAGE = (KeyError, ValueError, OSError, EOFError, TypeError, AttributeError, SyntaxError, tokenize.TokenError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,9 +136,7 @@ class VisualTokens:
         Raises:
             TokensError: the folder exists and holds something else, or cannot be written.
         """
-        target = Path(directory)
-        if target.exists() and not (target / "tokens.json").is_file() and (not target.is_dir() or any(target.iterdir())):
-            raise TokensError(f"{target} exists and does not hold visual tokens; choose another folder")
+        target = check_target(directory)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
@@ -182,7 +183,7 @@ class VisualTokens:
                 raise TokensError(f"{folder} has format {rest.get('format')!r}; this version reads {FORMAT!r}")
             names = [folder / f"canvas_{i:04d}.png" for i in range(len(rest["group_ids"]))]
             return cls(
-                canvases=np.stack([np.asarray(Image.open(name).convert("RGB")) for name in names]),
+                canvases=np.stack([_read_canvas(name) for name in names]),
                 patch_positions=np.load(folder / "patch_positions.npy", allow_pickle=False),
                 group_ids=np.array(rest["group_ids"], dtype=np.int64),
                 fps=rest["fps"],
@@ -196,7 +197,30 @@ class VisualTokens:
             raise TokensError(
                 f"{folder} does not hold visual tokens: {error.filename} is missing; make them with tokens.save()"
             ) from error
-        except (KeyError, ValueError, OSError) as error:
-            if isinstance(error, TokensError):
-                raise
+        except TokensError:
+            raise
+        except DAMAGE as error:
             raise TokensError(f"{folder} is damaged: {error}; make it again with tokens.save()") from error
+
+
+def _read_canvas(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def check_target(directory: str | os.PathLike) -> Path:
+    """The folder, if `VisualTokens.save` may write it: to be asked before the work whose result goes there.
+
+    Raises:
+        TokensError: it exists and holds something else, or lies where nothing can be written.
+    """
+    target = Path(directory)
+    try:
+        if target.exists() and not (target / "tokens.json").is_file() and (not target.is_dir() or any(target.iterdir())):
+            raise TokensError(f"{target} exists and does not hold visual tokens; choose another folder")
+        nearest = next(folder for folder in target.absolute().parents if folder.exists())
+    except OSError as error:
+        raise TokensError(f"cannot write to {target}: {error.strerror}; choose another folder") from error
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
+        raise TokensError(f"cannot write to {target}: {nearest} is no folder you may write to; choose another folder")
+    return target

@@ -1,9 +1,17 @@
 """Fixtures that several test files share."""
 
 import os
+from pathlib import Path
 
 import pytest
 import zoo
+
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_configure():
+    """Processes that tests start (kernels, `ov2`) find this clone's library from any folder, installed or not."""
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
 
 @pytest.fixture(scope="session")

@@ -34,8 +34,11 @@ def direct() -> list[Requirement]:
 
 
 def closure() -> set[str]:
-    """Every package that those bring in, by the metadata of what is installed here."""
-    found, todo = set(), [(requirement.name, frozenset(requirement.extras)) for requirement in direct()]
+    """Every package that those bring in, by the metadata of what is installed here.
+
+    Left out are those that their parent asks for at one version, as torch does with its CUDA libraries on some platforms.
+    """
+    found, exact, todo = set(), set(), [(requirement.name, frozenset(requirement.extras)) for requirement in direct()]
     while todo:
         name, extras = todo.pop()
         if (name, extras) in found:
@@ -45,7 +48,9 @@ def closure() -> set[str]:
             needed = Requirement(text)
             if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in {"", *extras}):
                 todo.append((needed.name, frozenset(needed.extras)))
-    return {canonicalize_name(name) for name, _ in found}
+                if any(specifier.operator == "==" for specifier in needed.specifier):
+                    exact.add(canonicalize_name(needed.name))
+    return {canonicalize_name(name) for name, _ in found} - exact
 
 
 def test_each_package_asked_for_is_pinned_within_its_range():

@@ -8,15 +8,18 @@ import numpy as np
 
 from ..geometry import MIN_PIXELS, canvas_size
 from ..tokens import MERGE
-from ..video.decode import Linked, Scaler, decode, display_turns, has_vectors, link
+from ..video.decode import CodedFrame, Linked, Scaler, decode, display_turns, has_vectors, link
 from ..video.parallel import in_order
 from ..video.signals import batch_bits, batch_motion, batches, cached_gray, motion_and_residual
 from ..video.stream import Packets, open_video
 from . import scoring
 from .pictures import is_good
+from .readiness import engine_grid
 
-RESIDUAL_STEP = 2  # assumed: the residual is taken at half the canvas size; block scores agree with full size at Spearman .98
-AHEAD = 64  # results that a thread may be ahead of the reader
+# assumed: half the canvas size and the nearest reference are enough for a residual that is only ranked; on the clip in
+# tests/data block scores agree with full size and four references at Spearman .986 (.998 for full size and two)
+RESIDUAL_STEP = 2
+AHEAD = 1  # batches that a stretch of video may be ahead of the reader
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,25 @@ class Candidate:
     good: bool
 
 
-Scorer = Callable[[Video, list[Linked], Scaler], np.ndarray]
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Decoded frames on their way to the scorer, with all that FFmpeg has to do for them already done.
+
+    linked: the frames; pictures: uint8 [H, W, 3] of each, upright; good: see `Candidate`; gray: source index -> uint8
+    [h, w] luma at the size of the residual, for each frame and the references it is compared with, coded orientation.
+    """
+
+    linked: list[Linked]
+    pictures: list[np.ndarray]
+    good: list[bool]
+    gray: dict[int, np.ndarray]
+
+    def small(self, frame: CodedFrame) -> np.ndarray:
+        """The frame's scaled luma."""
+        return self.gray[frame.index]
+
+
+Scorer = Callable[[Video, Batch], np.ndarray]
 
 
 def open_as(path: str | os.PathLike, packets: Packets, max_pixels: int, patch_size: int, min_pixels: int = MIN_PIXELS) -> Video:
@@ -87,23 +108,35 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def candidates(video: Video, wanted: np.ndarray, scorer: Scorer | None, workers: int) -> Iterator[Candidate]:
-    """Decode and score the wanted source frames (ascending indices); yields them in that order. No scorer, no scores."""
+def candidates(
+    video: Video, wanted: np.ndarray, scorer: Scorer | None, workers: int, compares: bool = True
+) -> Iterator[Candidate]:
+    """Decode and score the wanted source frames (ascending indices); yields them in that order. No scorer, no scores.
 
-    def work(job) -> Iterator[Candidate]:
+    `compares` says that the scorer looks at scaled pictures (bits of a stream with vectors do without).
+
+    FFmpeg's work is done on `workers` threads, numpy's on the caller's: the two hardly ever want the interpreter lock at
+    the same time.
+    """
+    compares = scorer is not None and (compares or not video.vectors)
+    feed, jobs = plan(video, wanted, workers)
+
+    def work(job) -> Iterator[Batch]:
         start, stop, indices = job
         colour = Scaler(*video.coded_canvas)
-        residual = Scaler(*(side // RESIDUAL_STEP for side in video.coded_canvas))
+        gray = cached_gray(Scaler(*(side // RESIDUAL_STEP for side in video.coded_canvas)))
         frames = link(decode(video.path, video.packets, start, stop, feed), video.packets, not video.vectors)
         for batch in batches((x for x in frames if x.frame.index in indices), video.coded):
-            scores = scorer(video, batch, residual) if scorer else np.zeros((len(batch), 0, 0), np.float32)
-            for linked, score in zip(batch, scores, strict=True):
-                picture = np.ascontiguousarray(np.rot90(colour.rgb(linked.frame.picture), video.turns))
-                score = np.ascontiguousarray(np.rot90(score, video.turns))
-                yield Candidate(linked.frame.index, picture, score, is_good(picture))
+            compared = {f.index: f for x in batch for f in (x.frame, *x.past[:1], x.following) if f is not None}
+            silent = any(x.frame.qp is None for x in batch)
+            small = {index: gray(frame) for index, frame in compared.items()} if compares or silent else {}
+            pictures = [np.ascontiguousarray(np.rot90(colour.rgb(x.frame.picture), video.turns)) for x in batch]
+            yield Batch(batch, pictures, [is_good(p) for p in pictures], small)
 
-    feed, jobs = plan(video, wanted, workers)
-    return in_order(jobs, work, workers, AHEAD)
+    for batch in in_order(jobs, work, workers, AHEAD):
+        scores = scorer(video, batch) if scorer else np.zeros((len(batch.linked), 0, 0), np.float32)
+        for linked, picture, good, score in zip(batch.linked, batch.pictures, batch.good, scores, strict=True):
+            yield Candidate(linked.frame.index, picture, np.ascontiguousarray(np.rot90(score, video.turns)), good)
 
 
 def plan(video: Video, wanted: np.ndarray, workers: int) -> tuple[np.ndarray, list]:
@@ -139,29 +172,36 @@ def plan(video: Video, wanted: np.ndarray, workers: int) -> tuple[np.ndarray, li
     return feed, out
 
 
-def score_motion_residual(video: Video, batch: list[Linked], scaler: Scaler) -> np.ndarray:
+def score_motion_residual(video: Video, batch: Batch) -> np.ndarray:
     """The paper's block scores, Σ (M̄ + R̄) over canvas pixels: float32 [n, rows, cols], coded orientation.
 
     A frame without an earlier reference (a clean key frame) scores zero.
     """
     height, width = video.coded_canvas
-    motion = batch_motion(batch, video.coded) if video.vectors else None
-    gray = cached_gray(scaler)
-    out = np.zeros((len(batch), height // video.block, width // video.block), np.float32)
-    for i, linked in enumerate(batch):
+    motion = batch_motion(batch.linked, video.coded) if video.vectors else None
+    out = np.zeros((len(batch.linked), height // video.block, width // video.block), np.float32)
+    for i, linked in enumerate(batch.linked):
         if linked.past:
-            vectors, residual = motion_and_residual(linked, motion, i, video.coded, gray)
+            vectors, residual = motion_and_residual(linked, motion, i, video.coded, batch.small, past=1)
             moved = scoring.resize_and_sum(scoring.normalize_motion(vectors), height, width, video.block)
             changed = scoring.block_sums(scoring.normalize_residual(residual), video.block // RESIDUAL_STEP)
             out[i] = moved + RESIDUAL_STEP**2 * changed
     return out
 
 
-def bit_prior(video: Video, batch: list[Linked], scaler: Scaler) -> np.ndarray:
-    """The bit-cost prior per block, summed over canvas pixels: float32 [n, rows, cols], coded orientation."""
+def bit_prior(video: Video, batch: Batch, grid: Callable[[np.ndarray], np.ndarray] = lambda bits: bits) -> np.ndarray:
+    """The bit-cost prior per block, summed over canvas pixels: float32 [n, rows, cols], coded orientation.
+
+    grid: puts a frame's bits on another grid first (the released chain's).
+    """
     height, width = video.coded_canvas
-    out = np.zeros((len(batch), height // video.block, width // video.block), np.float32)
-    for i, bits in enumerate(batch_bits(batch, video.codec if video.vectors else None, scaler)):
+    out = np.zeros((len(batch.linked), height // video.block, width // video.block), np.float32)
+    for i, bits in enumerate(batch_bits(batch.linked, video.codec if video.vectors else None, batch.small)):
         if bits is not None:
-            out[i] = scoring.resize_and_sum(scoring.bit_cost_prior(bits), height, width, video.block)
+            out[i] = scoring.resize_and_sum(scoring.bit_cost_prior(grid(bits)), height, width, video.block)
     return out
+
+
+def released_prior(video: Video, batch: Batch) -> np.ndarray:
+    """`bit_prior` of bits on the grids of the authors' engine (`readiness.engine_grid`)."""
+    return bit_prior(video, batch, lambda bits: engine_grid(bits, video.codec, video.coded))

@@ -3,14 +3,15 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 
 import numpy as np
 
-from ..errors import Ov2Error
+from ..errors import Ov2Error, VideoError
 from ..tokens import VisualTokens
 from ..video.stream import Packets, read_packets
 from . import gop, packing, readiness, scoring
-from .analysis import Candidate, Video, bit_prior, candidates, open_as, score_motion_residual, usable_cores
+from .analysis import Candidate, Video, bit_prior, candidates, open_as, released_prior, score_motion_residual, usable_cores
 from .pictures import inside_bars
 from .store import PictureStore
 
@@ -51,8 +52,12 @@ class CodecConfig:
     def __post_init__(self):
         if self.front_end not in FRONT_ENDS:
             raise Ov2Error(f"front_end is {self.front_end!r}; use one of {', '.join(FRONT_ENDS)}")
-        if self.num_canvases < 1 or self.patch_size < 1:
-            raise Ov2Error(f"num_canvases={self.num_canvases}, patch_size={self.patch_size}; both must be at least 1")
+        if self.num_canvases < 1:
+            raise Ov2Error(f"num_canvases={self.num_canvases}; must be at least 1")
+        if min(self.attenuation, self.peak, self.beta) < 0:
+            raise Ov2Error(f"attenuation={self.attenuation}, peak={self.peak}, beta={self.beta}; none may be negative")
+        if self.max_group_frames < readiness.MIN_FRAMES:
+            raise Ov2Error(f"max_group_frames={self.max_group_frames}; must be at least {readiness.MIN_FRAMES}")
         if self.front_end == "released" and self.num_canvases < 4:
             raise Ov2Error(
                 f"num_canvases={self.num_canvases}; the released front end makes groups of 4 canvases, ask for 4 or more"
@@ -92,9 +97,7 @@ def tokenize_video(
     packets = read_packets(path)
     video = open_as(path, packets, max_pixels, patch_size)
     build = _released if front_end == "released" else _grouped
-    canvases, positions, groups, details = build(
-        video, config, workers or usable_cores(), progress or (lambda done, total: None)
-    )
+    canvases, positions, groups, details = build(video, config, workers or usable_cores(), progress)
     return VisualTokens(
         canvases=np.stack(canvases),
         patch_positions=np.concatenate([p.reshape(-1, 3) for p in positions]),
@@ -112,9 +115,7 @@ def score_with_prior(beta: float):
     """The paper's score with the bit-cost prior fused at weight β; β = 0 does not even compute the prior."""
     if beta == 0:
         return score_motion_residual
-    return lambda video, batch, scaler: scoring.fuse(
-        score_motion_residual(video, batch, scaler), bit_prior(video, batch, scaler), beta
-    )
+    return lambda video, batch: scoring.fuse(score_motion_residual(video, batch), bit_prior(video, batch), beta)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +173,7 @@ def share_canvases(costs: np.ndarray, frames: np.ndarray, num_canvases: int) -> 
         num_canvases: the budget, one I-canvas for each group included.
     """
     shares = np.minimum(P_CANVASES, frames)
+    costs = costs if np.any(costs) else np.ones(len(costs))
     rest = num_canvases - len(costs)
     while shares.sum() > rest:  # a budget under four canvases a group: take from those that have most, the cheapest first
         shares[np.lexsort((costs, -shares))[0]] -= 1
@@ -183,11 +185,11 @@ def share_canvases(costs: np.ndarray, frames: np.ndarray, num_canvases: int) -> 
     return shares
 
 
-def _grouped(video: Video, config: CodecConfig, workers: int, progress: Progress):
+def _grouped(video: Video, config: CodecConfig, workers: int, progress: Progress | None):
     partition = partition_packets(video.packets, config)
     plans = plan_groups(video.packets, partition, config.num_canvases)
     wanted = np.unique(np.concatenate([np.append(p.frames, p.anchor) for p in plans]))
-    stream = _counted(candidates(video, wanted, score_with_prior(config.beta), workers), len(wanted), progress)
+    stream = complete(candidates(video, wanted, score_with_prior(config.beta), workers), wanted, video, progress)
     canvases, positions, groups = [], [], []
     for group, plan in enumerate(plans):
         frames = [next(stream) for _ in range(len(plan.frames) + 1)]
@@ -199,9 +201,19 @@ def _grouped(video: Video, config: CodecConfig, workers: int, progress: Progress
     return canvases, positions, groups, details
 
 
-def _counted(stream: Iterator[Candidate], total: int, progress: Progress) -> Iterator[Candidate]:
-    for done, candidate in enumerate(stream, start=1):
-        progress(done, total)
+def complete(
+    stream: Iterator[Candidate], wanted: np.ndarray, video: Video, progress: Progress | None = None
+) -> Iterator[Candidate]:
+    """Pass candidates on and count them; refuse a stream whose decoder leaves out a frame that its packets promise.
+
+    Raises:
+        VideoError: a wanted frame does not come.
+    """
+    for done, (index, candidate) in enumerate(zip_longest(wanted.tolist(), stream), start=1):
+        if candidate is None or candidate.index != index:
+            raise VideoError(video.path, f"frame {index} is not decoded", "re-encode it, for example to H.264")
+        if progress:
+            progress(done, len(wanted))
         yield candidate
 
 
@@ -228,13 +240,14 @@ def pack_group(frames: list[Candidate], anchor: int, p_canvases: int, video: Vid
     return [c for c, _ in packed], [p for _, p in packed]
 
 
-def _released(video: Video, config: CodecConfig, workers: int, progress: Progress):
+def _released(video: Video, config: CodecConfig, workers: int, progress: Progress | None):
     packets = video.packets
     keys = np.flatnonzero(packets.key[packets.frame_packet]) if config.avoid_keyframes else None
     wanted = readiness.candidate_frames(len(packets.frame_times), CANDIDATES_PER_CANVAS * config.num_canvases, keys)
+    stream = candidates(video, wanted, released_prior, workers, compares=False)
     with PictureStore() as store:
         scores, good = [], []
-        for candidate in _counted(candidates(video, wanted, bit_prior, workers), len(wanted), progress):
+        for candidate in complete(stream, wanted, video, progress):
             store.append(candidate.picture)
             scores.append(candidate.scores.ravel())
             good.append(candidate.good)
@@ -266,7 +279,7 @@ def _pack_released(store: PictureStore, wanted: np.ndarray, selection: list, vid
     for k, (group, anchor, blocks) in enumerate(selection):
         pictures, times = store.read(group.start, group.end), wanted[group.start : group.end]
         flat = (blocks[:, 0] - group.start) * capacity + blocks[:, 1]
-        runs = [flat[i : i + capacity] for i in range(0, len(flat) - capacity // 2 + 1, capacity)]
+        runs = [flat[i * capacity : (i + 1) * capacity] for i in range(packing.canvases_filled(len(flat), capacity))]
         made = [packing.place_blocks(pictures, times, run, video.patch_size) for run in runs]
         whole = packing.whole_frame(int(wanted[anchor]), video.height, video.width, video.patch_size)
         canvases += [pictures[anchor - group.start]] + [c for c, _ in made]

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import Ov2Error
+
 BIN_SECONDS = 0.5  # published: codec-video-prep (Δ; the paper gives only the symbol)
 MIN_SECONDS, MAX_SECONDS = 1.5, 6.0  # published: codec-video-prep (L_min, L_max)
 SECONDS_PER_GROUP, MAX_GROUPS = 8.0, 16  # published: codec-video-prep, K = clamp(round(duration / 8 s), 1, 16)
 VALLEY_BINS = 3  # published: codec-video-prep, W = max(1, min(3, L_max // 3))
+ROUNDING = 1e-9  # of a bin: a time this close below a bin's edge lies on it (ticks times time base are not exact)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +55,7 @@ class Partition:
 
     def group_of(self, times: np.ndarray) -> np.ndarray:
         """κ, int64: the group whose interval holds each time in seconds (times outside go to the nearest group)."""
-        inner = self.edges[1:-1]
+        inner = self.edges[1:-1] - ROUNDING * self.bin_seconds
         return np.searchsorted(inner, times, side="right").astype(np.int64)
 
 
@@ -74,12 +77,15 @@ def bin_costs(
         duration: seconds.
         cost: "bytes" sums sizes (the paper), "log1p" sums log(1 + size) (the authors' code).
         smooth: average over this many bins to either side (the paper 0, the authors' code 1).
+
+    Raises:
+        Ov2Error: another `cost`, or a negative `smooth`.
     """
-    if cost not in ("bytes", "log1p"):
-        raise ValueError(f"cost is {cost!r}; use 'bytes' or 'log1p'")
-    count = max(1, math.ceil(duration / bin_seconds - 1e-9))
+    if cost not in ("bytes", "log1p") or smooth < 0:
+        raise Ov2Error(f"cost={cost!r}, smooth={smooth}; cost is 'bytes' or 'log1p', smooth at least 0")
+    count = max(1, math.ceil(duration / bin_seconds - ROUNDING))
     weight = np.log1p(sizes) if cost == "log1p" else np.asarray(sizes, np.float64)
-    bins = np.clip((np.asarray(times) / bin_seconds + 1e-9).astype(np.int64), 0, count - 1)
+    bins = np.clip((np.asarray(times) / bin_seconds + ROUNDING).astype(np.int64), 0, count - 1)
     e = np.bincount(bins, np.where(is_intra, 0.0, weight), count)
     if smooth:
         reach = np.arange(count)
@@ -105,7 +111,7 @@ def cut_bins(bin_cost: np.ndarray, quota: float, min_bins: int, max_bins: int, v
         if length >= max_bins or (length >= min_bins and spent >= quota):
             why = "max" if length >= max_bins and spent < quota else "quota"
             low, high = max(start + min_bins - 1, i - valley), min(start + max_bins - 1, i + valley, last)
-            end = min(range(low, high + 1), key=lambda b: (cost[b], abs(b - i)), default=i)
+            end = min(range(low, high + 1), key=lambda b: (cost[b], abs(b - i)))
             cuts.append(Cut(start, i, end, why))
             start = i = end + 1
             spent = 0.0
@@ -138,8 +144,8 @@ def partition(
     bin_cost = np.asarray(bin_cost, np.float64)
     weights = bin_cost if bin_cost.sum() > 0 else np.ones_like(bin_cost)
     quota = float(weights.sum() / (groups or num_groups(duration)))
-    min_bins = max(1, math.ceil(min_seconds / bin_seconds - 1e-9))
-    max_bins = max(min_bins, math.ceil(max_seconds / bin_seconds - 1e-9))
+    min_bins = max(1, math.ceil(min_seconds / bin_seconds - ROUNDING))
+    max_bins = max(min_bins, math.ceil(max_seconds / bin_seconds - ROUNDING))
     cuts = cut_bins(weights, quota, min_bins, max_bins, max(1, min(VALLEY_BINS, max_bins // 3)))
     if len(cuts) > 1 and duration - cuts[-1].start * bin_seconds < min_seconds / 2:
         tail, before = cuts.pop(), cuts.pop()
@@ -171,7 +177,7 @@ def partition_within(bin_cost: np.ndarray, duration: float, max_groups: int, bin
         result = partition(bin_cost, duration, k, bin_seconds, **bounds)
         if len(result) <= max_groups:
             return result
-    return partition(bin_cost, duration, 1, bin_seconds, duration, duration)
+    return partition(bin_cost, duration, 1, bin_seconds, duration, duration)  # all is spent early, and the rest is over budget
 
 
 def uniform_partition(bin_cost: np.ndarray, duration: float, groups: int, bin_seconds: float = BIN_SECONDS) -> Partition:

@@ -86,14 +86,14 @@ def arrange(
     The prompt needs source times that never decrease, while the I-canvas stays one whole frame. So no P-canvas reaches
     across the anchor: the canvases are split between the frames before and after it in proportion to their weight, and
     each side is divided by equation 6 (assumed: the paper does not say how the two rules meet). A canvas that could not
-    be filled half is left out.
+    be filled beyond half is left out.
 
     Args:
         attenuated: Ã [n, blocks] of the candidate frames in time order, the anchor excluded.
         before_anchor: how many of them come before the anchor.
     """
     blocks = attenuated.shape[1] if usable is None else int(usable.sum())
-    room = [_canvases(count * blocks, capacity) for count in (before_anchor, len(attenuated) - before_anchor)]
+    room = [canvases_filled(count * blocks, capacity) for count in (before_anchor, len(attenuated) - before_anchor)]
     canvases = min(canvases, sum(room))
     if canvases == 0:
         return [], 0
@@ -108,9 +108,9 @@ def arrange(
     return chosen, before
 
 
-def _canvases(blocks: int, capacity: int) -> int:
-    """How many canvases so many blocks fill, the last at least half."""
-    return (blocks + capacity // 2) // capacity
+def canvases_filled(blocks: int, capacity: int) -> int:
+    """How many canvases so many blocks fill, the last beyond half: no canvas is half padding."""
+    return (blocks + (capacity - 1) // 2) // capacity
 
 
 def place_blocks(

@@ -1,5 +1,7 @@
 """Pictures not worth packing: black, one-colour and corrupt frames, and letterbox bars."""
 
+import math
+
 import numpy as np
 
 # published: codec-video-prep; grey levels of 0..255 and shares of the picture
@@ -15,7 +17,8 @@ def is_good(rgb: np.ndarray) -> bool:
     """False for a frame that is black, of one colour, or the green of a failed decode; rgb uint8 [H, W, 3]."""
     sample = rgb[::STEP, ::STEP].reshape(-1, 3)
     luma = sample @ LUMA
-    mean, spread = float(luma.mean()), float(luma.std())
+    mean = float(luma.sum()) / len(luma)
+    spread = math.sqrt(max(float(luma @ luma) / len(luma) - mean * mean, 0.0))
     if mean <= BLACK_MEAN and spread <= BLACK_SPREAD:
         return False
     if spread <= FLAT_SPREAD and (np.ptp(sample, axis=0) <= FLAT_RANGE).all():
@@ -43,4 +46,4 @@ def inside_bars(rgb: np.ndarray, block: int) -> np.ndarray:
                 blocks = np.moveaxis(keep, axis, 0)
                 blocks = blocks[::-1] if flip else blocks
                 blocks[: bar // block] = False
-    return keep if keep.any() else np.ones_like(keep)
+    return keep

@@ -15,7 +15,25 @@ MIN_FRAMES, MAX_FRAMES = 8, 64  # a group's frames (the paper's evaluation grew 
 MIN_WINDOW = 4  # a threshold window shorter than this is left out
 TIME_BINS = 3  # a group's chosen blocks must touch all of them
 MIN_GAIN = 0.05  # a ready group keeps growing while its sum grows by at least this share
+UNIT = 64  # pixels, the unit of HEVC and VP9 bit maps (the paper's evaluation used a 4x4 grid inside it)
 SHIFTS = 4  # a sample on a key frame looks this far to either side
+
+
+def engine_grid(bits: np.ndarray, codec: str, coded: tuple[int, int]) -> np.ndarray:
+    """Bits [rows, cols] on the grid on which the authors' engine reports them, float32.
+
+    H.264: macroblocks, with one unused column on the right (FFmpeg's stride), which takes part in the resize to the canvas.
+    HEVC and VP9: units of 64x64 source pixels, summed from a finer grid of equal cells over the coded frame (height, width).
+    Anything else, H.264 bits that are not one per macroblock too, stays.
+    """
+    if codec == "h264" and bits.shape[1] == -(-coded[1] // 16):
+        return np.pad(bits, ((0, 0), (0, 1)))
+    if codec in ("hevc", "vp9"):
+        for axis, side in enumerate(coded):
+            centres = (np.arange(bits.shape[axis]) + 0.5) * side / bits.shape[axis]
+            _, first = np.unique(centres // UNIT, return_index=True)
+            bits = np.add.reduceat(bits, first, axis=axis)
+    return bits
 
 
 def candidate_frames(num_frames: int, num_candidates: int, key_frames: np.ndarray | None = None) -> np.ndarray:
@@ -106,7 +124,7 @@ def _top_sum_and_bins(scores: np.ndarray, budget: int) -> tuple[float, int]:
     frames, blocks = scores.shape
     chosen = top_blocks(scores[1:], budget) // blocks + 1
     edges = np.linspace(1, max(2, frames), TIME_BINS + 1).astype(int)
-    return top_sum(scores, budget), len(np.unique(np.searchsorted(edges[1:-1], chosen, side="right")))
+    return top_sum(scores, budget), np.count_nonzero(np.bincount(np.searchsorted(edges[1:-1], chosen, side="right")))
 
 
 def top_blocks(scores: np.ndarray, budget: int) -> np.ndarray:

@@ -15,13 +15,19 @@ BIT_PERCENTILE = 99.0  # published: codec-video-prep
 BIT_FLOOR = 1e-6  # published: codec-video-prep
 
 
-def percentile(values: np.ndarray, q: float) -> float:
-    """The q-th percentile of all values, linear between neighbours (numpy's default rule, at a third of its time)."""
-    flat = values.ravel()
-    place = (flat.size - 1) * q / 100
+def percentile(values: np.ndarray, q: float, axes: int | None = None) -> np.ndarray:
+    """The q-th percentile, linear between neighbours: numpy's default rule at a third of its time.
+
+    Over all values (a scalar), or over the last `axes` axes (kept, with length 1).
+    """
+    lead = values.shape[: values.ndim - axes] if axes else ()
+    flat = values.reshape(*lead, -1)
+    place = (flat.shape[-1] - 1) * q / 100
     low = int(place)
-    part = np.partition(flat, (low, min(low + 1, flat.size - 1)))
-    return float(part[low] + (part[min(low + 1, flat.size - 1)] - part[low]) * (place - low))
+    high = min(low + 1, flat.shape[-1] - 1)
+    part = np.partition(flat, (low, high), axis=-1)
+    result = part[..., low] + (part[..., high] - part[..., low]) * np.float32(place - low)
+    return result.reshape(*lead, *(1,) * axes) if axes else result
 
 
 def clip_to_percentile(magnitude: np.ndarray, q: float, floor: float) -> np.ndarray:
@@ -29,7 +35,7 @@ def clip_to_percentile(magnitude: np.ndarray, q: float, floor: float) -> np.ndar
 
     The floor keeps a frame in which nothing happens at (nearly) zero instead of blowing up noise.
     """
-    return np.minimum(magnitude * np.float32(1 / max(percentile(magnitude, q), floor)), np.float32(1))
+    return np.minimum(magnitude * np.float32(1 / max(float(percentile(magnitude, q)), floor)), np.float32(1))
 
 
 def normalize_residual(residual: np.ndarray, zero: float = 0.0) -> np.ndarray:
@@ -85,8 +91,8 @@ def _coverage(cells: int, pixels: int, block: int) -> np.ndarray:
 def bit_cost_prior(bits: np.ndarray) -> np.ndarray:
     """log1p(bits) / P99 clipped to [0, 1], per frame: float32, same shape [..., h, w] (the released scoring)."""
     log_bits = np.log1p(np.maximum(bits, 0.0, dtype=np.float32))
-    scale = np.percentile(log_bits, BIT_PERCENTILE, axis=(-2, -1), keepdims=True)
-    return np.clip(log_bits / np.maximum(scale, BIT_FLOOR), 0.0, 1.0).astype(np.float32)
+    scale = percentile(log_bits, BIT_PERCENTILE, axes=2)
+    return np.minimum(log_bits / np.maximum(scale, np.float32(BIT_FLOOR)), np.float32(1))
 
 
 def fuse(score: np.ndarray, prior: np.ndarray, beta: float) -> np.ndarray:

@@ -1,8 +1,11 @@
 """Candidate pictures kept until their group is known: in memory up to a limit, beyond it in a temporary file."""
 
+import io
 import tempfile
 
 import numpy as np
+
+from ..errors import Ov2Error
 
 IN_MEMORY = 1 << 27  # assumed: 128 MiB, 300 pictures of 392x392
 
@@ -22,14 +25,24 @@ class PictureStore:
             self._file.close()
 
     def append(self, picture: np.ndarray) -> None:
-        """Keep one more picture; past the limit it goes to a file that the system deletes by itself."""
+        """Keep one more picture; past the limit it goes to a file that the system deletes by itself.
+
+        Raises:
+            Ov2Error: that file cannot be written.
+        """
         self._bytes += picture.nbytes
         if self._file is None and self._bytes <= self._limit:
             self._held.append(picture)
             return
-        if self._file is None:
-            self._file, self._shape = tempfile.TemporaryFile(), picture.shape
-        self._file.write(np.ascontiguousarray(picture))
+        try:
+            if self._file is None:
+                self._file, self._shape = tempfile.TemporaryFile(), picture.shape
+            self._file.seek(0, io.SEEK_END)
+            self._file.write(np.ascontiguousarray(picture))
+            self._file.flush()
+        except OSError as error:
+            folder = tempfile.gettempdir()
+            raise Ov2Error(f"cannot keep pictures in {folder}: {error.strerror}; free some space or set TMPDIR") from error
 
     def read(self, start: int, end: int) -> list[np.ndarray]:
         """Pictures [start, end), in order of arrival."""

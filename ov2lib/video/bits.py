@@ -19,7 +19,6 @@ from .decode import Linked
 from .motion import COLUMNS, NONE, QUARTERS, ROWS, MotionField, Predictor, free_blocks, motion_field
 from .residual import sampled_residual
 
-REFERENCES = 3  # assumed: references tried for a P frame; a fourth changed nothing on the clip measured
 DEAD_ZONE = 0.15  # assumed (fitted): residual below this share of a quantiser step is rounding and deblocking
 CODED = 0.25  # assumed (fitted): residual above this share of a quantiser step is a coded coefficient
 INTRA_BLOCKS = ((0, 1), (1, 3), (2, 0), (3, 2))  # assumed: the 4 of 16 4x4 blocks that stand for a macroblock
@@ -56,7 +55,7 @@ def _frame_bits(linked: Linked, i: int, motion: MotionField, terms: "VectorTerms
     else:
         bits = terms.p_bits[i] + np.float32(9) * changed
     if frame.kind == "P" and linked.past:
-        references = [reference.reference for reference in linked.past[:REFERENCES]]
+        references = [reference.reference for reference in linked.past]
         sampled = sampled_residual(frame.luma, references, motion, i, step)
         bits += residual_bits(sampled.steps)
         bits += np.float32(0.8) * terms.coded[i] * np.log2(1 + sampled.reference.astype(np.float32))

@@ -101,8 +101,10 @@ def _moved(picture: np.ndarray, vector: np.ndarray, cells: _Cells) -> np.ndarray
     at = cells.pixel + shift.take(cells.of_pixel)
     flat = padded.astype(np.float32).ravel()
     fx, fy = fx.take(cells.of_pixel), fy.take(cells.of_pixel)
-    upper, lower = flat.take(at), flat.take(at + stride)
-    at += 1
-    upper += fx * (flat.take(at) - upper)
-    lower += fx * (flat.take(at + stride) - lower)
-    return upper + fy * (lower - upper)
+    upper, right = flat.take(at), flat[1:].take(at)  # shifted views, so that one index serves all four neighbours
+    upper += fx * (right - upper)
+    lower, right = flat[stride:].take(at), flat[stride + 1 :].take(at)
+    lower += fx * (right - lower)
+    lower -= upper
+    lower *= fy
+    return upper + lower

@@ -8,18 +8,22 @@ same whether a file is decoded whole or in parts.
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.sidedata.encparams import VideoEncParamsType
+from av.sidedata.sidedata import SideDataContainer
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from ..errors import VideoError
 from .residual import Reference
-from .stream import EXPORTS_VECTORS, MAX_PIXELS, REPAIR, Packets, open_video
+from .stream import EXPORTS_VECTORS, LIMITS, REPAIR, RETIME, Packets, open_video
 
-PAST = 4  # assumed: earlier reference frames kept at hand
+PAST = 3  # assumed: earlier reference frames kept at hand (a fourth changed no estimate)
 KINDS = {1: "I", 3: "B", 5: "I"}  # FFmpeg's AVPictureType; SI counts as I, and everything else that is predicted as P
 PLANAR_LUMA = ("yuv", "nv12", "nv21", "gray")  # pixel formats whose first plane is luma
 
@@ -37,7 +41,8 @@ class CodedFrame:
         order: decode order.
         picture: the decoded picture.
         vectors: FFmpeg's motion vector records (structured array), or None.
-        qp: int32 [mb_rows, mb_cols] quantiser per 16x16 macroblock, or None.
+        qp: int32 [mb_rows, mb_cols] quantiser per 16x16 macroblock (H.264: on the scale of 8-bit video), or None. FFmpeg
+            gives neither for the last frame of MPEG-4 with reordering.
     """
 
     index: int
@@ -52,10 +57,12 @@ class CodedFrame:
 
     @cached_property
     def luma(self) -> np.ndarray:
-        """uint8 [H, W] at source resolution."""
-        fmt = self.picture.format
-        if fmt.name.startswith(PLANAR_LUMA) and fmt.components[0].bits == 8:
+        """uint8 [H, W] at source resolution, the upper 8 bits where samples have more."""
+        fmt, bits = self.picture.format, self.picture.format.components[0].bits
+        if fmt.name.startswith(PLANAR_LUMA) and bits == 8:
             return plane(self.picture)
+        if fmt.name.startswith(PLANAR_LUMA) and fmt.name.endswith("le"):
+            return (plane(self.picture, np.dtype("<u2")) >> (bits - 8)).astype(np.uint8)
         return plane(VideoReformatter().reformat(self.picture, format="gray", threads=1))
 
     @cached_property
@@ -73,15 +80,15 @@ class Linked:
     following: CodedFrame | None
 
 
-def plane(picture: av.VideoFrame, number: int = 0) -> np.ndarray:
-    """View uint8 [height, width] of a picture's 8-bit plane, without its row padding."""
-    p = picture.planes[number]
-    return np.frombuffer(p, np.uint8).reshape(-1, p.line_size)[: p.height, : p.width]
+def plane(picture: av.VideoFrame, dtype: type | np.dtype = np.uint8) -> np.ndarray:
+    """View [height, width] of a picture's first plane, without its row padding."""
+    p, dtype = picture.planes[0], np.dtype(dtype)
+    return np.frombuffer(p, dtype).reshape(-1, p.line_size // dtype.itemsize)[: p.height, : p.width]
 
 
 def has_vectors(codec: str, packets: Packets) -> bool:
     """Whether this stream carries vectors that stock FFmpeg exports (an all-intra stream has none)."""
-    return codec in EXPORTS_VECTORS and not bool(packets.key.all())
+    return codec in EXPORTS_VECTORS and bool((packets.kind != "I").any())
 
 
 def decode(
@@ -95,48 +102,82 @@ def decode(
         feed: bool [n], packets to give to the decoder; None gives all. References must be among them.
 
     Raises:
-        VideoError: damaged data, or a picture larger than the limit.
+        VideoError: damaged data, frames that cannot be decoded or come out of order, or a frame size that changes.
     """
     stop = len(packets) if stop is None else stop
-    with open_video(path) as (container, stream):
-        context = stream.codec_context
-        context.options = {"flags2": "+export_mvs", "export_side_data": "venc_params", "max_pixels": str(MAX_PIXELS)}
+    feed = np.ones(len(packets), bool) if feed is None else feed
+    awaited = np.zeros(len(packets.frame_packet), bool)
+    awaited[packets.frame[start:stop][feed[start:stop] & (packets.frame[start:stop] >= 0)]] = True
+    last = -1
+    with _opened_at(path, packets, start) as (stream, numbered):
+        context, size = stream.codec_context, (stream.codec_context.height, stream.codec_context.width)
+        context.options = LIMITS | {"flags2": "+export_mvs", "export_side_data": "venc_params"}
         context.copy_opaque = True
-        for number, packet in _packets_from(path, container, stream, packets, start):
-            if number >= stop:
-                break
-            if feed is None or feed[number]:
-                packet.opaque = (number,)  # a fresh tuple: equal small numbers get lost in PyAV 18
-                yield from _pictures(path, packets, context, packet)
-        yield from _pictures(path, packets, context, None)
+        for packet in chain(_fed(numbered, stop, feed), [None]):
+            for frame in _pictures(path, packets, context, packet):
+                _check_picture(path, frame, size, last)
+                if frame.index != last:  # else a second picture for the same time, which nobody sees
+                    last, awaited[frame.index] = frame.index, False
+                    yield frame
+    if awaited.any():
+        near = packets.frame_times[np.argmax(awaited)]
+        raise VideoError(path, f"{awaited.sum()} frames cannot be decoded, the first near {near:.2f} s", REPAIR)
 
 
-def _packets_from(path, container, stream, packets: Packets, start: int):
-    """(number, packet) in decode order from packet `start` on; a seek that misses is repaired by reading from the top."""
-    if start:
-        container.seek(int(packets.pts[start]), stream=stream)
-        number = None
-        for packet in container.demux(stream):
-            if not packet.size:
-                continue
-            if number is None:
-                time = packet.dts if packet.dts is not None else packet.pts
-                at = np.flatnonzero((packets.dts == time) & (packets.size == packet.size)) if time is not None else ()
-                if len(at) != 1 or at[0] > start:
-                    break
-                number = int(at[0])
-            if number >= start:
-                yield number, packet
-            number += 1
-        else:
-            return
-        container.seek(0, stream=stream, any_frame=False)
-    for number, packet in enumerate(p for p in container.demux(stream) if p.size):
+@contextmanager
+def _opened_at(path, packets: Packets, start: int):
+    """The opened stream, and its (number, packet) pairs from packet `start` on, in decode order.
+
+    Containers seek by presentation or by decode time, and some land too late; reading from the top always works.
+    """
+    for ticks in (packets.pts[start], packets.dts[start]) if start and packets.ordered else ():
+        with open_video(path) as (container, stream):
+            try:
+                container.seek(int(ticks), stream=stream)
+            except av.error.FFmpegError:
+                continue  # a stream without an index
+            coded = (packet for packet in container.demux(stream) if packet.size)
+            landed = next(coded, None)
+            at = () if landed is None else np.flatnonzero((packets.pts == landed.pts) & (packets.size == landed.size))
+            if len(at) == 1 and at[0] <= start:
+                yield stream, _from(path, packets, start, enumerate(chain([landed], coded), int(at[0])))
+                return
+    with open_video(path) as (container, stream):
+        coded = (packet for packet in container.demux(stream) if packet.size)
+        yield stream, _from(path, packets, start, enumerate(coded))
+
+
+def _from(path, packets: Packets, start: int, numbered):
+    for number, packet in numbered:
+        if number >= len(packets) or packet.size != packets.size[number]:
+            raise VideoError(path, "the file changed while it was read", "wait until it is complete")
         if number >= start:
             yield number, packet
 
 
+def _fed(numbered, stop: int, feed: np.ndarray) -> Iterator[av.Packet]:
+    """The packets before `stop` that are to be decoded, each carrying its number."""
+    for number, packet in numbered:
+        if number >= stop:
+            return
+        if feed[number]:
+            packet.opaque = (number,)  # a fresh tuple: equal small numbers get lost in PyAV 18
+            yield packet
+
+
+def _check_picture(path, frame: "CodedFrame", size: tuple[int, int], last: int) -> None:
+    here = f"near {frame.time:.2f} s"
+    if frame.picture.is_corrupt:
+        raise VideoError(path, f"the video is damaged {here}", REPAIR)
+    if (frame.picture.height, frame.picture.width) != size:
+        change = f"from {size[1]}x{size[0]} to {frame.picture.width}x{frame.picture.height}"
+        raise VideoError(path, f"its frame size changes {change} {here}", "cut it there, or re-encode it at one size")
+    if frame.index < last:
+        raise VideoError(path, f"its frames come out of order {here}", RETIME)
+
+
 def _pictures(path, packets: Packets, context, packet) -> Iterator[CodedFrame]:
+    """The pictures that the decoder has ready when given a packet (None: the end). Hidden ones are left out."""
     try:
         pictures = context.decode(packet)
     except av.error.FFmpegError as error:
@@ -147,38 +188,41 @@ def _pictures(path, packets: Packets, context, packet) -> Iterator[CodedFrame]:
         index = int(packets.frame[number])
         if index < 0:
             continue
-        time = float(packets.frame_times[index])
-        if picture.is_corrupt:
-            raise VideoError(path, f"the video is damaged near {time:.2f} s", REPAIR)
+        # not picture.side_data: it makes the frame part of a reference cycle, and its pixels stay until a garbage collection
+        side_data = SideDataContainer(picture)
         yield CodedFrame(
             index=index,
-            time=time,
+            time=float(packets.frame_times[index]),
             kind=KINDS.get(int(picture.pict_type), "P"),
             size=int(packets.frame_sizes[index]),
             is_reference=bool(packets.reference[number]),
             order=number,
             picture=picture,
-            vectors=_vectors(picture),
-            qp=_quantisers(picture),
+            vectors=_vectors(side_data),
+            qp=_quantisers(side_data, picture),
         )
 
 
-def _vectors(picture: av.VideoFrame) -> np.ndarray | None:
-    data = picture.side_data.get("MOTION_VECTORS")
+def _vectors(side_data: SideDataContainer) -> np.ndarray | None:
+    data = side_data.get("MOTION_VECTORS")
     return None if data is None else data.to_ndarray()
 
 
-def _quantisers(picture: av.VideoFrame) -> np.ndarray | None:
+def _quantisers(side_data: SideDataContainer, picture: av.VideoFrame) -> np.ndarray | None:
     """Read the buffer directly: `qp_map()` is 15 to 30 times slower. Layout: AVVideoEncParams, libavutil."""
-    data = picture.side_data.get("VIDEO_ENC_PARAMS")
-    if data is None or not data.nb_blocks:
+    data = side_data.get("VIDEO_ENC_PARAMS")
+    if data is None or data.codec_type not in (VideoEncParamsType.H264, VideoEncParamsType.MPEG2):
+        return None  # VP9 exports a base quantiser that means something else
+    mb_rows, mb_cols = -(-picture.height // 16), -(-picture.width // 16)
+    if data.nb_blocks < mb_rows * mb_cols:
         return None
     blocks = np.frombuffer(data, np.int32, offset=data.blocks_offset).reshape(-1, data.block_size // 4)
-    mb_rows, mb_cols = -(-picture.height // 16), -(-picture.width // 16)
-    if len(blocks) < mb_rows * mb_cols:
-        return None
-    rows = len(blocks) // mb_cols  # an interlaced picture is padded to pairs of macroblock rows
-    return (data.qp + blocks[: rows * mb_cols, 4]).reshape(rows, mb_cols)
+    qp = data.qp + blocks[: mb_rows * mb_cols, 4]  # an interlaced picture is padded to pairs of macroblock rows
+    if data.codec_type == VideoEncParamsType.MPEG2:
+        qp //= 2  # exported in half units
+    else:
+        qp -= 6 * (picture.format.components[0].bits - 8)  # exported from the lowest one up, which is -12 for 10 bits
+    return qp.reshape(mb_rows, mb_cols)
 
 
 def link(frames: Iterable[CodedFrame], packets: Packets, by_time: bool = False) -> Iterator[Linked]:
@@ -222,15 +266,19 @@ class Scaler:
         self._scale, self._color, self._gray = VideoReformatter(), VideoReformatter(), VideoReformatter()
 
     def rgb(self, picture: av.VideoFrame) -> np.ndarray:
-        """uint8 [height, width, 3], bicubic. Scaled first and coloured then: a quarter of the time of both at once."""
+        """uint8 [height, width, 3], bilinear. Scaled first and coloured then, at a quarter of the time of both at once."""
         small = self._scale.reformat(
-            picture, self.width, self.height, "yuv420p", interpolation=Interpolation.BICUBIC, threads=1
+            picture, self.width, self.height, "yuv420p", interpolation=Interpolation.BILINEAR, threads=1
         )
         return self._color.reformat(small, format="rgb24", threads=1).to_ndarray()
 
     def gray(self, picture: av.VideoFrame) -> np.ndarray:
-        """uint8 [height, width] luma, averaged over the area each pixel covers."""
-        return plane(self._gray.reformat(picture, self.width, self.height, "gray", interpolation=Interpolation.AREA, threads=1))
+        """uint8 [height, width] luma, averaged over the area each pixel covers; black stays what it is (16 in most video)."""
+        as_is = {"src_color_range": ColorRange.JPEG, "dst_color_range": ColorRange.JPEG}
+        small = self._gray.reformat(
+            picture, self.width, self.height, "gray", interpolation=Interpolation.AREA, threads=1, **as_is
+        )
+        return plane(small)
 
 
 def display_turns(path: str | os.PathLike, packets: Packets) -> int:

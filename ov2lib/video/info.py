@@ -56,7 +56,7 @@ def probe(path: str | os.PathLike, packets: Packets | None = None) -> VideoInfo:
         return VideoInfo(
             path=str(Path(path)),
             container=container.format.name,
-            codec=context.name,
+            codec=context.codec.canonical_name,  # the decoder's own name may differ (av1 is read by libdav1d)
             pixel_format=context.pix_fmt or "unknown",
             width=size[turns % 2],
             height=size[1 - turns % 2],

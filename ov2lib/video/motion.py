@@ -2,7 +2,7 @@
 
 FFmpeg exports one record per vector. Here a batch of frames becomes arrays on the grid of 8x8 cells, the finest partition
 that is exported. Conventions, as in FFmpeg: a vector points from a block to where it was predicted from, source minus
-destination, +x right and +y down, in units of 1 / motion_scale pixel. Content that moves right by d has vector x = -d.
+destination, +x right and +y down, here always in quarter pixels. Content that moves right by d pixels has x = -4d.
 List 0 holds `source < 0` (past references), list 1 `source > 0` (future ones).
 """
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+QUARTER = 4  # units per pixel; MPEG-4's half pixels are doubled
 NONE, WHOLE, ROWS, COLUMNS, QUARTERS = range(5)  # how a macroblock is split: intra, 16x16, 16x8, 8x16, 8x8
 
 
@@ -32,12 +33,11 @@ class MotionField:
     """Dense vectors of n frames on 8x8 cells (R = 2·mb_rows, C = 2·mb_cols).
 
     Attributes:
-        vector: int16 [n, 2, R, C, 2], list 0 and list 1, (x, y) in 1/scale pixel; 0 where `used` is False.
+        vector: int16 [n, 2, R, C, 2], list 0 and list 1, (x, y) in quarter pixels; 0 where `used` is False.
         used: bool [n, 2, R, C], the cell is predicted from this list.
         split: uint8 [n, mb_rows, mb_cols], one of NONE (intra), WHOLE, ROWS, COLUMNS, QUARTERS.
         bidirectional: bool [n], some vector is of list 1 (a B frame).
         vectors: the same as a list, unused halves of split B blocks left out.
-        scale: units per pixel (4 for H.264).
     """
 
     vector: np.ndarray
@@ -45,7 +45,6 @@ class MotionField:
     split: np.ndarray
     bidirectional: np.ndarray
     vectors: Vectors
-    scale: int
 
 
 def motion_field(records: Sequence[np.ndarray | None], mb_rows: int, mb_cols: int) -> MotionField:
@@ -60,7 +59,7 @@ def motion_field(records: Sequence[np.ndarray | None], mb_rows: int, mb_cols: in
         empty = np.zeros(0, dtype=np.intp)
         none = Vectors(empty, empty, empty, empty, empty > 0, empty > 0, np.zeros((0, 2), np.int16))
         field = np.zeros((n, 2, rows, cols, 2), np.int16), np.zeros((n, 2, rows, cols), bool)
-        return MotionField(*field, np.zeros((n, mb_rows, mb_cols), np.uint8), np.zeros(n, bool), none, 4)
+        return MotionField(*field, np.zeros((n, mb_rows, mb_cols), np.uint8), np.zeros(n, bool), none)
     raw = np.concatenate([r.view(np.uint8) for r in records if r is not None and len(r)])
     v = raw.view(next(r.dtype for r in records if r is not None))  # joined as bytes: joining records costs more
     wide, tall = v["w"] > 8, v["h"] > 8
@@ -68,6 +67,7 @@ def motion_field(records: Sequence[np.ndarray | None], mb_rows: int, mb_cols: in
     row = (v["dst_y"] - (v["h"] >> 1)).astype(np.intp) >> 3
     future = v["source"] > 0
     value = np.stack([v["motion_x"], v["motion_y"]], axis=1).astype(np.int16)
+    value *= QUARTER // max(1, int(v["motion_scale"][0]))
     inside = (col >= 0) & (row >= 0) & (col + wide < cols) & (row + tall < rows)
     vectors = Vectors(frame, future.astype(np.intp), row, col, wide, tall, value)
     if not inside.all():
@@ -85,7 +85,7 @@ def motion_field(records: Sequence[np.ndarray | None], mb_rows: int, mb_cols: in
     split = np.zeros((n, mb_rows, mb_cols), np.uint8)
     kinds = np.array([QUARTERS, ROWS, COLUMNS, WHOLE], np.uint8)
     split[vectors.frame, vectors.row >> 1, vectors.col >> 1] = kinds[vectors.wide + 2 * vectors.tall]
-    return MotionField(field, used, split, bidirectional, vectors, max(1, int(v["motion_scale"][0])))
+    return MotionField(field, used, split, bidirectional, vectors)
 
 
 def _keep(vectors: Vectors, mask: np.ndarray) -> Vectors:

@@ -11,12 +11,12 @@ from ..geometry import canvas_size
 from .bits import estimate_bits
 from .compensate import MovedBy, compensated_residual
 from .decode import Linked, Scaler, decode, display_turns, has_vectors, link
-from .motion import MotionField, motion_field
+from .motion import QUARTER, MotionField, motion_field
 from .search import BLOCK, block_search
-from .stream import open_video, read_packets
+from .stream import EXPORTS_VECTORS, open_video, read_packets
 
 BATCH = 16  # frames whose vectors are worked on together
-BATCH_BYTES = 1 << 25  # and at most this much of decoded pictures
+BATCH_BYTES = 1 << 24  # and no more once this much of decoded pictures is held
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,8 @@ class FrameSignals:
             where it is (content that moves right by d reads -d), list 0 (past references); cells are 8x8 source pixels,
             intra cells 0. None where the frame has no vectors. From a block search for codecs that export none.
         motion_future: the same for list 1 (future references); None but for B frames.
-        qp: int32 [mb_rows, mb_cols], quantiser per 16x16 macroblock; None where unknown.
+        qp: int32 [mb_rows, mb_cols], quantiser per 16x16 macroblock: 0 to 51 in H.264 (on the scale of 8-bit video), 1 to 31
+            in MPEG-4; None where unknown.
         residual: float32 [h, w] at canvas size, luma minus its motion-compensated prediction, 0 where they agree; None for
             a frame without an earlier reference.
         bits: float32 [mb_rows, mb_cols], estimated bits per macroblock, summing to the packet; from a block search (one
@@ -78,8 +79,8 @@ def read_signals(path: str | os.PathLike, *, size: tuple[int, int] | None = None
     frames = link(decode(path, packets), packets, by_time=not vectors)
     for batch in batches(frames, coded):
         motion = batch_motion(batch, coded) if vectors else None
-        bits = batch_bits(batch, codec if vectors else None, scaler)
         gray = cached_gray(scaler)
+        bits = batch_bits(batch, codec, gray)
         for i, linked in enumerate(batch):
             yield _frame_signals(linked, motion, i, bits[i], coded, turns, gray)
 
@@ -89,9 +90,9 @@ def _frame_signals(linked: Linked, motion: MotionField | None, i: int, bits, cod
     if motion is None:
         past = searched_motion(linked, coded, gray)
     elif frame.vectors is not None:
-        past = motion.vector[i, 0].astype(np.float32) / motion.scale
+        past = motion.vector[i, 0].astype(np.float32) / QUARTER
         if motion.bidirectional[i]:
-            future = motion.vector[i, 1].astype(np.float32) / motion.scale
+            future = motion.vector[i, 1].astype(np.float32) / QUARTER
 
     def turn(array):
         return None if array is None else np.ascontiguousarray(np.rot90(array, turns))
@@ -125,23 +126,25 @@ def turn_vectors(field: np.ndarray | None, turns: int) -> np.ndarray | None:
 
 
 def batches(frames: Iterator[Linked], coded: tuple[int, int]) -> Iterator[list[Linked]]:
-    """Group frames for joint work: at most 16, fewer where pictures are large; coded is (height, width) in pixels."""
-    size = max(1, min(BATCH, BATCH_BYTES // (coded[0] * coded[1] * 3 // 2)))
-    batch = []
+    """Group frames for joint work: at most 16, fewer where they and their references take more than `BATCH_BYTES`.
+
+    coded: (height, width) of a coded frame in pixels.
+    """
+    limit = BATCH_BYTES // (coded[0] * coded[1] * 3 // 2)
+    batch, held = [], set()
     for linked in frames:
         batch.append(linked)
-        if len(batch) == size:
+        held.update(id(f) for f in (linked.frame, *linked.past, linked.following) if f is not None)
+        if len(batch) == BATCH or len(held) >= limit:
             yield batch
-            batch = []
+            batch, held = [], set()
     if batch:
         yield batch
 
 
 def batch_motion(batch: list[Linked], coded: tuple[int, int]) -> MotionField:
     """The exported vectors of a batch as dense fields."""
-    rows, cols = (-(-side // 16) for side in coded)
-    rows = max([rows] + [len(x.frame.qp) for x in batch if x.frame.qp is not None])
-    return motion_field([x.frame.vectors for x in batch], rows, cols)
+    return motion_field([x.frame.vectors for x in batch], *(-(-side // 16) for side in coded))
 
 
 def cached_gray(scaler: Scaler) -> Callable:
@@ -157,7 +160,7 @@ def cached_gray(scaler: Scaler) -> Callable:
 
 
 def motion_and_residual(
-    linked: Linked, motion: MotionField | None, i: int, coded: tuple[int, int], gray: Callable
+    linked: Linked, motion: MotionField | None, i: int, coded: tuple[int, int], gray: Callable, past: int = 2
 ) -> tuple[np.ndarray, np.ndarray]:
     """Vectors float32 [rows, cols, 2] in source pixels (list 0) and signed residual float32 [h, w], coded orientation.
 
@@ -166,34 +169,38 @@ def motion_and_residual(
         motion: the vectors of its batch, in which it is number `i`; None searches blocks instead.
         coded: (height, width) of the coded frame in pixels.
         gray: gives a frame's luma at the size of the residual.
+        past: how many earlier references to try; a frame with a later one takes one on either side.
     """
     picture = gray(linked.frame)
     if motion is None:
         vectors, residual = block_search(picture, gray(linked.past[0]))
         return vectors * np.array([coded[1] / picture.shape[1], coded[0] / picture.shape[0]], np.float32), residual
     vector, used = motion.vector[i], motion.used[i]
-    past = linked.past[: 1 if linked.following is not None else 2]  # P: the nearest two; B: the nearest on either side
-    references = [MovedBy(gray(frame), vector[0], used[0], motion.scale) for frame in past]
+    earlier = linked.past[: 1 if linked.following is not None else past]
+    references = [MovedBy(gray(frame), vector[0], used[0]) for frame in earlier]
     if linked.following is not None:
-        references.append(MovedBy(gray(linked.following), vector[1], used[1], motion.scale))
-    return vector[0].astype(np.float32) / motion.scale, compensated_residual(picture, references, coded)
+        references.append(MovedBy(gray(linked.following), vector[1], used[1]))
+    return vector[0].astype(np.float32) / QUARTER, compensated_residual(picture, references, coded)
 
 
-def batch_bits(batch: list[Linked], codec: str | None, scaler: Scaler) -> list[np.ndarray | None]:
-    """Bits per macroblock of each frame, float32: estimated from the bitstream, or (codec None) from a block search."""
-    if codec is not None and all(x.frame.qp is not None for x in batch):
-        return list(estimate_bits(batch, codec))
-    return [searched_bits(x, scaler) for x in batch]
+def batch_bits(batch: list[Linked], codec: str | None, gray: Callable) -> list[np.ndarray | None]:
+    """Bits per macroblock of each frame, float32: estimated from the bitstream, or for codecs that say nothing from a block
+    search. None where a frame of the former kind lacks its quantisers."""
+    if codec not in EXPORTS_VECTORS:
+        return [searched_bits(x, gray) for x in batch]
+    told = [x for x in batch if x.frame.qp is not None]
+    estimates = iter(estimate_bits(told, codec) if told else ())
+    return [next(estimates) if x.frame.qp is not None else None for x in batch]
 
 
-def searched_bits(linked: Linked, scaler: Scaler) -> np.ndarray | None:
+def searched_bits(linked: Linked, gray: Callable) -> np.ndarray | None:
     """A coarse guess where the stream tells nothing: the residual of a block search, log-compressed, scaled to the packet.
 
     float32, one value per 8x8 pixels of the scaled picture; None for a frame without an earlier one.
     """
     if not linked.past:
         return None
-    _, residual = block_search(scaler.gray(linked.frame.picture), scaler.gray(linked.past[0].picture))
+    _, residual = block_search(gray(linked.frame), gray(linked.past[0]))
     rows, cols = (-(-side // BLOCK) for side in residual.shape)
     cost = np.log2(1 + np.abs(residual))
     cost = np.pad(cost, ((0, rows * BLOCK - cost.shape[0]), (0, cols * BLOCK - cost.shape[1])))

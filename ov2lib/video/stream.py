@@ -1,24 +1,32 @@
 """Open a video file, and list its packets: sizes, times and types, without decoding.
 
-Errors are told as `VideoError`: file, cause, remedy. Times come from presentation time stamps, never from index / fps.
+Errors are told as `VideoError`: file, cause, remedy. Times come from presentation time stamps. Only where a container
+stores none (bare streams, AVI) are they counted at the stream's rate, in the order in which a decoder shows the pictures.
 """
 
 import os
+from array import array
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
+from itertools import chain
 
 import av
 import numpy as np
 
 from ..errors import VideoError
-from .packets import header_reader
+from .packets import Header, header_reader
 
-MAX_PIXELS = 1 << 26  # assumed: 67 megapixels, four 8K frames; a file that declares more is refused before it is decoded
+MAX_PIXELS = 1 << 26  # assumed: 67 megapixels, two 8K frames; a file that declares more is refused before it is decoded
 MAX_PACKETS = 1 << 22  # assumed: 19 hours at 60 frames per second
+MAX_SECONDS = 7 * 24 * 3600  # assumed: time stamps that span more than a week are damaged
+MAX_REORDER = 64  # published: H.264 and HEVC hold back at most 16 frames, 32 fields; farther out of order is damage
 REPAIR = "check the file, or repair it with `ffmpeg -i IN -c copy OUT`"
-
-av.logging.set_level(av.logging.PANIC)  # every failure is raised with its cause; FFmpeg's own lines would only repeat it
+RETIME = "write new ones with `ffmpeg -i IN -vf setpts=N/FRAME_RATE/TB OUT.mp4`"
+EXPORTS_VECTORS = ("h264", "mpeg4")  # measured with FFmpeg 8: the decoders that export vectors and quantisers
+LIMITS = {"max_pixels": str(MAX_PIXELS)}  # to be given to every decoder
+_UNKNOWN = np.iinfo(np.int64).min
 
 
 @contextmanager
@@ -32,8 +40,9 @@ def open_video(path: str | os.PathLike):
             or of an absurd size.
     """
     _check_file(path)
+    name = "file:" + os.fsdecode(path)  # else FFmpeg takes what stands before a colon in the name for a protocol
     try:
-        with av.open(os.fspath(path), options={"protocol_whitelist": "file"}) as container:
+        with av.open(name, options=LIMITS | {"protocol_whitelist": "file"}, metadata_errors="replace") as container:
             yield container, _video_stream(path, container)
     except av.error.FFmpegError as error:
         raise VideoError(path, f"cannot be read as video ({error.strerror})", REPAIR) from error
@@ -59,13 +68,10 @@ def _video_stream(path, container):
     if context is None:
         raise VideoError(path, "its video codec is unknown to this FFmpeg", "re-encode it, for example to H.264")
     if not context.width or not context.height:
-        raise VideoError(path, "its frame size is unknown (damaged or truncated)", REPAIR)
+        raise VideoError(path, "its frame size is unknown or impossible (damaged or truncated)", REPAIR)
     if context.width * context.height > MAX_PIXELS:
-        raise VideoError(
-            path,
-            f"declares {context.width}x{context.height} frames, over the limit of {MAX_PIXELS} pixels",
-            "scale it down first",
-        )
+        cause = f"declares {context.width}x{context.height} frames, over the limit of {MAX_PIXELS} pixels"
+        raise VideoError(path, cause, "scale it down first")
     stream.thread_type = "NONE"
     context.thread_count = 1
     return stream
@@ -82,10 +88,13 @@ class Packets:
         kind: "I", "P", "B" or "?" (unknown without decoding: not key, of a codec whose headers are not read).
         reference: bool, later pictures may be predicted from it.
         clean: bool, decoding may start here and nothing after it in decode order needs anything before it.
-        frame: int64, display index of the frame the packet belongs to; -1 for one that is never shown.
+        frame: int64, display index of the frame the packet belongs to (two fields belong to one); -1 for one that is never
+            shown.
+        owner: int64, display index of the frame that the packet's bytes count to: its own, for a hidden picture that
+            others are predicted from the next one in decode order, and -1 for a picture that was cut away.
         time_base: seconds per tick.
         last_duration: seconds that the last frame stays, 0 if the file does not say.
-        ordered: the file gives presentation times (else display order is known only after decoding).
+        ordered: the file gives presentation times (else order comes from the decoder, times from its rate).
     """
 
     pts: np.ndarray
@@ -96,6 +105,7 @@ class Packets:
     reference: np.ndarray
     clean: np.ndarray
     frame: np.ndarray
+    owner: np.ndarray
     time_base: float
     last_duration: float
     ordered: bool
@@ -120,10 +130,8 @@ class Packets:
     @cached_property
     def frame_sizes(self) -> np.ndarray:
         """int64 [T], bytes of each frame; a hidden packet counts to the next shown frame in decode order."""
-        owner = np.where(self.frame >= 0, self.frame, -1)
-        shown = np.flatnonzero(owner >= 0)
-        following = shown[np.minimum(np.searchsorted(shown, np.arange(len(owner))), len(shown) - 1)]
-        return np.bincount(owner[following], self.size, len(self.frame_packet)).astype(np.int64)
+        counted = self.owner >= 0
+        return np.bincount(self.owner[counted], self.size[counted], len(self.frame_packet)).astype(np.int64)
 
     @cached_property
     def duration(self) -> float:
@@ -139,98 +147,169 @@ class Packets:
 
 
 def read_packets(path: str | os.PathLike) -> Packets:
-    """List the video packets of a file by demuxing it; nothing is decoded.
+    """List the video packets of a file by demuxing it.
+
+    Nothing is decoded, except where pictures are reordered and the container does not say how (bare streams; AVI, whose
+    times then follow decode order): there, one pass of the decoder tells which picture is shown when.
 
     Raises:
-        VideoError: as `open_video`; or no packets, no key frame, or a damaged packet.
+        VideoError: as `open_video`; or no packets, no key frame, a damaged packet, or impossible time stamps.
     """
     with open_video(path) as (container, stream):
         read_header = header_reader(stream.codec_context.name, stream.codec_context.extradata)
-        rows, duration = [], 0
+        rows = array("q")
         for packet in container.demux(stream):
             if not packet.size:
                 continue
-            if packet.is_corrupt or len(rows) >= MAX_PACKETS:
-                cause = "a packet is damaged" if packet.is_corrupt else f"has over {MAX_PACKETS} packets"
-                raise VideoError(path, cause, REPAIR if packet.is_corrupt else "split it first")
+            if packet.is_corrupt:
+                raise VideoError(path, f"is damaged or truncated at packet {len(rows) // len(COLUMNS)}", REPAIR)
+            if len(rows) >= MAX_PACKETS * len(COLUMNS):
+                raise VideoError(path, f"has over {MAX_PACKETS} packets", "split it first")
+            times = packet.pts, packet.dts, packet.duration
             header = read_header(memoryview(packet))
-            shown = header.shown and not packet.is_discard
-            rows.append((packet.pts, packet.dts, packet.size, packet.is_keyframe, shown, header))
-            duration = packet.duration or duration
-        return _table(path, rows, float(stream.time_base), duration or 0)
+            rows.extend(_row(*times, packet.size, packet.is_keyframe, packet.is_discard, header))
+        reorders, rate = stream.codec_context.has_b_frames, stream.guessed_rate or 25
+        trusted = not reorders or container.format.name != "avi"
+        return _table(path, rows, stream.time_base, rate, reorders, trusted)
 
 
 def read_index(path: str | os.PathLike) -> Packets | None:
     """The same list from the container's index, without reading the payload: MP4 and MOV without reordering.
 
-    None where the index is missing or does not give presentation times (B frames): use `read_packets` there. Kinds are
-    known from the key flag only, so a non-key I picture counts as "?".
+    None where the index is incomplete (fragments) or does not give presentation times (B frames): use `read_packets` there.
+    Kinds are known from the key flag only, so a non-key I picture counts as "?", and every key frame as clean.
+
+    Raises:
+        VideoError: as `open_video`; or the index points behind the end of the file, or has no key frame.
     """
     with open_video(path) as (container, stream):
         entries = stream.index_entries
         if "mov" not in container.format.name or stream.codec_context.has_b_frames or not len(entries):
             return None
-        if stream.start_time is not None and entries[0].timestamp != stream.start_time:
-            return None  # an edit list shifts presentation against the index
-        reader = header_reader("", None)(memoryview(b""))
-        rows = [(e.timestamp, e.timestamp, e.size, e.is_keyframe, not e.is_discard, reader) for e in entries]
-        step = rows[-1][0] - rows[-2][0] if len(rows) > 1 else 0
-        return _table(path, rows, float(stream.time_base), step)
+        if len(entries) != stream.frames or entries[0].timestamp != stream.start_time:
+            return None  # fragments are not all listed yet; an edit list shifts presentation against the index
+        if max(e.pos + e.size for e in entries) > os.path.getsize(path):
+            raise VideoError(path, "is truncated: its index points behind its end", REPAIR)
+        times = [e.timestamp for e in entries] + [entries[0].timestamp + (stream.duration or 0)]
+        rows = array("q")
+        for entry, time, after in zip(entries, times, times[1:], strict=False):
+            rows.extend(_row(time, time, after - time, entry.size, entry.is_keyframe, entry.is_discard, Header()))
+        return _table(path, rows, stream.time_base, 25, False, True)
 
 
-def _table(path, rows: list, time_base: float, last_ticks: int) -> Packets:
+COLUMNS = ("pts", "dts", "duration", "size", "key", "dropped", "kind", "reference", "shown", "clean", "field")
+KINDS = "?IPB"
+
+
+def _row(pts, dts, duration, size: int, key: bool, dropped: bool, header: Header) -> tuple[int, ...]:
+    """One packet as `COLUMNS`; dropped: the container says not to show it; field: 2 · frame number + is bottom, or -1."""
+    clean = key if header.clean is None else key and header.clean
+    kind = KINDS.index("I" if key and header.kind == "?" else header.kind)
+    field = -1 if header.field is None else 2 * header.field[0] + header.field[1]
+    times = (_UNKNOWN if pts is None else pts, _UNKNOWN if dts is None else dts, duration or 0)
+    return *times, size, key, dropped, kind, header.reference, header.shown, clean, field
+
+
+def _table(path, rows: array, time_base: Fraction, rate: Fraction, reorders: bool, trusted: bool) -> Packets:
+    """The table of packets given as `COLUMNS`, one row after another.
+
+    rate: frames per second where there are no times; reorders: pictures may be shown in another order than decoded;
+    trusted: where times follow decode order, so do the pictures.
+    """
     if not rows:
         raise VideoError(path, "no video packet can be read from it (truncated?)", REPAIR)
-    pts, dts, size, key, shown, headers = (list(column) for column in zip(*rows, strict=True))
-    if not any(key):
+    row = dict(zip(COLUMNS, np.frombuffer(rows, np.int64).reshape(-1, len(COLUMNS)).T.copy(), strict=True))
+    key, clean, pts, dts = row["key"] != 0, row["clean"] != 0, row["pts"], row["dts"]
+    if not key.any():
         raise VideoError(path, "there is no key frame to start decoding from", REPAIR)
-    ordered = sum(p is not None for p in pts) > len(pts) // 2
-    dts = _fill_missing(dts, pts)
-    pts = np.array([p if p is not None else _UNKNOWN for p in pts], np.int64) if ordered else dts.copy()
-    key, shown = np.array(key), np.array(shown)
-    kind = np.array([h.kind if h.kind != "?" else ("I" if k else "?") for h, k in zip(headers, key, strict=True)])
-    clean = np.array([k if h.clean is None else k and h.clean for h, k in zip(headers, key, strict=True)])
-    if not clean.any():
-        clean = key.copy()  # recovery points only: start there, and let the decoder settle
-    first = int(np.argmax(key))
+    first, second = int(np.argmax(key)), _second_fields(row["field"])
+    shown = (row["shown"] != 0) & (row["dropped"] == 0) & ~second
     shown[:first] = False  # nothing before the first key frame can be decoded
-    shown &= ~((pts != _UNKNOWN) & (pts < pts[first]) & ~key)  # leading pictures whose references were cut away
-    frame = _display_index(pts, shown)
+    if not reorders:
+        pts = np.where(pts == _UNKNOWN, dts, pts)
+    ordered = bool((pts[shown] != _UNKNOWN).all()) and (trusted or bool((np.diff(pts[shown]) < 0).any()))
+    if not ordered:
+        pts, shown = _times_from_decoder(path, pts, shown, reorders, round(1 / (rate * time_base)))
+    shown &= key | (pts >= pts[first])  # else a leading picture whose references were cut away
+    _check_times(path, pts[shown], time_base)
+    frame = np.full(len(pts), -1)
+    _, frame[shown] = np.unique(pts[shown], return_inverse=True)
+    frame[second] = frame[np.flatnonzero(second) - 1]
+    pts[second] = pts[np.flatnonzero(second) - 1]
     clean &= _closed(pts, shown)
     clean[first] = True
+    last = np.flatnonzero(frame == frame.max())
     return Packets(
-        pts=pts, dts=dts, size=np.array(size, np.int64), key=key, kind=kind,
-        reference=np.array([h.reference for h in headers]), clean=clean, frame=frame,
-        time_base=time_base, last_duration=last_ticks * time_base, ordered=ordered,
+        pts=pts, dts=np.where(dts == _UNKNOWN, pts, dts), size=row["size"], key=key,
+        kind=np.array(list(KINDS))[row["kind"]], reference=row["reference"] != 0, clean=clean,
+        frame=frame, owner=_owner(frame, hidden=(row["shown"] == 0) & (np.arange(len(pts)) > first)),
+        time_base=float(time_base), ordered=ordered,
+        last_duration=float(row["duration"][last].max() * time_base) if len(last) == 1 else 0.0,
     )  # fmt: skip
 
 
-_UNKNOWN = np.iinfo(np.int64).min
+def _second_fields(field: np.ndarray) -> np.ndarray:
+    """bool [n]: the packet is the second field of the frame that the packet before it began."""
+    second = np.zeros(len(field), bool)
+    pairs = (field[1:] ^ field[:-1] == 1) & (field[1:] >= 0)  # the same frame number, the other parity
+    for i in np.flatnonzero(pairs) + 1:
+        second[i] = not second[i - 1]
+    return second
 
 
-def _fill_missing(dts: list, pts: list) -> np.ndarray:
-    """Decode times with gaps filled from presentation times or by counting on."""
-    out, last = np.empty(len(dts), np.int64), 0
-    for i, value in enumerate(dts):
-        last = value if value is not None else (pts[i] if pts[i] is not None and i == 0 else last + 1)
-        out[i] = last
-    return out
+def _times_from_decoder(path, pts: np.ndarray, shown: np.ndarray, reorders: bool, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Presentation times in the order in which the decoder shows the pictures, and which it shows.
+
+    Times that the file gives are kept, as a set; where one is missing, all are counted by `step` ticks.
+    """
+    rank = np.cumsum(shown) - 1
+    if reorders:
+        rank = _decoded_rank(path, len(pts))
+        shown = shown & (rank >= 0)
+    if not shown.any():
+        raise VideoError(path, "no frame can be decoded from it", REPAIR)
+    given, place = pts[shown], np.argsort(np.argsort(rank[shown]))
+    out = np.zeros_like(pts)
+    out[shown] = place * step if (given == _UNKNOWN).any() else np.sort(given)[place]
+    return out, shown
 
 
-def _display_index(pts: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """Rank of each shown packet's time; a packet without a time (a second field) belongs to the frame before it."""
-    frame = np.full(len(pts), -1, np.int64)
-    timed = np.flatnonzero(shown & (pts != _UNKNOWN))
-    _, frame[timed] = np.unique(pts[timed], return_inverse=True)
-    for i in np.flatnonzero(shown & (pts == _UNKNOWN)):
-        frame[i] = frame[i - 1] if i else 0
-    return frame
+def _decoded_rank(path, count: int) -> np.ndarray:
+    """int64 [n]: how many pictures the decoder puts out before the one of each packet; -1 for packets without one."""
+    rank = np.full(count, -1)
+    with open_video(path) as (container, stream):
+        context, out = stream.codec_context, 0
+        context.options = LIMITS | {"skip_loop_filter": "all", "skip_idct": "all"}  # the order is the same without them
+        context.copy_opaque = True
+        coded = enumerate(packet for packet in container.demux(stream) if packet.size)
+        for number, packet in chain(coded, [(count, None)]):
+            if packet is not None:
+                packet.opaque = (number,)
+            for picture in context.decode(packet):
+                rank[picture.opaque[0]], out = out, out + 1
+    return rank
+
+
+def _check_times(path, pts: np.ndarray, time_base: Fraction) -> None:
+    """Refuse times of shown pictures, in decode order, that no encoder means."""
+    if not len(pts):
+        raise VideoError(path, "none of its frames is ever shown", REPAIR)
+    if (int(pts.max()) - int(pts.min())) * time_base > MAX_SECONDS:
+        raise VideoError(path, f"its time stamps span more than {MAX_SECONDS // 3600} hours", RETIME)
+    moved = np.abs(np.argsort(pts, kind="stable") - np.arange(len(pts)))
+    if moved.max() > MAX_REORDER:
+        at = float((int(pts[np.argmin(np.diff(pts))]) - int(pts[0])) * time_base)
+        raise VideoError(path, f"its time stamps jump back near {at:.2f} s (several recordings in one file?)", RETIME)
+
+
+def _owner(frame: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """Display index of the frame each packet's bytes count to: a hidden picture's to the next shown one."""
+    shown = np.flatnonzero(frame >= 0)
+    following = shown[np.minimum(np.searchsorted(shown, np.arange(len(frame))), len(shown) - 1)]
+    return np.where(hidden, frame[following], frame)
 
 
 def _closed(pts: np.ndarray, shown: np.ndarray) -> np.ndarray:
     """bool [n]: every shown packet from here on, in decode order, is presented no earlier than this one."""
-    later = np.where(shown & (pts != _UNKNOWN), pts, np.iinfo(np.int64).max)
+    later = np.where(shown, pts, np.iinfo(np.int64).max)
     return np.minimum.accumulate(later[::-1])[::-1] >= pts
-
-
-EXPORTS_VECTORS = ("h264", "mpeg4")  # measured with FFmpeg 8: the decoders that export vectors and quantisers

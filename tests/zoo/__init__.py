@@ -11,7 +11,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from . import bad, good
+from . import bad, good, handmade
 from .kit import BAD, FPS, FRAMES, GOOD, MAKERS, SHIFT, SIZE, Specimen, picture, write, x264
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Specimen",
     "bad",
     "good",
+    "handmade",
     "make",
     "picture",
     "write",

@@ -6,6 +6,8 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
+
 from .kit import FPS, FRAMES, SIZE, Specimen, good, write, x264
 
 # --- H.264, one feature at a time -----------------------------------------------------------------------------------
@@ -45,6 +47,18 @@ def h264_constant_qp(folder):
 def h264_slices(folder):
     """H.264 with four slices in every picture."""
     return write(folder / "slices.mp4", options=x264(slices=4))
+
+
+@good
+def h264_intra_refresh(folder):
+    """H.264 that renews a column at a time: its later key frames are only points where recovery begins."""
+    return write(folder / "intra_refresh.mp4", options=x264(intra_refresh=1, keyint=6))
+
+
+@good
+def h264_all_intra(folder):
+    """H.264 of key frames only: quantisers but no vectors."""
+    return write(folder / "all_intra.mp4", options=x264(keyint=1))
 
 
 @good
@@ -135,6 +149,29 @@ def vp9_odd_size(folder):
 
 
 @good
+def vp9_segments(folder):
+    """VP9 whose decoder exports quantisers in units of its own, since pictures are cut into segments."""
+    return write(folder / "segments.webm", "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "aq-mode": "3", "b": "200k"})
+
+
+@good
+def vp8_hidden(folder):
+    """VP8 in WebM whose fifth picture is hidden: later ones refer to it, but it is never shown."""
+    whole = write(folder / "plain.webm", "libvpx", {"deadline": "realtime", "cpu-used": "8"})
+    path, hidden = folder / "hidden.webm", 4
+    with av.open(str(whole.path)) as source, av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(p for p in source.demux(video=0) if p.size):
+            data = bytearray(bytes(packet))
+            data[0] &= ~(16 if number == hidden else 0)  # the bit show_frame of the frame tag
+            copy = av.Packet(bytes(data))
+            copy.stream, copy.pts, copy.dts, copy.time_base = stream, packet.pts, packet.dts, packet.time_base
+            copy.is_keyframe = packet.is_keyframe
+            container.mux(copy)
+    return replace(whole, path=path, frames=FRAMES - 1, times=whole.times[:hidden] + whole.times[hidden + 1 :])
+
+
+@good
 def av1(folder):
     """AV1 in MP4: some packets hold several pictures of which one is shown, others only say "show that one now"."""
     os.environ.setdefault("SVT_LOG", "1")  # no banner on stderr
@@ -193,7 +230,40 @@ def fragmented_mp4(folder):
 @good
 def raw_h264(folder):
     """A bare H.264 stream: no container, no times; 25 pictures a second is FFmpeg's assumption too."""
-    return replace(write(folder / "raw.h264", options=x264(), muxer="h264"), start=None)
+    return replace(write(folder / "raw.h264", options=x264(keyint=6), muxer="h264"), start=None, stamped=False)
+
+
+@good
+def raw_h264_b_frames(folder):
+    """A bare H.264 stream with B-frames: only a decoder knows in which order its pictures are shown."""
+    whole = write(folder / "raw_b.h264", options=x264(bframes=2, keyint=6), muxer="h264")
+    return replace(whole, start=None, stamped=False)
+
+
+@good
+def raw_hevc(folder):
+    """A bare HEVC stream with B-frames."""
+    params = "log-level=none:pools=none:frame-threads=1:bframes=2:keyint=6:scenecut=0"
+    whole = write(folder / "raw.hevc", "libx265", {"preset": "ultrafast", "x265-params": params}, muxer="hevc")
+    return replace(whole, start=None, stamped=False)
+
+
+@good
+def avi_h264_b_frames(folder):
+    """H.264 with B-frames in AVI: what passes for presentation times follows decode order, and is wrong."""
+    return replace(write(folder / "h264.avi", options=x264(bframes=2, keyint=6)), start=None, stamped=False)
+
+
+@good
+def flv(folder):
+    """H.264 with B-frames in FLV, whose first picture stands at the decoder's delay."""
+    return replace(write(folder / "b_frames.flv", options=x264(bframes=2, keyint=6)), start=None)
+
+
+@good
+def mpeg2_program_stream(folder):
+    """MPEG-2 with B-frames in a program stream, which cannot be searched precisely."""
+    return replace(write(folder / "b_frames.mpg", "mpeg2video", {"bf": "2", "g": "6"}), start=None)
 
 
 @good

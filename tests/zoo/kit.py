@@ -25,6 +25,7 @@ class Specimen:
         size: (height, width) of a decoded picture, before any rotation.
         rotation: degrees counter-clockwise that a player must turn the picture by (the sign of `VideoFrame.rotation`).
         shift: (x, y) pixels per frame the whole picture moves, +x right and +y down; the texture is smooth.
+        stamped: the container stores times for pictures, and right ones (bare streams have none, AVI counts packets).
         codec: FFmpeg's name of the codec.
         vectors: whether FFmpeg can export motion vectors for this codec.
         expect: "reads" (whole), "fails" (VideoError) or "survives" (some pictures, or VideoError; no crash, no hang).
@@ -39,6 +40,7 @@ class Specimen:
     size: tuple[int, int] = SIZE
     rotation: int = 0
     shift: tuple[float, float] = SHIFT
+    stamped: bool = True
     codec: str = "h264"
     expect: str = "reads"
 
@@ -108,7 +110,7 @@ def write(
         container.mux([packet for packet in stream.encode(None) if keep(packet)])
         name = context.codec.canonical_name
     times = tuple(float((stamp - pts[0]) * tick) for stamp in pts)
-    return Specimen("", path, "", len(pts), times, float(pts[0] * tick), size, 0, shift, name)
+    return Specimen("", path, "", len(pts), times, float(pts[0] * tick), size, 0, shift, codec=name)
 
 
 def silence(seconds: float) -> av.AudioFrame:

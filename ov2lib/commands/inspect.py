@@ -1,0 +1,151 @@
+"""`ov2 inspect`: what a video's stream offers, and where it spends its bits."""
+
+import argparse
+import shutil
+import textwrap
+from pathlib import Path
+
+import numpy as np
+
+from ..codec.frontend import CodecConfig, partition_packets
+from ..codec.gop import Partition
+from ..errors import Ov2Error
+from ..video.info import VideoInfo, probe
+from ..video.stream import Packets, read_packets
+
+DEFAULT = CodecConfig()
+BARS = " ▁▂▃▄▅▆▇█"
+ROWS = 5  # height of the timeline in lines
+WIDEST_BAR = 8  # columns of one bin
+WIDEST = 120  # columns; longer lines are hard to read even where the terminal has them
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `ov2 inspect`."""
+    parser.add_argument("video", metavar="VIDEO", help="any video file that FFmpeg reads")
+    parser.add_argument("--png", metavar="FILE", help="draw the timeline into this picture instead of the terminal")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the facts, then the timeline.
+
+    Raises:
+        VideoError: the file cannot be read as video.
+        Ov2Error: the picture cannot be written.
+    """
+    packets = read_packets(args.video)
+    info = probe(args.video, packets)
+    partition = partition_packets(packets, DEFAULT)
+    columns = min(shutil.get_terminal_size().columns, WIDEST)
+    told = facts(info, packets, partition)
+    if args.png:
+        told.append(("timeline", str(draw(args.png, packets, partition))))
+    for name, value in told:
+        print(textwrap.fill(value, columns, initial_indent=f"{name:<15}", subsequent_indent=" " * 15, break_on_hyphens=False))
+    if not args.png:
+        print(f"\n{timeline(partition, columns)}")
+    return 0
+
+
+def facts(info: VideoInfo, packets: Packets, partition: Partition) -> list[tuple[str, str]]:
+    """What the stream offers, as (name, value) for people."""
+    stored = (info.height, info.width) if info.rotation % 2 else (info.width, info.height)
+    turned = f" as shown, stored {stored[0]}x{stored[1]} and turned {90 * info.rotation}° counter-clockwise"
+    groups = f"{len(partition)} by bit cost, {_range(np.diff(partition.edges), '.3g')} s"
+    return [
+        ("file", info.path),
+        ("container", f"{info.container}, {'audio beside' if info.has_audio else 'no audio'}"),
+        ("codec", f"{info.codec}, {info.pixel_format}"),
+        ("size", f"{info.width}x{info.height}" + (turned if info.rotation else "")),
+        ("frame rate", f"{info.fps:.3f} fps, {'constant' if info.constant_rate else 'on average (it varies)'}"),
+        (
+            "duration",
+            f"{info.duration:.3f} s, first frame at {info.start:.3f} s" + ("" if packets.ordered else " (guessed: no times)"),
+        ),
+        ("packets", f"{info.packets} for {info.frames} frames, {packets.size.sum() / 125 / info.duration:.0f} kbit/s"),
+        ("frame kinds", _kinds(packets)),
+        ("key frames", _key_frames(packets)),
+        ("signals", _signals(info, packets)),
+        ("groups", f"{groups} long, for a budget of {DEFAULT.num_canvases} canvases"),
+    ]
+
+
+def _kinds(packets: Packets) -> str:
+    kinds, sizes = packets.kind[packets.frame_packet], packets.frame_sizes
+    told = [(kind, kinds == kind) for kind in "IPB?" if (kinds == kind).any()]
+    names = {"?": "predicted (P or B, told apart by decoding)"}
+    parts = [
+        f"{which.sum()} {names.get(kind, kind)}, {sizes[which].sum() / sizes.sum():.0%} of the bytes" for kind, which in told
+    ]
+    return "; ".join(parts)
+
+
+def _key_frames(packets: Packets) -> str:
+    keys = np.flatnonzero(packets.key)
+    lengths = np.diff(np.append(keys, len(packets)))
+    return f"{len(keys)}, GOPs of {_range(lengths, 'd')} packets; decoding can start at {packets.clean.sum()} of them"
+
+
+def _range(values: np.ndarray, form: str) -> str:
+    low, high = f"{values.min():{form}}", f"{values.max():{form}}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _signals(info: VideoInfo, packets: Packets) -> str:
+    if info.vectors:
+        return "motion vectors and quantisers as FFmpeg exports them; residual and bits per macroblock worked out from these"
+    reason = "all frames are key frames" if packets.key.all() else f"FFmpeg exports no motion vectors of {info.codec}"
+    return f"{reason}; a block search on decoded frames gives motion, residual and bits, no quantisers"
+
+
+def timeline(partition: Partition, columns: int) -> str:
+    """e_b as bars of text, `columns` wide at most, above an axis with a tick and the second where each group begins."""
+    cost, bins = partition.bin_cost, len(partition.bin_cost)
+    if bins > columns:
+        cuts = np.linspace(0, bins, columns + 1).astype(int)
+        heights = np.add.reduceat(cost, cuts[:-1]) / np.diff(cuts)
+    else:
+        heights = np.repeat(cost, min(columns // bins, WIDEST_BAR))
+    eighths = np.ceil(heights * (8 * ROWS / max(heights.max(), 1))).astype(int)
+    lines = ["".join(BARS[level] for level in np.clip(eighths - 8 * row, 0, 8)).rstrip() for row in reversed(range(ROWS))]
+    starts = (partition.edges[:-1] / (bins * partition.bin_seconds) * len(heights)).astype(int)
+    axis = np.full(len(heights), "─")
+    axis[starts] = "┬"
+    labels = ""
+    for column, second in zip(starts, partition.edges, strict=False):
+        if column >= len(labels) + bool(labels):
+            labels = f"{labels:<{column}}{second:g}"
+    title = f"bytes of P and B frames per {partition.bin_seconds:g} s, up to {cost.max():,.0f}; ┬ a group begins, at second"
+    return "\n".join([title, *lines, "".join(axis), labels])
+
+
+def draw(path: str, packets: Packets, partition: Partition) -> Path:
+    """The same timeline as a PNG: bytes of each frame by kind, and e_b with the group boundaries.
+
+    Raises:
+        Ov2Error: the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    from .. import figures
+
+    figures.style()
+    above, below = (fig := Figure(figsize=(figures.WIDTH, 4))).subplots(2, sharex=True)
+    kinds, times = packets.kind[packets.frame_packet], packets.frame_times
+    for kind in "B?PI":
+        which = kinds == kind
+        if which.any():
+            colour, label = figures.KINDS.get(kind, "0.5"), "P or B" if kind == "?" else kind
+            above.vlines(times[which], 0, packets.frame_sizes[which] / 1000, colour, linewidth=1, label=label)
+    above.set(ylabel="kB per frame", title="packets", ylim=(0, None))
+    above.legend(title="frame")
+    bins = np.arange(len(partition.bin_cost) + 1) * partition.bin_seconds
+    below.stairs(partition.bin_cost / 1000, bins, fill=True, color=figures.SIGNALS["bits"])
+    for edge in partition.edges[1:-1]:
+        below.axvline(edge, color="black", linestyle="--", linewidth=0.8)
+    below.set(xlabel="seconds", ylabel=f"kB of P and B per {partition.bin_seconds:g} s", title="bit cost and groups")
+    below.set_xlim(0, partition.edges[-1])
+    try:
+        return figures.write_whole(Path(path), figures.png(fig))
+    except OSError as error:
+        raise Ov2Error(f"cannot write {path}: {error.strerror}; choose another place") from error

@@ -1,0 +1,220 @@
+"""From files to visual tokens: invariants on real encoded clips, budgets, determinism, arguments."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from invariants import BEACH, check_codec_tokens, check_positions, digest, packed_patches, source_patches
+from PIL import Image
+
+from ov2lib import Ov2Error, VideoError, VisualTokens, mini, tokenize_frames, tokenize_image, tokenize_video
+from ov2lib.codec.frontend import FRONT_ENDS, CodecConfig, complete, partition_packets, plan_groups
+from ov2lib.codec.sampled import sample_indices
+from ov2lib.video.stream import read_packets
+
+SMALL = {"size": (180, 320), "bframes": 2, "gop": 20}
+
+
+@pytest.fixture(scope="module", params=["jump_rope", "moving_shapes", "camera_cuts"])
+def clip(request):
+    return getattr(mini, request.param)(duration=4, **SMALL).path
+
+
+@pytest.fixture(scope="module", params=FRONT_ENDS)
+def beach(request):
+    return tokenize_video(BEACH, request.param)
+
+
+# --- invariants -----------------------------------------------------------------------------------------------------
+
+
+def test_invariants_on_the_beach(beach):
+    check_codec_tokens(beach)
+
+
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
+def test_invariants_on_synthetic_scenes(clip, front_end):
+    tokens = tokenize_video(clip, front_end, num_canvases=12)
+    check_codec_tokens(tokens)
+    assert len(tokens.canvases) == (12 if front_end != "released" else 4 * len(np.unique(tokens.group_ids)))
+
+
+@pytest.mark.parametrize("options", [{"patch_size": 16}, {"max_pixels": 40_000}, {"beta": 0.5}, {"cost": "log1p", "smooth": 1}])
+def test_invariants_with_other_settings(options):
+    check_codec_tokens(tokenize_video(mini.moving_shapes(duration=4, **SMALL).path, num_canvases=8, **options))
+
+
+def test_groups_tile_the_beach():
+    packets = read_packets(BEACH)
+    for front_end in ("paper", "ippp"):
+        partition = partition_packets(packets, CodecConfig(front_end))
+        assert partition.edges[0] == 0 and partition.edges[-1] == packets.duration
+        assert (np.diff(partition.edges) > 0).all()
+        plans = plan_groups(packets, partition, 32)
+        owner = partition.group_of(packets.frame_times)
+        for group, plan in enumerate(plans):
+            assert owner[plan.anchor] == group and (owner[plan.frames] == group).all()
+            assert plan.anchor not in plan.frames and (np.diff(plan.frames) > 0).all()
+
+
+def test_times_and_rate_are_the_files(beach):
+    np.testing.assert_allclose(beach.frame_times, np.arange(487) / 30, atol=1e-6)
+    assert beach.fps == pytest.approx(30)
+
+
+# --- budgets --------------------------------------------------------------------------------------------------------
+
+
+def test_the_beach_fills_its_budget_with_blocks(beach):
+    assert len(beach.canvases) == 32 and beach.canvases.shape[1:] == (504, 280, 3)
+    assert (beach.patch_positions >= 0).all()
+
+
+@pytest.mark.parametrize("front_end", ["paper", "ippp"])
+@pytest.mark.parametrize("budget", [1, 2, 3, 4, 7, 12, 30])
+def test_a_budget_is_used_as_far_as_there_are_frames(front_end, budget, specimen):
+    known = specimen("h264_b_frames")
+    tokens = tokenize_video(known.path, front_end, num_canvases=budget)
+    assert len(tokens.canvases) == min(budget, known.frames)
+    check_codec_tokens(tokens)
+
+
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
+def test_one_frame_is_one_canvas(front_end, specimen):
+    tokens = tokenize_video(specimen("one_frame").path, front_end)
+    assert len(tokens.canvases) == 1 and (tokens.patch_positions[:, 0] == 0).all()
+    check_codec_tokens(tokens)
+
+
+def test_released_candidates_follow_the_target(specimen):
+    tokens = tokenize_video(specimen("h264_open_gop").path, "released", num_canvases=4, avoid_keyframes=False)
+    assert tokens.config["candidates"] == list(range(18))
+    assert tokenize_video(BEACH, "released", num_canvases=4).config["candidates"][-1] == 486
+
+
+# --- the same input gives the same bytes ----------------------------------------------------------------------------
+
+
+def test_ten_runs_on_the_beach_give_the_same_bytes():
+    assert len({digest(tokenize_video(BEACH, workers=1 + run % 2)) for run in range(10)}) == 1
+
+
+@pytest.mark.parametrize("front_end", ["ippp", "released"])
+def test_other_front_ends_on_the_beach_do_not_depend_on_workers(front_end):
+    assert len({digest(tokenize_video(BEACH, front_end, workers=workers)) for workers in (1, 2, 2)}) == 1
+
+
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
+def test_ten_runs_with_b_frames_give_the_same_bytes(front_end):
+    path = mini.camera_cuts(duration=4, **SMALL).path
+    assert len({digest(tokenize_video(path, front_end, 12, workers=1 + run % 2)) for run in range(10)}) == 1
+
+
+@pytest.mark.parametrize("codec", ["hevc", "vp9"])
+def test_searched_signals_do_not_depend_on_workers(codec, specimen):
+    path = specimen(codec).path
+    for front_end in FRONT_ENDS:
+        assert len({digest(tokenize_video(path, front_end, 8, workers=workers)) for workers in (1, 2, 1)}) == 1
+
+
+# --- frames and images ----------------------------------------------------------------------------------------------
+
+
+def test_sampled_frames_are_whole_and_four_to_a_group():
+    tokens = tokenize_frames(BEACH, num_frames=6)
+    t = tokens.patch_positions[:, 0].reshape(6, -1)
+    np.testing.assert_array_equal(t, np.tile([[0], [97], [194], [292], [389], [486]], t.shape[1]))
+    assert tokens.group_ids.tolist() == [0, 0, 0, 0, 1, 1]
+    check_positions(tokens)
+    np.testing.assert_array_equal(packed_patches(tokens), source_patches(tokens))
+
+
+def test_the_published_sampling_rule():
+    assert [len(sample_indices(9999, seconds)) for seconds in (9.9, 10, 29, 30, 999)] == [8, 16, 16, 384, 384]
+    assert sample_indices(10, 2.0, fps=2).tolist() == [0, 3, 6, 9]
+    assert len(sample_indices(99_999, 9999.0, fps=1)) == 384
+    assert sample_indices(3, 1.0, num_frames=8).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("wrong", [{"num_frames": 4, "fps": 1.0}, {"num_frames": 0}, {"fps": -1.0}, {"patch_size": 0}])
+def test_senseless_sampling_is_refused(wrong):
+    with pytest.raises(Ov2Error, match=next(iter(wrong))):
+        tokenize_frames(BEACH, **wrong)
+
+
+def test_an_image_is_one_canvas(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (56, 84, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "picture.png")
+    for image in (pixels, Image.fromarray(pixels), tmp_path / "picture.png"):
+        tokens = tokenize_image(image)
+        np.testing.assert_array_equal(tokens.canvases[0], pixels)
+        assert tokens.kind == "image" and tokens.grid_thw.tolist() == [[1, 4, 6]]
+        assert tokens.patch_positions[-1].tolist() == [0, 3, 5]
+
+
+def test_a_photograph_is_turned_as_its_camera_says(tmp_path):
+    tags = Image.Exif()
+    tags[0x0112] = 6  # turn clockwise to show
+    Image.new("RGB", (84, 56)).save(tmp_path / "turned.jpg", exif=tags)
+    assert tokenize_image(tmp_path / "turned.jpg").canvases.shape == (1, 84, 56, 3)
+
+
+@pytest.mark.parametrize("image", [np.zeros((4, 4)), np.zeros((4, 4, 3)), np.zeros((0, 0, 3), np.uint8)])
+def test_arrays_that_are_no_picture_are_refused(image):
+    with pytest.raises(Ov2Error):
+        tokenize_image(image)
+
+
+def test_files_that_are_no_picture_are_refused(tmp_path):
+    (tmp_path / "text.png").write_text("not a picture")
+    for path, cause in (
+        (tmp_path / "none.png", "no such file"),
+        (tmp_path / "text.png", "cannot be read"),
+        (tmp_path, "cannot"),
+    ):
+        with pytest.raises(Ov2Error, match=cause):
+            tokenize_image(path)
+
+
+# --- arguments ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"front_end": "best"},
+        {"num_canvases": 0},
+        {"front_end": "released", "num_canvases": 3},
+        {"max_pixels": 100},
+        {"patch_size": 0},
+        {"cost": "joules"},
+        {"smooth": -1},
+        {"beta": -1.0},
+        {"attenuation": -0.1},
+        {"max_group_frames": 7},
+    ],
+)
+def test_senseless_arguments_are_refused(wrong, specimen):
+    with pytest.raises(Ov2Error, match=next(reversed(wrong))):
+        tokenize_video(specimen("one_frame").path, **wrong)
+
+
+def test_progress_counts_to_the_end(specimen):
+    calls = []
+    tokenize_video(specimen("h264_b_frames").path, progress=lambda done, total: calls.append((done, total)))
+    assert [done for done, _ in calls] == list(range(1, calls[0][1] + 1))
+
+
+@pytest.mark.parametrize("front_end", FRONT_ENDS)
+def test_the_configuration_is_dumped_beside_the_result(front_end, specimen, tmp_path):
+    tokens = tokenize_video(specimen("h264_b_frames").path, front_end, num_canvases=6, beta=0.25)
+    loaded = VisualTokens.load(tokens.save(tmp_path / "tokens"))
+    assert digest(loaded) == digest(tokens)
+    assert loaded.config.items() >= {"front_end": front_end, "num_canvases": 6, "beta": 0.25, "codec": "h264"}.items()
+
+
+@pytest.mark.parametrize("came", [[0, 2], [0, 3, 7], [0, 0, 3]])
+def test_a_frame_that_does_not_come_is_an_error(came):
+    video, wanted = SimpleNamespace(path="clip.avi"), np.array([0, 3, 5])
+    with pytest.raises(VideoError, match="clip.avi: frame . is not decoded; re-encode it"):
+        list(complete((SimpleNamespace(index=index) for index in came), wanted, video))

@@ -1,0 +1,197 @@
+"""Files that cannot be read say so: which file, why, and what to do; whatever is in them, nothing crashes or hangs."""
+
+import gc
+import os
+import shutil
+import threading
+import time
+
+import av
+import numpy as np
+import pytest
+import zoo
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ov2lib.errors import VideoError
+from ov2lib.video.info import probe
+from ov2lib.video.signals import read_signals
+from ov2lib.video.stream import MAX_SECONDS, read_packets
+
+
+def frames_of(path) -> list[int]:
+    return [frame.index for frame in read_signals(path)]
+
+
+CAUSES = {
+    "missing": "no such file",
+    "directory": "not a regular file",
+    "empty": "empty",
+    "text": "cannot be read as video",
+    "audio_only": "no video stream",
+    "cut_without_index": "cannot be read as video",
+    "cut_with_index": "truncated",
+    "no_key_frame_ts": "frame size is unknown",
+    "no_key_frame_mp4": "no key frame",
+    "no_frames": "cannot be read as video",
+    "cover_art": "no video stream",
+    "unknown_codec": "codec is unknown",
+    "absurd_size_avi": "frame size is unknown or impossible",
+    "absurd_size_h264": "frame size is unknown or impossible",
+    "huge_size_h264": "declares 12000x12000 frames",
+    "size_changes": "damaged",
+}
+
+
+@pytest.mark.parametrize("name, cause", CAUSES.items())
+@pytest.mark.parametrize("read", [read_packets, probe, frames_of])
+def test_bad_files_name_file_cause_and_remedy(name, cause, read, specimen):
+    path = specimen(name).path
+    with pytest.raises(VideoError) as caught:
+        read(path)
+    error = caught.value
+    assert cause in error.cause and error.remedy and error.path == str(path)
+    assert str(error) == f"{path}: {error.cause}; {error.remedy}" and "\n" not in str(error)
+
+
+@pytest.mark.parametrize("name", [name for name in zoo.BAD if name not in CAUSES])
+def test_files_that_survive_give_whole_frames_or_an_error(name, specimen):
+    known = specimen(name)
+    if known.expect == "fails":
+        with pytest.raises(VideoError):
+            frames_of(known.path)
+        return
+    indices = frames_of(known.path)
+    assert indices == list(range(known.frames or len(indices))) and indices
+
+
+def test_an_unreadable_file_is_refused(specimen, tmp_path, monkeypatch):
+    path = shutil.copy(specimen("h264_p_only").path, tmp_path)
+    monkeypatch.setattr(os, "access", lambda *args: False)  # the superuser may read everything
+    with pytest.raises(VideoError, match="permission"):
+        read_packets(path)
+
+
+@pytest.mark.parametrize("name", ["take:two.mp4", "http:x.mp4", "100%d.mp4", "a b'\"é.mp4", "-i.mp4", b"\xff.mp4"])
+def test_any_file_name_will_do(name, specimen, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(specimen("h264_p_only").path, name)
+    assert len(read_packets(name)) == zoo.FRAMES
+
+
+def test_a_damaged_tag_is_no_reason_to_refuse(specimen, tmp_path):
+    """PyAV would raise UnicodeDecodeError."""
+    data = specimen("h264_p_only").path.read_bytes()
+    (tmp_path / "tag.mp4").write_bytes(data.replace(b"VideoHandler", b"Video\xff\xfe\xfddler"))
+    assert len(read_packets(tmp_path / "tag.mp4")) == zoo.FRAMES
+
+
+def test_huge_frames_are_refused_quickly_and_without_memory(specimen):
+    """FFmpeg would decode one 12000 x 12000 picture while it opens the file."""
+    path, before = specimen("huge_size_h264").path, time.process_time()
+    with pytest.raises(VideoError, match="scale it down"):
+        read_packets(path)
+    assert time.process_time() - before < 1
+
+
+@pytest.mark.parametrize("name, suffix", [("mpegts", "ts"), ("mkv", "mkv"), ("vp9", "webm"), ("raw_h264_b_frames", "h264")])
+@pytest.mark.parametrize("share", [0.35, 0.6, 0.85])
+def test_streams_cut_short_give_the_frames_they_hold_or_say_that_they_are_cut(name, suffix, share, specimen, tmp_path):
+    """Recorders stop in the middle; what a stream holds whole may be read, in order and from the first frame on."""
+    data = specimen(name).path.read_bytes()
+    path = tmp_path / f"cut.{suffix}"
+    path.write_bytes(data[: int(len(data) * share)])
+    try:
+        indices = frames_of(path)
+    except VideoError as error:
+        assert any(word in error.cause for word in ("damaged", "truncated", "cannot be"))
+    else:
+        assert 0 < len(indices) < zoo.FRAMES and indices == list(range(len(indices)))
+
+
+def test_a_recording_glued_to_another_is_refused(tmp_path):
+    """Its times start over, so that they no longer say which picture comes after which."""
+    part = zoo.write(tmp_path / "part.flv", options=zoo.x264(keyint=25), frames=100).path.read_bytes()
+    (tmp_path / "glued.flv").write_bytes(part + part[13:])  # without the second header
+    with pytest.raises(VideoError, match="jump back near 3.96 s"):
+        read_packets(tmp_path / "glued.flv")
+
+
+def test_times_that_span_weeks_are_refused(tmp_path):
+    stamps = [*range(11), 2 * zoo.FPS * MAX_SECONDS]
+    path = zoo.write(tmp_path / "weeks.mkv", options=zoo.x264(), pts=stamps).path
+    with pytest.raises(VideoError, match="span more than 168 hours"):
+        read_packets(path)
+
+
+def test_a_frame_size_that_changes_is_refused(tmp_path):
+    """Two bare streams of different sizes, one behind the other."""
+    parts = [zoo.write(tmp_path / f"{s[0]}.h264", options=zoo.x264(), size=s, muxer="h264").path for s in (zoo.SIZE, (96, 128))]
+    (tmp_path / "both.h264").write_bytes(b"".join(part.read_bytes() for part in parts))
+    with pytest.raises(VideoError, match="from 176x144 to 128x96 near 0.48 s"):
+        frames_of(tmp_path / "both.h264")
+
+
+@pytest.mark.parametrize("filler", [0, 255])
+def test_a_hole_is_told_with_its_place(filler, specimen, tmp_path):
+    """The sixth picture's bytes are overwritten; FFmpeg conceals what it can, and says so."""
+    source = specimen("h264_p_only").path
+    with av.open(str(source)) as container:
+        lost = [packet for packet in container.demux(video=0) if packet.size][5]
+    data = bytearray(source.read_bytes())
+    data[lost.pos + 8 : lost.pos + lost.size] = bytes([filler]) * (lost.size - 8)  # behind its length and slice header
+    (tmp_path / "hole.mp4").write_bytes(data)
+    with pytest.raises(VideoError, match=r"damaged near 0\.20 s"):
+        frames_of(tmp_path / "hole.mp4")
+
+
+def test_leaving_early_closes_the_file(specimen):
+    opened = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else None
+    frames = read_signals(specimen("h264_b_frames").path)
+    next(frames)
+    frames.close()
+    gc.collect()
+    if opened is not None:
+        assert len(os.listdir("/proc/self/fd")) <= opened
+
+
+def test_nothing_is_printed(specimen, capfd):
+    """FFmpeg's own lines are off by default in PyAV, and nothing here turns them on."""
+    for name in ("text", "cut_with_index", "corrupt_middle"):
+        try:
+            frames_of(specimen(name).path)
+        except VideoError:
+            pass
+    assert capfd.readouterr() == ("", "")
+
+
+SMALL = {}
+
+
+def small(kind: str, folder) -> bytes:
+    if kind not in SMALL:
+        options = zoo.x264(bframes=2, keyint=6, crf=40)
+        SMALL[kind] = zoo.write(folder / f"small.{kind}", options=options, frames=8, size=(32, 48)).path.read_bytes()
+    return SMALL[kind]
+
+
+@settings(max_examples=60, deadline=20_000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kind=st.sampled_from(["mp4", "mkv", "ts", "avi"]),
+    flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), max_size=8),
+    share=st.floats(0.02, 1),
+)
+def test_damage_of_any_kind_gives_frames_or_a_video_error(kind, flips, share, tmp_path_factory):
+    folder = tmp_path_factory.getbasetemp()
+    data = bytearray(small(kind, folder))
+    for place, change in flips:
+        data[int(place * len(data))] ^= change
+    path = folder / f"damaged_{threading.get_ident()}.{kind}"
+    path.write_bytes(data[: max(1, int(len(data) * share))])
+    try:
+        frames = list(read_signals(path))
+    except VideoError as error:
+        assert str(path) in str(error)
+    else:
+        assert [frame.index for frame in frames] == list(range(len(frames)))
+        assert all(np.isfinite(frame.time) for frame in frames)
