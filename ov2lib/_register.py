@@ -2,7 +2,8 @@
 
 Registering takes transformers and torch, about three seconds, which `import ov2lib` and `ov2 --help` should not cost
 (0.15 s). So a finder waits for the two modules that hold `AutoModelForImageTextToText` and `AutoProcessor`, and imports
-`ov2lib.model`, which registers, right after one of them. If they are loaded already, `ov2lib.model` is imported at once.
+`ov2lib.model`, which registers, right after one of them; where one imports the other, after the outer one, which is whole
+only then. If they are loaded already, `ov2lib.model` is imported at once.
 """
 
 import importlib
@@ -18,6 +19,9 @@ OLDEST = (5, 20)  # transformers, as in pyproject.toml; an older one is left as 
 class _AfterAuto(importlib.abc.MetaPathFinder):
     """Finds the two modules as Python would, and adds the import of `ov2lib.model` to their execution."""
 
+    def __init__(self):
+        self.running = 0  # of the two, how many are being executed
+
     def find_spec(self, fullname, path=None, target=None):
         if fullname not in AUTO_MODULES:
             return None
@@ -27,8 +31,13 @@ class _AfterAuto(importlib.abc.MetaPathFinder):
         execute = spec.loader.exec_module
 
         def execute_and_register(module):
-            execute(module)
-            _register()
+            self.running += 1
+            try:
+                execute(module)
+            finally:
+                self.running -= 1
+            if not self.running:
+                _register()
 
         spec.loader.exec_module = execute_and_register
         return spec
