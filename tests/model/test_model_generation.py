@@ -5,6 +5,7 @@ import torch
 from model_cases import strip, visual
 
 from ov2lib import ModelError
+from ov2lib.model.prompt import VIDEO_PLACEHOLDER
 
 IMAGE, START, END = 316, 318, 319
 
@@ -161,3 +162,14 @@ def test_training_step_reaches_every_part(tiny, golden):
     without = [name for name, parameter in tiny.named_parameters() if parameter.grad is None or not parameter.grad.any()]
     tiny.zero_grad()
     assert not without
+
+
+@pytest.mark.parametrize(
+    "options", [{"num_canvases": 4, "front_end": "paper"}, {"video_backend": "frames", "num_frames": 3, "max_pixels": 9408}]
+)
+def test_a_video_file_through_processor_and_model(tiny, processor, specimen, options):
+    inputs = processor(VIDEO_PLACEHOLDER + "What happens?", videos=specimen("h264_b_frames").path, min_pixels=784, **options)
+    places = int((inputs["input_ids"] == processor.image_token_id).sum())
+    visual_inputs = {name: inputs[name] for name in ("pixel_values", "image_grid_thw", "patch_positions", "group_ids")}
+    tokens = torch.cat(tiny.get_image_features(**visual_inputs).pooler_output)
+    assert len(tokens) == places > 0 and tokens.isfinite().all()

@@ -32,7 +32,7 @@ def test_the_base_import_brings_no_framework():
     [
         "import ov2lib\nfrom transformers import AutoProcessor, AutoModelForImageTextToText",
         "from transformers import AutoModelForImageTextToText, AutoProcessor\nimport ov2lib",
-        "import ov2lib\nfrom transformers import Qwen2_5_VLForConditionalGeneration, AutoModelForImageTextToText, AutoProcessor",
+        "import ov2lib\nfrom transformers import Qwen2_5_VLModel, AutoModelForImageTextToText, AutoProcessor",
     ],
 )
 def test_auto_classes_open_folders(imports, processor, tmp_path):
