@@ -29,6 +29,8 @@ EXTRAS = {  # optional package: the extra of pyproject.toml that brings it
     "pandas": "notebooks",
     "torch": "model",
     "transformers": "model",
+    "tokenizers": "model",
+    "safetensors": "model",
 }
 
 
