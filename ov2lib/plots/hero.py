@@ -31,7 +31,7 @@ def hero_figure(tokens: VisualTokens, group: int) -> Figure:
     strip = tokenize_frames(tokens.source, num_frames=10)
     candidate = _candidate(tokens, packets, plan_groups(packets, partition, config.num_canvases)[group].frames)
     fig = plt.figure(figsize=SIZE)
-    rows = fig.add_gridspec(6, 1, height_ratios=[0.78, 0.9, 1.3, 0.4, 1.5, 0.14], hspace=0.05)
+    rows = fig.add_gridspec(6, 1, height_ratios=[0.78, 0.9, 1.3, 0.4, 1.5, 0.2], hspace=0.05)
     film, stream, curve = (fig.add_subplot(rows[i]) for i in range(3))
     _draw_strip(film, strip, packets)
     timeline.draw_packets(stream, packets)
@@ -64,7 +64,7 @@ def hero_figure(tokens: VisualTokens, group: int) -> Figure:
     ):
         ax = fig.add_subplot(cell)
         ax.set_axis_off()
-        ax.text(0, 1, text, fontsize=11, weight="bold", va="top")
+        ax.text(0, 0.6, text, fontsize=11, weight="bold", va="center").set_in_layout(False)
     for edge in (start, end):
         curve.axvline(edge, color=SIGNALS["bits"], linewidth=2.5, zorder=5)
     return fig
