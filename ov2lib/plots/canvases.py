@@ -86,9 +86,8 @@ def trace_blocks(fig: Figure, canvas_ax: Axes, frame_axes: dict[int, Axes], posi
             arrowstyle="->", mutation_scale=5,
         )  # fmt: skip
         fig.add_artist(line).set_in_layout(False)
-        rows.append(
-            {"canvas_row": row, "canvas_col": col, "source_frame": t, "row": source_row // MERGE, "col": source_col // MERGE}
-        )
+        source = {"source_frame": t, "source_row": source_row // MERGE, "source_col": source_col // MERGE}
+        rows.append({"canvas_row": row, "canvas_col": col} | source)
     return rows
 
 

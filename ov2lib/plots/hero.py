@@ -31,7 +31,7 @@ def hero_figure(tokens: VisualTokens, group: int) -> Figure:
     strip = tokenize_frames(tokens.source, num_frames=10)
     candidate = _candidate(tokens, packets, plan_groups(packets, partition, config.num_canvases)[group].frames)
     fig = plt.figure(figsize=SIZE)
-    rows = fig.add_gridspec(6, 1, height_ratios=[0.78, 0.9, 1.3, 0.4, 1.5, 0.12], hspace=0.05)
+    rows = fig.add_gridspec(6, 1, height_ratios=[0.78, 0.9, 1.3, 0.4, 1.5, 0.2], hspace=0.05)
     film, stream, curve = (fig.add_subplot(rows[i]) for i in range(3))
     _draw_strip(film, strip, packets)
     timeline.draw_packets(stream, packets)
@@ -57,9 +57,14 @@ def hero_figure(tokens: VisualTokens, group: int) -> Figure:
     _draw_scores(score_ax, candidate.picture, candidate.scores)
     for place, number in enumerate(numbers, start=1):
         _draw_packed(fig, curve, fig.add_subplot(lower[place]), tokens, number, colours)
-    below = {score_ax: "③ block scores", fig.axes[-len(numbers)]: "④ canvases: every block keeps its source time and place"}
-    for ax, text in below.items():
-        ax.text(0, -0.05, text, transform=ax.transAxes, fontsize=11, weight="bold", va="top").set_in_layout(False)
+    captions = rows[5].subgridspec(1, 1 + len(numbers), wspace=0.06)
+    for cell, text in (
+        (captions[0], "③ block scores"),
+        (captions[1:], "④ canvases: every block keeps its source time and place"),
+    ):
+        ax = fig.add_subplot(cell)
+        ax.set_axis_off()
+        ax.text(0, 0.6, text, fontsize=11, weight="bold", va="center").set_in_layout(False)
     for edge in (start, end):
         curve.axvline(edge, color=SIGNALS["bits"], linewidth=2.5, zorder=5)
     return fig

@@ -50,12 +50,17 @@ def block_scores(frame: FrameSignals, block: int = 28) -> np.ndarray:
     return moved + scoring.block_sums(scoring.normalize_residual(frame.residual), block)
 
 
-def draw_clipping(ax: Axes, magnitude: np.ndarray, limit: float, colour: str, label: str) -> None:
-    """How often each magnitude occurs (log scale), and the percentile at which the normalised map is clipped."""
-    top = float(magnitude.max())
+def block_prior(frame: FrameSignals, block: int = 28) -> np.ndarray:
+    """The bit-cost prior of a frame with a residual, on the same blocks as `block_scores`, float32 [rows, cols]."""
+    return scoring.resize_and_sum(scoring.bit_cost_prior(frame.bits), *frame.residual.shape, block)
+
+
+def draw_clipping(ax: Axes, magnitude: np.ndarray, kind: str, label: str) -> None:
+    """How often each magnitude of a map occurs (log scale), and the 95th percentile at which it is clipped."""
+    top, limit = float(magnitude.max()), float(scoring.percentile(magnitude, scoring.PERCENTILE))
     edges = np.linspace(0, top, 41)
     counts = np.histogram(magnitude, edges)[0]
-    ax.stairs(np.maximum(counts, 0.5), edges, fill=True, color=colour, alpha=0.35)
+    ax.stairs(np.maximum(counts, 0.5), edges, fill=True, color=SIGNALS[kind], alpha=0.35)
     ax.axvspan(limit, top, color="#ececec", zorder=0)
     ax.axvline(limit, color="#333333", linewidth=1)
     ax.annotate(f"P95 = {limit:.1f}\nabove: 1", (limit, 1), xycoords=ax.get_xaxis_transform(), xytext=(4, -4),
