@@ -46,9 +46,9 @@ def draw_margins(ax: Axes, margins: pd.DataFrame) -> None:
     )  # fmt: skip
     ax.axvline(0, color=INK, linewidth=0.8)
     for place, row in zip(places, margins.itertuples(), strict=True):
-        label = f"{row.margin:+.1f}".replace("-", "−").replace("+0.0", "0.0")
+        label = f"{_signed(row.margin, 1)}  {row.whose}"
         ax.annotate(
-            f"{label}  {row.whose}", (1.02, place), xycoords=ax.get_yaxis_transform(), va="center", fontsize=8, color=INK
+            label, (1.02, place), xycoords=ax.get_yaxis_transform(), va="center", fontsize=8, color=INK
         )  # fmt: skip
     ax.set(xlabel="points ahead of the best other", ylim=(len(margins) - 0.4, -0.6), yticks=[])
 
@@ -61,12 +61,11 @@ def draw_gains(ax: Axes, gains: pd.Series, leave_out: int = 0, baseline: str = B
     if leave_out:
         lines.append((f"mean without {' and '.join(gains.index[:leave_out])}", gains.iloc[leave_out:].mean(), "--"))
     for name, value, dash in lines:
-        text = f"{name} {value:+.2f}".replace("-", "−")
-        ax.axhline(value, color=INK, linewidth=1, linestyle=dash, zorder=3, label=text)
+        ax.axhline(value, color=INK, linewidth=1, linestyle=dash, zorder=3, label=f"{name} {_signed(value, 2)}")
     ax.axhline(0, color=INK, linewidth=0.8)
     ax.set_xticks(places, gains.index, rotation=40, ha="right", rotation_mode="anchor")
     ax.set(ylabel=f"points over\n{baseline}", xlim=(-0.6, len(gains) - 0.4))
-    ax.legend(loc="upper right")
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(lines))
 
 
 def draw_regions(ax: Axes, regions: pd.DataFrame, rounding: float) -> None:
@@ -85,7 +84,7 @@ def draw_codec_gains(ax: Axes, gains: pd.DataFrame, stated: float) -> None:
     """Codec − frames over the budget for JumpScore and the TimeLens sets, with the number that the abstract states."""
     for name, (colour, marker) in CURVES.items():
         part = gains.loc[name]
-        label = f"{name} {part['gain'].mean():+.2f}"
+        label = f"{name} {_signed(part['gain'].mean(), 2)}"
         ax.plot(part.index, part["gain"], marker=marker, markersize=5, color=colour, label=label)
     ax.axhline(stated, color=INK, linewidth=1, linestyle="--")
     ax.annotate(f"stated {stated:+.1f}", (1, stated), xycoords=ax.get_yaxis_transform(), xytext=(0, 3),
@@ -114,3 +113,9 @@ def draw_verdicts(ax: Axes, audited: Sequence[Claim]) -> None:
     ax.tick_params(length=0)
     ax.set(xlim=(-0.5, len(VERDICTS) - 0.5), ylim=(len(audited) - 0.4, -0.6))
     ax.spines[["left", "bottom"]].set_visible(False)
+
+
+def _signed(value: float, digits: int) -> str:
+    """A difference as printed in the figures: a sign unless it is nought, and a minus as wide as the plus."""
+    text = f"{value:+.{digits}f}"
+    return text.replace("-", "−") if float(text) else text[1:]

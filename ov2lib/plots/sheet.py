@@ -63,8 +63,11 @@ def _groups(heads: list[tuple[str, str]]) -> list[tuple[str, list[int]]]:
 
 
 def _as_html(heads, rows, bold, notes, right) -> str:
+    first = {members[0] for _, members in _groups(heads)} - {0}
+
     def cell(kind: str, text: str, i: int) -> str:
-        return f'<{kind} style="text-align:{"right" if right[i] else "left"};vertical-align:top">{text}</{kind}>'
+        border = "border-left:1px solid #999;" if i in first else ""
+        return f'<{kind} style="text-align:{"right" if right[i] else "left"};{border}vertical-align:top">{text}</{kind}>'
 
     def line(cells: list[str]) -> str:
         return f"<tr>{''.join(cells)}</tr>\n"
@@ -82,7 +85,7 @@ def _as_html(heads, rows, bold, notes, right) -> str:
 
 
 def _coloured(name: str) -> str:
-    square = f'<span style="color:{MODELS[name]}">■</span> ' if name in MODELS else ""
+    square = f'<span style="color:{MODELS[name]}">■</span><br>' if name in MODELS else ""
     return square + html.escape(name)
 
 

@@ -40,9 +40,9 @@ def results(category: str, compared: pd.DataFrame) -> Sheet:
     means, run = table.drop("Average").mean(), compared["reproduced"].mean(skipna=False)
     last = [*(f"{value:.2f}" for value in means), *(["", ""] if guided else []), *_own(run, run - means[MODEL])]
     rows.append(["average, recomputed", *last])
-    notes = [f"percent, higher is better; * best of the six; gap = reproduced − reported; {NOT_RUN}: no result file"]
+    notes = [f"percent, higher is better; bold (* in text): best of the six; gap = reproduced − reported; {NOT_RUN}: no file"]
     if guided:
-        notes.append("guide: the authors' own later run of the same model; of two inputs the one nearer to the reported value")
+        notes.append("guide: a later run of the same model by its authors; of two inputs the one nearer to the reported value")
     return lay_out(columns, rows, best, notes)
 
 
@@ -70,7 +70,7 @@ def settings(run: dict) -> str:
     if not run["backend"]:
         return NOT_PUBLISHED
     low, high = (f"{int(run[name]):,}" for name in ("min_pixels", "max_pixels"))
-    pixels = f"{high} px" if low == high else f"{low}–{high} px"
+    pixels = f"{high}\N{NO-BREAK SPACE}px" if low == high else f"{low}–{high}\N{NO-BREAK SPACE}px"
     if run["backend"] == "codec":
         return f"codec, {run['budget']} canvases, {pixels}, times to 0.{'0' * (int(run['timestamp_decimals']) - 1)}1 s"
     return f"frames, up to {run['budget']} at 1 fps, {pixels}"
@@ -114,7 +114,7 @@ def _own(reproduced: float, gap: float) -> list[str]:
 
 
 def _guide(guide: pd.DataFrame, name: str) -> list[str]:
-    return [f"{guide.loc[name, 'guide']:.2f}", guide.loc[name, "backend"]] if name in guide.index else ["", ""]
+    return [f"{guide.loc[name, 'guide']:.2f}", guide.loc[name, "backend"]] if name in guide.index else ["–", "–"]
 
 
 def _guide_score(run: dict) -> float:
