@@ -65,7 +65,9 @@ def draw_merge_order(ax: Axes, order: np.ndarray, grid: tuple[int, int]) -> None
         ax.axvline(edge - 0.5, color="#333333", linewidth=1)
     for edge in range(0, h + 1, MERGE):
         ax.axhline(edge - 0.5, color="#333333", linewidth=1)
-    ax.set(xlim=(-0.5, w - 0.5), ylim=(h - 0.5, -0.5), xticks=range(w), yticks=range(h), aspect="equal", xlabel="col", ylabel="row")
+    ax.set(
+        xlim=(-0.5, w - 0.5), ylim=(h - 0.5, -0.5), xticks=range(w), yticks=range(h), aspect="equal", xlabel="col", ylabel="row"
+    )
     ax.tick_params(length=0, labelsize=7)
 
 
@@ -81,10 +83,12 @@ def draw_positions(ax, tokens: VisualTokens, seconds: float | None = None) -> li
     shades = [group_colour(group) for group in records["group"]]
     ax.scatter(time, records["source_col"], records["source_row"], c=shades, s=7, marker="s", linewidths=0, depthshade=False)
     h, w = records["source_row"].max() + MERGE, records["source_col"].max() + MERGE
-    ax.set(xlim=(0, seconds or tokens.frame_times[-1]), ylim=(w, 0), zlim=(h, 0), box_aspect=(2.4, 1.3, 0.8))
+    ax.set(xlim=(0, seconds or tokens.frame_times[-1]), ylim=(w, 0), zlim=(h, 0))
+    ax.set(yticks=range(0, w + 1, 6), zticks=range(0, h + 1, 4))
+    ax.set_box_aspect((2.4, 1.4, 0.9), zoom=1.3)
     ax.set_xlabel("time of t, s", fontsize=8, labelpad=4)
     ax.set_ylabel("col", fontsize=8, labelpad=-4)
-    ax.set_zlabel("row", fontsize=8, labelpad=-6)
+    ax.set_zlabel("row", fontsize=8, labelpad=-7)
     ax.tick_params(labelsize=7, pad=-1)
     ax.view_init(elev=22, azim=-62)
     return [
@@ -127,18 +131,24 @@ def sight_figure(tokens: VisualTokens, rules: dict[str, np.ndarray], query: int)
     n, (h, w) = len(tokens.canvases), tokens.grid
     h, w, side = h // MERGE, w // MERGE, tokens.patch_size * MERGE
     height = WIDTH / n * tokens.canvases.shape[1] / tokens.canvases.shape[2]
-    fig = plt.figure(figsize=(WIDTH, len(rules) * (height + 0.28) + 0.05))
+    fig = plt.figure(figsize=(WIDTH, len(rules) * (height + 0.24)))
     bands = fig.subfigures(len(rules), 1)
     for band, (name, visible) in zip(np.atleast_1d(bands), rules.items(), strict=True):
         band.suptitle(name, x=0.005, y=0.99, ha="left", va="top", fontsize=8)
         seen = visible[query].reshape(n, h, w).repeat(side, axis=1).repeat(side, axis=2)
-        for i, ax in enumerate(band.subplots(1, n)):
+        for i, ax in enumerate(
+            band.subplots(
+                1, n, gridspec_kw={"bottom": 0, "top": height / (height + 0.24), "left": 0, "right": 1, "wspace": 0.06}
+            )
+        ):
             faded = 238 - (255 - tokens.canvases[i].mean(axis=2, keepdims=True)) * 0.06
             ax.imshow(np.where(seen[i][..., None], tokens.canvases[i], faded).astype(np.uint8))
             ax.set_axis_off()
             if i == query // (h * w):
                 row, col = divmod(query % (h * w), w)
-                ax.add_patch(plt.Rectangle((col * side, row * side), side, side, fill=False, edgecolor="#FF0000", linewidth=1.4))
+                ax.add_patch(
+                    plt.Rectangle((col * side, row * side), side, side, fill=False, edgecolor="#FF0000", linewidth=1.4)
+                )
     return fig
 
 
@@ -172,7 +182,9 @@ def prompt_figure(prompts: dict[str, str], seconds: float, columns: int = 92, li
             bold = "bold" if kind == "time" else "normal"
             shade = {"mark": _MARK, "line": _MARK, "pad": _PAD, "plain": _PLAIN}.get(kind)
             shade = shade or colours(float(piece[1 : piece.index(" ")]))
-            ax.text(column, top + row + 1.1, piece, fontsize=size, family="DejaVu Sans Mono", color=shade, weight=bold, va="center")
+            ax.text(
+                column, top + row + 1.1, piece, fontsize=size, family="DejaVu Sans Mono", color=shade, weight=bold, va="center"
+            )
         top += placed[-1][0] + 2.5
     ax.set(xlim=(0, columns), ylim=(top - 1, -0.6))
     ax.set_axis_off()

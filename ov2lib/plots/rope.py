@@ -69,12 +69,11 @@ def draw_circles(ax: Axes, matrices: dict[int, np.ndarray]) -> list[dict]:
     rows = []
     for (step, matrix), shade in zip(matrices.items(), shades, strict=False):
         x, y = matrix @ [np.cos(turn), np.sin(turn)]
-        ax.plot(x, y, color=shade, linewidth=1.6, linestyle="-" if step else "--")
-        far = int(np.argmax(np.hypot(x, y)[:37])) if step else 9
-        ax.annotate(f"t = {step}", (x[far], y[far]), xytext=(3, 3), textcoords="offset points", fontsize=8, color=shade)
+        ax.plot(x, y, color=shade, linewidth=1.6, linestyle="-" if step else "--", label=f"t = {step}")
         rows += [{"t": step, "x": a, "y": b} for a, b in zip(x.tolist(), y.tolist(), strict=True)]
     ax.set(aspect="equal", xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), xticks=[-1, 0, 1], yticks=[-1, 0, 1])
     ax.set(xlabel="channel 0", ylabel="channel 1")
+    ax.legend(loc="lower left", bbox_to_anchor=(-0.1, 1.0), ncols=3, fontsize=7, handlelength=1, columnspacing=0.8)
     return rows
 
 
