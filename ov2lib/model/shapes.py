@@ -61,7 +61,8 @@ def trace(config: LlavaOnevision2Config, canvases: int, text_tokens: int, side: 
     pixels = torch.empty(canvases * cells**2, vision.num_channels * vision.patch_size**2, device="meta")
     visual = model.model.visual(pixels, grid, grid_positions(grid, vision.spatial_merge_size).to("meta")).pooler_output
     text = model.get_input_embeddings()(torch.empty(1, text_tokens, dtype=torch.int64, device="meta"))
-    states = model.model.language_model(inputs_embeds=torch.cat([visual[None], text], dim=1), use_cache=False)
+    # With a cache: without one, transformers looks for packed sequences, and asks a number of a tensor that has none.
+    states = model.model.language_model(inputs_embeds=torch.cat([visual[None], text], dim=1), use_cache=True)
     model.lm_head(states.last_hidden_state[:, -1:])
     return [made[part] for part in PARTS.values()]
 

@@ -60,7 +60,8 @@ def draw_merge_order(ax: Axes, order: np.ndarray, grid: tuple[int, int]) -> None
     row, col = np.divmod(order, w)
     ax.plot(col, row, color="#bbbbbb", linewidth=1.2, zorder=1)
     for place, (r, c) in enumerate(zip(row, col, strict=True)):
-        ax.text(c, r, place, ha="center", va="center", fontsize=8, color=group_colour(place // MERGE**2 % 2 * 3), weight="bold")
+        ax.text(c, r, place, ha="center", va="center", fontsize=8, color=group_colour(place // MERGE**2 % 2 * 3), weight="bold",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})  # fmt: skip
     for edge in range(0, w + 1, MERGE):
         ax.axvline(edge - 0.5, color="#333333", linewidth=1)
     for edge in range(0, h + 1, MERGE):
@@ -85,7 +86,7 @@ def draw_positions(ax, tokens: VisualTokens, seconds: float | None = None) -> li
     h, w = records["source_row"].max() + MERGE, records["source_col"].max() + MERGE
     ax.set(xlim=(0, seconds or tokens.frame_times[-1]), ylim=(w, 0), zlim=(h, 0))
     ax.set(yticks=range(0, w + 1, 6), zticks=range(0, h + 1, 4))
-    ax.set_box_aspect((2.4, 1.4, 0.9), zoom=1.3)
+    ax.set_box_aspect((2.4, 1.4, 0.9), zoom=1.2)
     ax.set_xlabel("time of t, s", fontsize=8, labelpad=4)
     ax.set_ylabel("col", fontsize=8, labelpad=-4)
     ax.set_zlabel("row", fontsize=8, labelpad=-7)
