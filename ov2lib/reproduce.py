@@ -21,7 +21,6 @@ import nbformat
 import papermill
 from nbclient.exceptions import DeadKernelError
 from tqdm import tqdm
-from traitlets.config import Config
 
 from .errors import Ov2Error
 from .figures import project_root, write_whole
@@ -30,8 +29,8 @@ _TYPES = {"int": (int,), "float": (float, int), "bool": (bool,)}
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 # One thread per kernel: sums keep one order, so that the numbers do not depend on how many cores a machine has.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-# What goes between papermill and a kernel is encrypted, where the kernel can; it warns on the terminal otherwise.
-_ENCRYPTED = Config({"KernelManager": {"transport_encryption": "auto"}})
+# Kernels are silent on the terminal about themselves (local, unencrypted, interrupted); errors in cells come by another way.
+_QUIET = ["--log-level=CRITICAL"]
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def run_notebook(notebook: Path, run: Path, parameters: dict, label: str = "") -
     with _surroundings(run):
         try:
             papermill.execute_notebook(
-                notebook, run / notebook.name, parameters, progress_bar=bar, log_output=True, config=_ENCRYPTED
+                notebook, run / notebook.name, parameters, progress_bar=bar, log_output=True, extra_arguments=_QUIET
             )
         except papermill.PapermillExecutionError as failure:
             error = f"cell {failure.exec_count}: {failure.ename}: {failure.evalue}"

@@ -1,6 +1,12 @@
 """The notebook batch, on throwaway notebooks run by real kernels."""
 
+import contextlib
+import io
 import json
+import os
+import re
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -42,10 +48,6 @@ def clone(tmp_path_factory):
 @pytest.fixture(scope="module")
 def batch(clone):
     """The whole batch, run once: exit status and what it printed."""
-    import contextlib
-    import io
-    import os
-
     said, before = io.StringIO(), os.getcwd()
     os.chdir(clone)
     try:
@@ -79,10 +81,11 @@ def test_figures_of_a_passing_default_run_are_published(clone, batch):
     assert (clone / "figures/01_line.csv").read_text() == "n\n0\n1\n"
 
 
-def test_own_parameters_reach_the_kernel_and_leave_the_published_figures_alone(clone, batch, monkeypatch):
+def test_own_parameters_reach_the_kernel_and_leave_the_published_figures_alone(clone, batch, monkeypatch, capfd):
     monkeypatch.chdir(clone)
     argv = ["reproduce", "--only", "01", "-p", "N", "5", "-p", "SHARE", "1", "-p", "VIDEO", "7"]
     assert cli.main(argv) == 0
+    assert capfd.readouterr().err == "", "kernels keep their own log to themselves"
     assert "kernel says 5 '7' float" in (clone / "runs/01_draw/log.txt").read_text()
     assert (clone / "runs/01_draw/figures/01_line.csv").read_text() == "n\n0\n1\n2\n3\n4\n"
     assert (clone / "figures/01_line.csv").read_text() == "n\n0\n1\n"
@@ -118,6 +121,21 @@ def test_what_cannot_be_meant_is_refused_before_anything_runs(clone, batch, monk
     assert cli.main(["reproduce", *argv]) == 2
     assert says in capsys.readouterr().err
     assert (sorted((clone / "runs").rglob("*")), (clone / "runs/01_draw/log.txt").read_bytes()) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to another process")
+def test_ctrl_c_stops_the_batch_and_its_kernel_without_a_word_too_many(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "pyproject.toml").touch()
+    interrupt = "import os, signal\nprint('kernel', os.getpid())\nos.kill(os.getppid(), signal.SIGINT)\nsignal.pause()"
+    write(tmp_path / "notebooks/01_wait.ipynb", "N: int = 1", interrupt)
+    argv = [sys.executable, "-m", "ov2lib", "reproduce"]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (130, "ov2: interrupted\n")
+    assert not (tmp_path / "figures").exists()
+    kernel = int(re.search(r"kernel (\d+)", (tmp_path / "runs/01_wait/log.txt").read_text())[1])
+    with pytest.raises(ProcessLookupError):
+        os.kill(kernel, 0)
 
 
 def test_values_take_the_declared_type(clone):

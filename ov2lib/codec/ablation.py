@@ -88,7 +88,7 @@ def _batch_terms(batch: Sequence[Linked]) -> Iterator[Terms]:
         texture, residual, reference, inter = none.copy(), none, none, motion.split[i] != NONE
         texture[~inter] = 3.4 * estimate.intra_texture(frame.luma, ~inter, step)
         if frame.kind == "P" and linked.past:
-            references = [past.reference for past in linked.past[: estimate.REFERENCES]]
+            references = [past.reference for past in linked.past]
             sampled = sampled_residual(frame.luma, references, motion, i, step)
             residual = estimate.residual_bits(sampled.steps)
             reference = 0.8 * np.log2(1 + sampled.reference.astype(np.float32))

@@ -128,8 +128,8 @@ def candidates(
         frames = link(decode(video.path, video.packets, start, stop, feed), video.packets, not video.vectors)
         for batch in batches((x for x in frames if x.frame.index in indices), video.coded):
             compared = {f.index: f for x in batch for f in (x.frame, *x.past[:1], x.following) if f is not None}
-            silent = any(x.frame.qp is None for x in batch)
-            small = {index: gray(frame) for index, frame in compared.items()} if compares or silent else {}
+            searches = compares or (scorer is not None and any(x.frame.qp is None for x in batch))
+            small = {index: gray(frame) for index, frame in compared.items()} if searches else {}
             pictures = [np.ascontiguousarray(np.rot90(colour.rgb(x.frame.picture), video.turns)) for x in batch]
             yield Batch(batch, pictures, [is_good(p) for p in pictures], small)
 
@@ -143,6 +143,7 @@ def plan(video: Video, wanted: np.ndarray, workers: int) -> tuple[np.ndarray, li
     """Packets to decode, bool [n], and jobs (first packet, end packet, set of wanted frames) that can run side by side.
 
     Fed: the references of each stretch between clean key frames up to the last wanted frame in it, and the wanted frames.
+    MPEG-4's decoder gives vectors and quantisers of a picture only when the next reference pushes it out: that is fed too.
     """
     packets = video.packets
     needed = wanted if video.vectors else np.union1d(wanted, np.maximum(wanted - 1, 0))
@@ -153,6 +154,10 @@ def plan(video: Video, wanted: np.ndarray, workers: int) -> tuple[np.ndarray, li
     np.maximum.at(last, segment[asked], np.flatnonzero(asked))
     upto = np.arange(len(packets)) <= last[segment]
     feed = upto & (segment >= 0) & (packets.reference | asked)
+    if video.codec == "mpeg4":
+        references = np.flatnonzero(packets.reference)
+        last = references[np.minimum(np.searchsorted(references, last, side="right"), len(references) - 1)].clip(last)
+        feed[last[np.unique(segment[asked])]] = True
 
     per_job = -(-len(wanted) // (8 * workers))
     position = packets.frame_packet[wanted]
@@ -196,7 +201,7 @@ def bit_prior(video: Video, batch: Batch, grid: Callable[[np.ndarray], np.ndarra
     """
     height, width = video.coded_canvas
     out = np.zeros((len(batch.linked), height // video.block, width // video.block), np.float32)
-    for i, bits in enumerate(batch_bits(batch.linked, video.codec if video.vectors else None, batch.small)):
+    for i, bits in enumerate(batch_bits(batch.linked, video.codec, batch.small)):
         if bits is not None:
             out[i] = scoring.resize_and_sum(scoring.bit_cost_prior(grid(bits)), height, width, video.block)
     return out

@@ -1,6 +1,6 @@
 """How tokens spread over a video's time, against its bits and against events; and a check that positions tell the truth."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,20 +82,30 @@ def coverage(tokens: VisualTokens, packets: Packets, events: Sequence[float] = (
     )
 
 
-def reread(tokens: VisualTokens) -> np.ndarray:
-    """Decode the source again and compare: bool [n*h*w], the patch shows the pixels at its position (padding counts as true).
+def source_frames(tokens: VisualTokens, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Decode source frames again: yields (index, picture uint8 [H, W, 3] at canvas size), ascending.
 
     Raises:
         VideoError: `tokens.source` cannot be read as video.
     """
     packets = read_packets(tokens.source)
+    video = open_as(tokens.source, packets, tokens.config["max_pixels"], tokens.patch_size)
+    for frame in candidates(video, np.unique(indices), None, 1):
+        yield frame.index, frame.picture
+
+
+def reread(tokens: VisualTokens) -> np.ndarray:
+    """Decode the source again and compare: bool [n*h*w], the patch shows the pixels at its position (padding counts as true).
+
+    Raises:
+        VideoError: as `source_frames`.
+    """
     size, (h, w) = tokens.patch_size, tokens.grid
-    video = open_as(tokens.source, packets, tokens.config["max_pixels"], size)
     tiles = tokens.canvases.reshape(-1, h, size, w, size, 3).swapaxes(2, 3).reshape(-1, size, size, 3)
     t, row, col = tokens.patch_positions.T
     same = t < 0
-    for frame in candidates(video, np.unique(t[t >= 0]), None, 1):
-        source = frame.picture.reshape(h, size, w, size, 3).swapaxes(1, 2)
-        mine = np.flatnonzero(t == frame.index)
+    for index, picture in source_frames(tokens, t[t >= 0]):
+        source = picture.reshape(h, size, w, size, 3).swapaxes(1, 2)
+        mine = np.flatnonzero(t == index)
         same[mine] = (tiles[mine] == source[row[mine], col[mine]]).all(axis=(1, 2, 3))
     return same

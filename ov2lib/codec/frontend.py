@@ -3,11 +3,10 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import zip_longest
 
 import numpy as np
 
-from ..errors import Ov2Error, VideoError
+from ..errors import Ov2Error
 from ..tokens import VisualTokens
 from ..video.stream import Packets, read_packets
 from . import gop, packing, readiness, scoring
@@ -129,9 +128,9 @@ class GroupPlan:
 
 def partition_packets(packets: Packets, config: CodecConfig) -> gop.Partition:
     """The groups of "paper" and "ippp" for a canvas budget, from packets alone."""
-    shown = packets.frame >= 0
-    times = packets.frame_times[packets.frame[shown]]
-    args = (times, packets.size[shown], (packets.kind == "I")[shown], packets.duration)
+    counted = packets.owner >= 0  # hidden pictures count to the frame they are sent for
+    times = packets.frame_times[packets.owner[counted]]
+    args = (times, packets.size[counted], (packets.kind == "I")[counted], packets.duration)
     bin_cost = gop.bin_costs(*args, cost=config.cost, smooth=config.smooth)
     groups = max(1, config.num_canvases // (1 + P_CANVASES))
     if config.front_end == "ippp":
@@ -189,7 +188,7 @@ def _grouped(video: Video, config: CodecConfig, workers: int, progress: Progress
     partition = partition_packets(video.packets, config)
     plans = plan_groups(video.packets, partition, config.num_canvases)
     wanted = np.unique(np.concatenate([np.append(p.frames, p.anchor) for p in plans]))
-    stream = complete(candidates(video, wanted, score_with_prior(config.beta), workers), wanted, video, progress)
+    stream = _counted(candidates(video, wanted, score_with_prior(config.beta), workers), len(wanted), progress)
     canvases, positions, groups = [], [], []
     for group, plan in enumerate(plans):
         frames = [next(stream) for _ in range(len(plan.frames) + 1)]
@@ -201,19 +200,10 @@ def _grouped(video: Video, config: CodecConfig, workers: int, progress: Progress
     return canvases, positions, groups, details
 
 
-def complete(
-    stream: Iterator[Candidate], wanted: np.ndarray, video: Video, progress: Progress | None = None
-) -> Iterator[Candidate]:
-    """Pass candidates on and count them; refuse a stream whose decoder leaves out a frame that its packets promise.
-
-    Raises:
-        VideoError: a wanted frame does not come.
-    """
-    for done, (index, candidate) in enumerate(zip_longest(wanted.tolist(), stream), start=1):
-        if candidate is None or candidate.index != index:
-            raise VideoError(video.path, f"frame {index} is not decoded", "re-encode it, for example to H.264")
+def _counted(stream: Iterator[Candidate], total: int, progress: Progress | None) -> Iterator[Candidate]:
+    for done, candidate in enumerate(stream, start=1):
         if progress:
-            progress(done, len(wanted))
+            progress(done, total)
         yield candidate
 
 
@@ -247,7 +237,7 @@ def _released(video: Video, config: CodecConfig, workers: int, progress: Progres
     stream = candidates(video, wanted, released_prior, workers, compares=False)
     with PictureStore() as store:
         scores, good = [], []
-        for candidate in complete(stream, wanted, video, progress):
+        for candidate in _counted(stream, len(wanted), progress):
             store.append(candidate.picture)
             scores.append(candidate.scores.ravel())
             good.append(candidate.good)

@@ -11,7 +11,6 @@ from ..geometry import MIN_PIXELS, canvas_size
 from ..tokens import FRAMES_PER_GROUP, VisualTokens
 from ..video.stream import read_packets
 from .analysis import candidates, open_as, usable_cores
-from .frontend import complete
 from .packing import whole_frame
 
 MAX_FRAMES = 384  # published: video processor of the 8B checkpoint
@@ -76,7 +75,7 @@ def tokenize_frames(
     packets = read_packets(path)
     wanted = sample_indices(len(packets.frame_times), packets.duration, num_frames, fps)
     video = open_as(path, packets, max_pixels, patch_size, min_pixels)
-    frames = list(complete(candidates(video, wanted, None, usable_cores()), wanted, video))
+    frames = list(candidates(video, wanted, None, usable_cores()))
     places = [whole_frame(f.index, video.height, video.width, patch_size).reshape(-1, 3) for f in frames]
     return VisualTokens(
         canvases=np.stack([f.picture for f in frames]),

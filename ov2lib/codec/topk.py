@@ -16,7 +16,6 @@ from ..video.signals import batch_motion, motion_and_residual
 from ..video.stream import read_packets
 from . import scoring
 from .analysis import Batch, Video, candidates, open_as, usable_cores
-from .frontend import complete
 from .readiness import candidate_frames, top_blocks
 
 FRAMES = 64  # published: OneVision-Encoder
@@ -88,7 +87,7 @@ def top_patches(
     packets = read_packets(path)
     video = open_as(path, packets, max_pixels, patch_size)
     wanted = candidate_frames(len(packets.frame_times), num_frames)
-    found = list(complete(candidates(video, wanted, _score_batch, usable_cores()), wanted, video))
+    found = list(candidates(video, wanted, _score_batch, usable_cores()))
     scores = np.stack([f.scores for f in found])
     chosen = choose_patches(scores, kept)
     chosen[:, 0] = wanted[chosen[:, 0]]

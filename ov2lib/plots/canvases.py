@@ -86,9 +86,8 @@ def trace_blocks(fig: Figure, canvas_ax: Axes, frame_axes: dict[int, Axes], posi
             arrowstyle="->", mutation_scale=5,
         )  # fmt: skip
         fig.add_artist(line).set_in_layout(False)
-        rows.append(
-            {"canvas_row": row, "canvas_col": col, "source_frame": t, "row": source_row // MERGE, "col": source_col // MERGE}
-        )
+        source = {"source_frame": t, "source_row": source_row // MERGE, "source_col": source_col // MERGE}
+        rows.append({"canvas_row": row, "canvas_col": col} | source)
     return rows
 
 
@@ -142,4 +141,21 @@ def group_figure(tokens: VisualTokens, numbers: Sequence[int], columns: int = 2)
             f"I-canvas: frame {place[0, 0, 0]} whole" if whole else f"P-canvas: frames {place[0, 0, 0]} to {place[-1, -1, 0]}"
         )
     time_bar(fig.add_subplot(grid[-1, :]), colours, start, end, "source frame t")
+    return fig
+
+
+def pair_figure(picture: np.ndarray, positions: np.ndarray, block: tuple[int, int], source: np.ndarray, time: float) -> Figure:
+    """One block (row, col) of a canvas and the place in its source frame that it was cut from."""
+    side = picture.shape[0] * MERGE // positions.shape[0]
+    t, row, col = positions[block[0] * MERGE, block[1] * MERGE].tolist()
+    fig, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.3))
+    outline_blocks(left, picture, [block], side, "#D55E00")
+    outline_blocks(right, source, [(row // MERGE, col // MERGE)], side, "#D55E00")
+    left.set_title(f"on the canvas: block ({block[0]}, {block[1]})")
+    right.set_title(f"in source frame {t} ({time:.2f} s): block ({row // MERGE}, {col // MERGE})")
+    here, there = ((block[1] + 1) * side, (block[0] + 0.5) * side), (col // MERGE * side, (row // MERGE + 0.5) * side)
+    arrow = ConnectionPatch(
+        here, there, "data", "data", axesA=left, axesB=right, color="#D55E00", linewidth=1.5, arrowstyle="->", mutation_scale=10
+    )
+    fig.add_artist(arrow).set_in_layout(False)
     return fig

@@ -113,12 +113,14 @@ def decode(
         context, size = stream.codec_context, (stream.codec_context.height, stream.codec_context.width)
         context.options = LIMITS | {"flags2": "+export_mvs", "export_side_data": "venc_params"}
         context.copy_opaque = True
-        for packet in chain(_fed(numbered, stop, feed), [None]):
+        for packet in chain(_fed(numbered, packets, stop, feed), [None]):
             for frame in _pictures(path, packets, context, packet):
                 _check_picture(path, frame, size, last)
                 if frame.index != last:  # else a second picture for the same time, which nobody sees
                     last, awaited[frame.index] = frame.index, False
                     yield frame
+            if packet is None:
+                context.flush_buffers()
     if awaited.any():
         near = packets.frame_times[np.argmax(awaited)]
         raise VideoError(path, f"{awaited.sum()} frames cannot be decoded, the first near {near:.2f} s", REPAIR)
@@ -155,14 +157,23 @@ def _from(path, packets: Packets, start: int, numbered):
             yield number, packet
 
 
-def _fed(numbered, stop: int, feed: np.ndarray) -> Iterator[av.Packet]:
-    """The packets before `stop` that are to be decoded, each carrying its number."""
+def _fed(numbered, packets: Packets, stop: int, feed: np.ndarray) -> Iterator[av.Packet | None]:
+    """The packets before `stop` that are to be decoded, each carrying its number.
+
+    None stands where the decoder has to begin anew: at a clean key frame behind references that were left out. Unless it
+    is an IDR picture, H.264 and HEVC would count its place in display order on from the last reference, and get it wrong.
+    """
+    gap = False
     for number, packet in numbered:
         if number >= stop:
             return
         if feed[number]:
+            if gap and packets.clean[number]:
+                yield None
+            gap = False
             packet.opaque = (number,)  # a fresh tuple: equal small numbers get lost in PyAV 18
             yield packet
+        gap |= bool(packets.reference[number] and not feed[number])
 
 
 def _check_picture(path, frame: "CodedFrame", size: tuple[int, int], last: int) -> None:

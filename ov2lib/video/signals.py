@@ -87,15 +87,21 @@ def read_signals(path: str | os.PathLike, *, size: tuple[int, int] | None = None
 
 def _frame_signals(linked: Linked, motion: MotionField | None, i: int, bits, coded, turns: int, gray) -> FrameSignals:
     frame, past, future = linked.frame, None, None
-    if motion is None:
-        past = searched_motion(linked, coded, gray)
-    elif frame.vectors is not None:
+    searched = motion_and_residual(linked, None, i, coded, gray) if motion is None and linked.past else None
+    if searched is not None:
+        past = searched[0]
+    elif motion is not None and frame.vectors is not None:
         past = motion.vector[i, 0].astype(np.float32) / QUARTER
         if motion.bidirectional[i]:
             future = motion.vector[i, 1].astype(np.float32) / QUARTER
 
     def turn(array):
         return None if array is None else np.ascontiguousarray(np.rot90(array, turns))
+
+    def residual() -> np.ndarray | None:
+        if not linked.past:
+            return None
+        return turn((searched or motion_and_residual(linked, motion, i, coded, gray))[1])
 
     return FrameSignals(
         index=frame.index,
@@ -107,13 +113,8 @@ def _frame_signals(linked: Linked, motion: MotionField | None, i: int, bits, cod
         motion_future=turn_vectors(future, turns),
         qp=turn(frame.qp),
         bits=turn(bits),
-        _residual=lambda: turn(motion_and_residual(linked, motion, i, coded, gray)[1]) if linked.past else None,
+        _residual=residual,
     )
-
-
-def searched_motion(linked: Linked, coded: tuple[int, int], gray: Callable) -> np.ndarray | None:
-    """Vectors of a block search, float32 [rows, cols, 2] in source pixels; None for a frame without an earlier one."""
-    return motion_and_residual(linked, None, 0, coded, gray)[0] if linked.past else None
 
 
 def turn_vectors(field: np.ndarray | None, turns: int) -> np.ndarray | None:

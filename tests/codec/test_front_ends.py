@@ -1,14 +1,12 @@
 """From files to visual tokens: invariants on real encoded clips, budgets, determinism, arguments."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from invariants import BEACH, check_codec_tokens, check_positions, digest, packed_patches, source_patches
 from PIL import Image
 
-from ov2lib import Ov2Error, VideoError, VisualTokens, mini, tokenize_frames, tokenize_image, tokenize_video
-from ov2lib.codec.frontend import FRONT_ENDS, CodecConfig, complete, partition_packets, plan_groups
+from ov2lib import Ov2Error, VisualTokens, mini, tokenize_frames, tokenize_image, tokenize_video
+from ov2lib.codec.frontend import FRONT_ENDS, CodecConfig, partition_packets, plan_groups
 from ov2lib.codec.sampled import sample_indices
 from ov2lib.video.stream import read_packets
 
@@ -211,10 +209,3 @@ def test_the_configuration_is_dumped_beside_the_result(front_end, specimen, tmp_
     loaded = VisualTokens.load(tokens.save(tmp_path / "tokens"))
     assert digest(loaded) == digest(tokens)
     assert loaded.config.items() >= {"front_end": front_end, "num_canvases": 6, "beta": 0.25, "codec": "h264"}.items()
-
-
-@pytest.mark.parametrize("came", [[0, 2], [0, 3, 7], [0, 0, 3]])
-def test_a_frame_that_does_not_come_is_an_error(came):
-    video, wanted = SimpleNamespace(path="clip.avi"), np.array([0, 3, 5])
-    with pytest.raises(VideoError, match="clip.avi: frame . is not decoded; re-encode it"):
-        list(complete((SimpleNamespace(index=index) for index in came), wanted, video))

@@ -121,7 +121,10 @@ def silence(seconds: float) -> av.AudioFrame:
 
 
 def x264(**params) -> dict[str, str]:
-    """Options for libx264: the given parameters, no scene-cut detection, everything else fast and fixed."""
-    params = {"scenecut": 0, "b_adapt": 0, "bframes": 0, "keyint": 250} | params
+    """Options for libx264: the given parameters, no scene-cut detection, everything else fast and fixed.
+
+    Without its macroblock tree, which in a wheel's build gives other bytes from one call to the next.
+    """
+    params = {"scenecut": 0, "b_adapt": 0, "bframes": 0, "keyint": 250, "mbtree": 0} | params
     text = ":".join(f"{name.replace('_', '-')}={value}" for name, value in params.items())
     return {"preset": "veryfast", "x264-params": text}
