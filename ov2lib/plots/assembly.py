@@ -36,32 +36,36 @@ def short(count: float) -> str:
 def parts_figure(steps: Sequence[Step]) -> Figure:
     """The parts as boxes, vision above and language below, with the shapes that flow between them."""
     by_part = {step.part: step for step in steps}
-    fig, ax = plt.subplots(figsize=(WIDTH, 2.7))
+    fig, ax = plt.subplots(figsize=(WIDTH, 2.5))
     for line, names in enumerate(_ROWS):
         for place, name in enumerate(names):
-            step, shade = by_part[name], PARTS[_SHADES[3 * line + place]]
-            x, y = 1.35 + 2.6 * place, 1.75 - 1.75 * line
-            box = FancyBboxPatch((x, y), 1.25, 0.85, boxstyle="round,pad=0.02", facecolor=shade, alpha=0.3, edgecolor=shade)
-            ax.add_patch(box)
-            title = f"{step.copies} × {name[:-1]}" if step.copies > 1 else name
-            ax.text(x + 0.625, y + 0.55, title, ha="center", va="center", fontsize=8, weight="bold")
-            ax.text(x + 0.625, y + 0.22, short(step.parameters), ha="center", va="center", fontsize=8)
-            _arrow(ax, (x - 1.3, y + 0.42), (x - 0.06, y + 0.42), _shape(step.given))
-        _arrow(ax, (x + 1.31, y + 0.42), (x + 2.55, y + 0.42), _shape(by_part[names[-1]].made))
-    ax.text(0.05, 2.55, "patches", fontsize=8, ha="left")
-    ax.text(0.05, 0.8, "text ids", fontsize=8, ha="left")
-    ax.text(x + 2.5, 0.8, "logits", fontsize=8, ha="right")
-    ax.text(x + 2.5, 2.55, "visual tokens", fontsize=8, ha="right")
-    down = {"arrowstyle": "->", "color": "#333333", "connectionstyle": "angle,angleA=-90,angleB=180,rad=4"}
-    ax.annotate("", (3.3, 0.52), (x + 1.95, 2.05), arrowprops={**down, "linestyle": ":", "connectionstyle": "bar,fraction=0"})
-    ax.set(xlim=(0, 9.15), ylim=(-0.1, 2.8))
+            _box(ax, 1.5 + 3.15 * place, 1.7 - 1.7 * line, by_part[name], PARTS[_SHADES[3 * line + place]])
+        _arrow(ax, (9.3, 2.1 - 1.7 * line), (10.7, 2.1 - 1.7 * line), _shape(by_part[names[-1]].made))
+    labels = {"patches": (0, 2.4, "left"), "visual tokens": (10.7, 2.4, "right"), "text ids": (0, 0.7, "left")}
+    labels |= {"+ visual tokens": (3.95, 1.02, "center"), "last place": (7.1, 0.7, "center"), "logits": (10.7, 0.7, "right")}
+    for text, (x, y, side) in labels.items():
+        ax.text(x, y, text, fontsize=7, ha=side, style="italic")
+    ax.plot([10.0, 10.0, 3.95], [2.0, 1.38, 1.38], color="#333333", linewidth=1, linestyle=":")
+    ax.annotate("", (3.95, 1.18), (3.95, 1.4), arrowprops={"arrowstyle": "->", "color": "#333333", "linestyle": ":"})
+    ax.annotate("", (3.95, 0.66), (3.95, 1.0), arrowprops={"arrowstyle": "->", "color": "#333333", "linestyle": ":"})
+    ax.set(xlim=(-0.05, 10.8), ylim=(-0.1, 2.65))
     ax.set_axis_off()
     return fig
 
 
+def _box(ax: Axes, x: float, y: float, step: Step, shade: str) -> None:
+    """A part with its name and parameters, and the arrow that leads to it."""
+    ax.add_patch(FancyBboxPatch((x, y), 1.5, 0.8, boxstyle="round,pad=0.02", facecolor=shade + "55", edgecolor=shade))
+    title = f"{step.copies} × {step.part[:-1]}" if step.copies > 1 else step.part
+    ax.text(x + 0.75, y + 0.53, title.replace(" ", "\n", 1) if len(title) > 16 else title, ha="center", va="center",
+            fontsize=7.5, weight="bold")  # fmt: skip
+    ax.text(x + 0.75, y + 0.14, short(step.parameters), ha="center", va="center", fontsize=7.5)
+    _arrow(ax, (x - 1.55, y + 0.4), (x - 0.06, y + 0.4), _shape(step.given))
+
+
 def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], label: str) -> None:
     ax.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": "#333333"})
-    ax.text((start[0] + end[0]) / 2, start[1] + 0.06, label, ha="center", va="bottom", fontsize=7)
+    ax.text((start[0] + end[0]) / 2, start[1] + 0.05, label, ha="center", va="bottom", fontsize=7)
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -15,7 +15,7 @@ from ..tokens import MERGE, VisualTokens
 from .canvases import Colours, canvas_positions, draw_canvas, time_bar, time_colours
 
 GROUPS = ("#332288", "#DDCC77", "#44AA99", "#CC6677", "#88CCEE", "#117733", "#882255", "#999933")  # apart for all eyes
-_PIECE = re.compile(rf"<\d+\.\d+ seconds>|(?:{re.escape(IMAGE_PAD)})+|<\|\w+\|>|\n|[^<\n]+")
+_PIECE = re.compile(rf"<\d+\.\d+ seconds>|(?:{re.escape(IMAGE_PAD)})+|<\|\w+\|>|\n|[^<\n]+|<")
 _PLAIN, _MARK, _PAD = "#111111", "#8a8a8a", "#B5541C"
 
 
