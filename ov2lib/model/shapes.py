@@ -47,7 +47,7 @@ def trace(config: LlavaOnevision2Config, canvases: int, text_tokens: int, side: 
         text_tokens: what the prompt holds besides visual tokens.
     """
     with torch.device("meta"):
-        model = LlavaOnevision2ForConditionalGeneration(config).eval()
+        model = LlavaOnevision2ForConditionalGeneration(config).eval().to(torch.bfloat16)  # experts compute in no other
     vision = config.vision_config
     cells = side // vision.patch_size
     grid = torch.tensor([[canvases, cells, cells]])
@@ -58,7 +58,7 @@ def trace(config: LlavaOnevision2Config, canvases: int, text_tokens: int, side: 
         first, copies = (module[0], len(module)) if listed else (module, 1)
         count = sum(parameter.numel() for parameter in module.parameters())
         first.register_forward_hook(_recorder(made, part, copies, count), with_kwargs=True)
-    pixels = torch.empty(canvases * cells**2, vision.num_channels * vision.patch_size**2, device="meta")
+    pixels = torch.empty(canvases * cells**2, vision.num_channels * vision.patch_size**2, dtype=torch.bfloat16, device="meta")
     visual = model.model.visual(pixels, grid, grid_positions(grid, vision.spatial_merge_size).to("meta")).pooler_output
     text = model.get_input_embeddings()(torch.empty(1, text_tokens, dtype=torch.int64, device="meta"))
     # With a cache: without one, transformers looks for packed sequences, and asks a number of a tensor that has none.

@@ -56,10 +56,10 @@ def parts_figure(steps: Sequence[Step]) -> Figure:
 def _box(ax: Axes, x: float, y: float, step: Step, shade: str) -> None:
     """A part with its name and parameters, and the arrow that leads to it."""
     ax.add_patch(FancyBboxPatch((x, y), 1.5, 0.8, boxstyle="round,pad=0.02", facecolor=shade + "55", edgecolor=shade))
-    title = f"{step.copies} × {step.part[:-1]}" if step.copies > 1 else step.part
-    ax.text(x + 0.75, y + 0.53, title.replace(" ", "\n", 1) if len(title) > 16 else title, ha="center", va="center",
-            fontsize=7.5, weight="bold")  # fmt: skip
-    ax.text(x + 0.75, y + 0.14, short(step.parameters), ha="center", va="center", fontsize=7.5)
+    title = f"{step.copies} ×\n{step.part[:-1]}" if step.copies > 1 else step.part
+    ax.text(x + 0.75, y + 0.53, title, ha="center", va="center",
+            fontsize=7, weight="bold")  # fmt: skip
+    ax.text(x + 0.75, y + 0.14, short(step.parameters), ha="center", va="center", fontsize=7)
     _arrow(ax, (x - 1.55, y + 0.4), (x - 0.06, y + 0.4), _shape(step.given))
 
 

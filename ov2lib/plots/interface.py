@@ -89,7 +89,7 @@ def draw_positions(ax, tokens: VisualTokens, seconds: float | None = None) -> li
     ax.set_box_aspect((2.4, 1.4, 0.9), zoom=1.2)
     ax.set_xlabel("time of t, s", fontsize=8, labelpad=4)
     ax.set_ylabel("col", fontsize=8, labelpad=-4)
-    ax.set_zlabel("row", fontsize=8, labelpad=-7)
+    ax.text(ax.get_xlim()[1], 0, -0.18 * h, "row", fontsize=8)
     ax.tick_params(labelsize=7, pad=-1)
     ax.view_init(elev=22, azim=-62)
     return [
