@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from ..codec import packing
 from .canvases import Colours
@@ -31,6 +32,7 @@ def draw_shares(ax: Axes, scores: np.ndarray, times: np.ndarray, budget: int) ->
         points = zip(times.tolist(), counts.tolist(), strict=True)
         rows += [{"panel": "share", "attenuation": strength, "x": x, "y": y} for x, y in points]
     ax.set(xlabel="source time of the frame, s", ylabel="blocks taken from it", ylim=(0, None))
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     return rows
 
 
