@@ -17,6 +17,8 @@ COMMANDS = {  # name: (module, one line for the overview)
     "tokenize": ("ov2lib.commands.tokenize", "turn a video into visual tokens"),
     "inspect": ("ov2lib.commands.inspect", "say what a video's stream offers, bits over time"),
     "doctor": ("ov2lib.commands.doctor", "check versions and codecs, and what each gives"),
+    "ask": ("ov2lib.model.ask", "ask a model about a video or an image"),
+    "model-card": ("ov2lib.model.sizes", "parameters, memory and cost of a model size"),
     "reproduce": ("ov2lib.reproduce", "run the notebooks, regenerate figures/"),
 }
 EXTRAS = {  # optional package: the extra of pyproject.toml that brings it
@@ -25,12 +27,18 @@ EXTRAS = {  # optional package: the extra of pyproject.toml that brings it
     "matplotlib": "notebooks",
     "seaborn": "notebooks",
     "pandas": "notebooks",
+    "torch": "model",
+    "transformers": "model",
+    "tokenizers": "model",
+    "safetensors": "model",
 }
 
 
 def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
     """The parser; only the chosen subcommand's module is imported for its options."""
-    parser = argparse.ArgumentParser(prog="ov2", description="Companion to LLaVA-OneVision-2: from a video to visual tokens.")
+    parser = argparse.ArgumentParser(
+        prog="ov2", description="Companion to LLaVA-OneVision-2: from a video to visual tokens and answers."
+    )
     parser.add_argument("--version", action="version", version=f"ov2lib {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
     for name, (module, summary) in COMMANDS.items():

@@ -129,8 +129,12 @@ def test_ctrl_c_stops_the_batch_and_its_kernel_without_a_word_too_many(tmp_path)
     (tmp_path / "pyproject.toml").touch()
     interrupt = "import os, signal\nprint('kernel', os.getpid())\nos.kill(os.getppid(), signal.SIGINT)\nsignal.pause()"
     write(tmp_path / "notebooks/01_wait.ipynb", "N: int = 1", interrupt)
-    argv = [sys.executable, "-m", "ov2lib", "reproduce"]
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    code = (
+        "import signal, sys; from ov2lib import cli\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # background jobs of a shell start with it ignored
+        "sys.exit(cli.main(['reproduce']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (130, "ov2: interrupted\n")
     assert not (tmp_path / "figures").exists()
     kernel = int(re.search(r"kernel (\d+)", (tmp_path / "runs/01_wait/log.txt").read_text())[1])

@@ -201,7 +201,7 @@ def bit_prior(video: Video, batch: Batch, grid: Callable[[np.ndarray], np.ndarra
     """
     height, width = video.coded_canvas
     out = np.zeros((len(batch.linked), height // video.block, width // video.block), np.float32)
-    for i, bits in enumerate(batch_bits(batch.linked, video.codec if video.vectors else None, batch.small)):
+    for i, bits in enumerate(batch_bits(batch.linked, video.codec, batch.small)):
         if bits is not None:
             out[i] = scoring.resize_and_sum(scoring.bit_cost_prior(grid(bits)), height, width, video.block)
     return out

@@ -128,9 +128,9 @@ class GroupPlan:
 
 def partition_packets(packets: Packets, config: CodecConfig) -> gop.Partition:
     """The groups of "paper" and "ippp" for a canvas budget, from packets alone."""
-    shown = packets.frame >= 0
-    times = packets.frame_times[packets.frame[shown]]
-    args = (times, packets.size[shown], (packets.kind == "I")[shown], packets.duration)
+    counted = packets.owner >= 0  # hidden pictures count to the frame they are sent for
+    times = packets.frame_times[packets.owner[counted]]
+    args = (times, packets.size[counted], (packets.kind == "I")[counted], packets.duration)
     bin_cost = gop.bin_costs(*args, cost=config.cost, smooth=config.smooth)
     groups = max(1, config.num_canvases // (1 + P_CANVASES))
     if config.front_end == "ippp":

@@ -81,7 +81,8 @@ class Encoding:
         quality = str(encoder.quality if self.quality is None else self.quality)
         frames = f"open-gop={int(self.open_gop)}:bframes={self.bframes}"
         own = {
-            "h264": {"crf": quality, "x264-params": f"{frames}:threads=1"},
+            # mbtree's assembler depends on where its buffers happen to lie: with it, the same pictures give other bytes
+            "h264": {"crf": quality, "x264-params": f"{frames}:threads=1:mbtree=0"},
             "hevc": {"crf": quality, "x265-params": f"{frames}:pools=none:frame-threads=1:log-level=none"},
             "vp9": {"crf": quality, "b": "0"},
             "av1": {"crf": quality, "svtav1-params": "lp=1"},

@@ -48,7 +48,13 @@ def ask(
         raise ModelError(f"{source} does not exist; name an image or a video")
     device = _device(device)
     kind = "image" if (mimetypes.guess_type(source.name)[0] or "").startswith("image/") else "video"
-    processor = LlavaOnevision2Processor.from_pretrained(folder)
+    try:
+        processor = LlavaOnevision2Processor.from_pretrained(folder)
+    except OSError as error:  # transformers' word for a missing or unreadable file
+        raise ModelError(
+            f"{folder} lacks its processor's files ({str(error).split(' If you')[0].strip()}); copy them "
+            f"from the model's repository, {HUB_MODEL}"
+        ) from error
     content = [{"type": kind, kind: str(source)}, {"type": "text", "text": question}]
     prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
     inputs = processor(prompt, **{f"{kind}s": str(source)}, video_backend=backend, **media_options).to(device)

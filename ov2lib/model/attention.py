@@ -12,8 +12,6 @@ from itertools import accumulate
 
 import torch
 
-from ..errors import ModelError
-
 GRANULE = 64  # our choice: runs are padded together when they round up to the same multiple, so at most 63 patches are wasted
 
 
@@ -160,46 +158,3 @@ def _runs_of(ids: torch.Tensor, device: torch.device) -> Runs:
     lengths = torch.unique_consecutive(ids[order], return_counts=True)[1].tolist()
     sorted_already = bool((ids[1:] >= ids[:-1]).all())
     return plan_runs(lengths, None if sorted_already else order, device)
-
-
-def check_patches(
-    pixel_values: torch.Tensor,
-    grid_thw: torch.Tensor,
-    patch_positions: torch.Tensor | None,
-    group_ids: torch.Tensor | None,
-    channels: int,
-    merge: int,
-) -> list[list[int]]:
-    """Refuse inputs that contradict each other, before any of the heavy work.
-
-    Returns:
-        the grid rows as lists of ints.
-
-    Raises:
-        ModelError: a wrong shape or dtype, a grid that the merge does not divide, lengths that differ.
-    """
-    if not pixel_values.is_floating_point() or pixel_values.ndim != 2 or pixel_values.shape[1] != channels:
-        raise ModelError(
-            f"pixel_values are {pixel_values.dtype} {tuple(pixel_values.shape)}; expected floats [N, {channels}], "
-            "normalised and cut into patches by the processor"
-        )
-    patches = len(pixel_values)
-    wanted = {
-        "image_grid_thw": (grid_thw, (len(grid_thw), 3)),
-        "patch_positions": (patch_positions, (patches, 3)),
-        "group_ids": (group_ids, (patches,)),
-    }
-    for name, (tensor, shape) in wanted.items():
-        if tensor is not None and (tensor.is_floating_point() or tuple(tensor.shape) != shape):
-            raise ModelError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}; {patches} patches need integers {shape}")
-    grid = grid_thw.tolist()
-    for t, h, w in grid:
-        if min(t, h, w) <= 0 or h % merge or w % merge:
-            raise ModelError(
-                f"grid row [{t}, {h}, {w}] is not divisible by the {merge}x{merge} merge; resize both sides to multiples of "
-                f"{merge} patches"
-            )
-    described = sum(t * h * w for t, h, w in grid)
-    if described != patches:
-        raise ModelError(f"image_grid_thw describes {described} patches and pixel_values hold {patches}; pass both whole")
-    return grid

@@ -17,7 +17,7 @@ from transformers.utils.generic import can_return_tuple
 from ..errors import ModelError
 from .checkpoint import check_checkpoint
 from .configuration import LlavaOnevision2Config
-from .vision import LlavaOnevision2VisionModel
+from .vision import LlavaOnevision2VisionModel, check_patches
 
 
 class LlavaOnevision2PreTrainedModel(PreTrainedModel):
@@ -90,30 +90,33 @@ class LlavaOnevision2Model(LlavaOnevision2PreTrainedModel):
         outputs.pooler_output = tokens.split(self.tokens_per_row(image_grid_thw, patch_positions))
         return outputs
 
-    def check_prompt(
+    def check_inputs(
         self,
         input_ids: torch.Tensor | None,
-        image_grid_thw: torch.Tensor | None = None,
+        pixel_values: torch.Tensor,
+        image_grid_thw: torch.Tensor,
         patch_positions: torch.Tensor | None = None,
+        group_ids: torch.Tensor | None = None,
         past_length: int = 0,
     ) -> None:
-        """Refuse a prompt that the language model or the visual inputs cannot follow, before any heavy work.
+        """Refuse visual inputs and a prompt that do not fit together, before any heavy work.
 
         Raises:
-            ModelError: too long, or placeholders and visual tokens differ in number.
+            ModelError: see `check_patches`; a prompt too long; places and visual tokens that differ in number.
         """
+        check_patches(self.config.vision_config, pixel_values, image_grid_thw, patch_positions, group_ids)
         if input_ids is None:
             raise ModelError("visual inputs need input_ids, which say where the visual tokens go; pass them")
-        limit = self.config.text_config.max_position_embeddings
-        if past_length + input_ids.shape[1] > limit:
+        length, limit = past_length + input_ids.shape[1], self.config.text_config.max_position_embeddings
+        if length > limit:
             raise ModelError(
-                f"the prompt has {past_length + input_ids.shape[1]} tokens and the model reads {limit}; use fewer canvases "
-                "or frames, a smaller max_pixels, or shorter text"
+                f"the prompt has {length} tokens and the model reads {limit}; use fewer canvases or frames, a smaller "
+                "max_pixels, or shorter text"
             )
-        if image_grid_thw is None:
-            return
+        self._check_places(input_ids, sum(self.tokens_per_row(image_grid_thw, patch_positions)))
+
+    def _check_places(self, input_ids: torch.Tensor, tokens: int) -> None:
         places = int((input_ids == self.config.image_token_id).sum())
-        tokens = sum(self.tokens_per_row(image_grid_thw, patch_positions))
         if places != tokens:
             likely = (
                 "the prompt was truncated, or visual inputs of another prompt were added"
@@ -144,17 +147,18 @@ class LlavaOnevision2Model(LlavaOnevision2PreTrainedModel):
         (generation does this, so the vision tower runs once).
 
         Raises:
-            ModelError: see `check_prompt` and `LlavaOnevision2VisionModel.forward`.
+            ModelError: see `check_inputs`.
         """
         features = (mm_encoder_outputs or {}).get("image")
         if pixel_values is not None:
             past_length = 0 if past_key_values is None else past_key_values.get_seq_length()
-            self.check_prompt(input_ids, image_grid_thw, patch_positions, past_length)
+            self.check_inputs(input_ids, pixel_values, image_grid_thw, patch_positions, group_ids, past_length)
             features = self.get_image_features(pixel_values, image_grid_thw, patch_positions, group_ids, return_dict=True)
         if inputs_embeds is None:
             inputs_embeds = self.get_input_embeddings()(input_ids)
         if features is not None:
             tokens = torch.cat(list(features.pooler_output)).to(inputs_embeds)
+            self._check_places(input_ids, len(tokens))
             places = (input_ids == self.config.image_token_id)[..., None].to(inputs_embeds.device)
             inputs_embeds = inputs_embeds.masked_scatter(places, tokens)
         return self.language_model(
@@ -233,14 +237,14 @@ class LlavaOnevision2ForConditionalGeneration(LlavaOnevision2PreTrainedModel, Ge
         )
 
     def generate(self, inputs: torch.Tensor | None = None, *args, **kwargs):
-        """transformers' `generate`, after `LlavaOnevision2Model.check_prompt`.
+        """transformers' `generate`, after `LlavaOnevision2Model.check_inputs`.
 
         The vision tower runs once: its tokens are computed before prompts are repeated for beams or
         `num_return_sequences`, and are dropped after the first step.
         """
         if kwargs.get("pixel_values") is not None:
-            ids = kwargs.get("input_ids", inputs)
-            self.model.check_prompt(ids, kwargs.get("image_grid_thw"), kwargs.get("patch_positions"))
+            given = [kwargs.get(name) for name in ("pixel_values", "image_grid_thw", "patch_positions", "group_ids")]
+            self.model.check_inputs(kwargs.get("input_ids", inputs), *given)
         return super().generate(inputs, *args, **kwargs)
 
 

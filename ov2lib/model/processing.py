@@ -33,6 +33,8 @@ class LlavaOnevision2Processor(ProcessorMixin):
     """
 
     def __init__(self, image_processor=None, tokenizer=None, chat_template=None):
+        if tokenizer is None:
+            raise ModelError("a processor needs a tokenizer; load a checkpoint's with from_pretrained, or pass tokenizer=")
         if image_processor is None:
             image_processor = Qwen2VLImageProcessorPil(patch_size=14, temporal_patch_size=1, size=IMAGE_PIXELS)
         if image_processor.merge_size != MERGE:
@@ -135,7 +137,8 @@ class LlavaOnevision2Processor(ProcessorMixin):
         return [*files, *self.image_processor.save_pretrained(save_directory)]
 
     def _split(self, options: dict) -> tuple[MediaOptions, dict]:
-        options = {name: value for name, value in options.items() if name not in ("audio", "do_sample_frames")}
+        from_template = {"audio": None, "do_sample_frames": True}  # what apply_chat_template adds of its own
+        options = {name: value for name, value in options.items() if (name, value) not in from_template.items()}
         unknown = sorted(set(options) - MEDIA_OPTIONS - TEXT_OPTIONS)
         if unknown:
             raise ModelError(

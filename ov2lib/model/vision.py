@@ -15,7 +15,8 @@ from transformers.models.qwen3.modeling_qwen3 import eager_attention_forward
 from transformers.utils.generic import is_flash_attention_requested
 from transformers.utils.output_capturing import capture_outputs
 
-from .attention import Runs, attend, check_patches, plan_visibility
+from ..errors import ModelError
+from .attention import Runs, attend, plan_visibility
 from .configuration import LlavaOnevision2VisionConfig
 from .rope import rotary_tables, rotate
 
@@ -118,6 +119,51 @@ class VisionPatchMerger(nn.Module):
         return self.mlp(self.ln_q(hidden_states).view(-1, self.width))
 
 
+def check_patches(
+    config: LlavaOnevision2VisionConfig,
+    pixel_values: torch.Tensor,
+    image_grid_thw: torch.Tensor,
+    patch_positions: torch.Tensor | None = None,
+    group_ids: torch.Tensor | None = None,
+) -> list[list[int]]:
+    """Refuse inputs that contradict each other, before any heavy work; arguments as `LlavaOnevision2VisionModel.forward`.
+
+    Returns:
+        the grid rows as lists of ints.
+
+    Raises:
+        ModelError: a wrong shape or dtype, a grid that the merge does not divide, lengths that differ.
+    """
+    channels, merge = config.num_channels * config.patch_size**2, config.spatial_merge_size
+    if not pixel_values.is_floating_point() or pixel_values.ndim != 2 or pixel_values.shape[1] != channels:
+        raise ModelError(
+            f"pixel_values are {pixel_values.dtype} {tuple(pixel_values.shape)}; expected floats [N, {channels}], "
+            "normalised and cut into patches by the processor"
+        )
+    if image_grid_thw is None:
+        raise ModelError("pixel_values came without image_grid_thw; pass all that the processor returned")
+    patches = len(pixel_values)
+    wanted = {
+        "image_grid_thw": (image_grid_thw, (len(image_grid_thw), 3)),
+        "patch_positions": (patch_positions, (patches, 3)),
+        "group_ids": (group_ids, (patches,)),
+    }
+    for name, (tensor, shape) in wanted.items():
+        if tensor is not None and (tensor.is_floating_point() or tuple(tensor.shape) != shape):
+            raise ModelError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}; {patches} patches need integers {shape}")
+    grid = image_grid_thw.tolist()
+    for t, h, w in grid:
+        if min(t, h, w) <= 0 or h % merge or w % merge:
+            raise ModelError(
+                f"grid row [{t}, {h}, {w}] is not divisible by the {merge}x{merge} merge; resize both sides to multiples of "
+                f"{merge} patches"
+            )
+    described = sum(t * h * w for t, h, w in grid)
+    if described != patches:
+        raise ModelError(f"image_grid_thw describes {described} patches and pixel_values hold {patches}; pass both whole")
+    return grid
+
+
 def grid_positions(grid_thw: torch.Tensor, merge: int) -> torch.Tensor:
     """Positions (t, row, col) of a grid's own patches, in merge-block order: int64 [N, 3].
 
@@ -185,8 +231,7 @@ class LlavaOnevision2VisionModel(PreTrainedModel):
             ModelError: inputs that contradict each other.
         """
         config = self.config
-        channels = config.num_channels * config.patch_size**2
-        grid = check_patches(pixel_values, image_grid_thw, patch_positions, group_ids, channels, config.spatial_merge_size)
+        grid = check_patches(config, pixel_values, image_grid_thw, patch_positions, group_ids)
         if patch_positions is None:
             patch_positions = grid_positions(image_grid_thw, config.spatial_merge_size)
         side = None if config.window_size is None else config.window_size // config.patch_size
@@ -200,4 +245,4 @@ class LlavaOnevision2VisionModel(PreTrainedModel):
         return BaseModelOutputWithPooling(last_hidden_state=hidden_states, pooler_output=self.merger(hidden_states))
 
 
-__all__ = ["LlavaOnevision2VisionModel", "grid_positions"]
+__all__ = ["LlavaOnevision2VisionModel", "check_patches", "grid_positions"]

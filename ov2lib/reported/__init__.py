@@ -6,10 +6,10 @@ by this project; reproduced numbers come in through `compare` and stay in a colu
 """
 
 from .claims import audit, audit_table
-from .derived import averages, codec_gains, frames_available, guide_gaps, margins
+from .derived import averages, codec_gains, frames_available, gains, guide_gaps, margins, nearest_guide
 from .tables import benchmarks, compare, load, names, rows
 
 __all__ = [
-    "audit", "audit_table", "averages", "benchmarks", "codec_gains", "compare", "frames_available", "guide_gaps", "load",
-    "margins", "names", "rows",
+    "audit", "audit_table", "averages", "benchmarks", "codec_gains", "compare", "frames_available", "gains", "guide_gaps",
+    "load", "margins", "names", "nearest_guide", "rows",
 ]  # fmt: skip

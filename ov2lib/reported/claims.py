@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from .derived import FRAMES_PER_SECOND, averages, codec_gains, frames_available, guide_gaps
+from .derived import FRAMES_PER_SECOND, averages, codec_gains, frames_available, gains, guide_gaps, nearest_guide
 from .tables import BASELINE, MODEL, load
 
 if TYPE_CHECKING:
@@ -53,6 +53,11 @@ class Claim:
     verdict: str
     remark: str
 
+    @property
+    def outright(self) -> bool:
+        """Whether somebody says it in so many words, or it is only what a reader would conclude."""
+        return not self.source.startswith("a reading")
+
 
 def audit() -> tuple[Claim, ...]:
     """Every audited claim, in order."""
@@ -82,6 +87,25 @@ def _printed_averages() -> Claim:
     )
 
 
+def _gain_in_few_rows() -> Claim:
+    video, spatial = gains("video"), gains("spatial")
+    wins = [f"{(part > 0).sum()} of {len(part)}" for part in (video, spatial)]
+    trained = int(load("data_mixture").query("component == 'Crosspoint' and quantity == 'samples'")["value"].item())
+    return Claim(
+        "gain_in_few_rows",
+        "the average gains over Qwen3-VL-8B stand for the benchmarks at large",
+        "a reading of the paper text; main results table",
+        "+4.3, +5.3",
+        f"{video.iloc[1:].mean():+.2f} without {video.index[0]}; "
+        f"{spatial.iloc[2:].mean():+.2f} without {' and '.join(spatial.index[:2])}",
+        f"({video.sum():.1f} − {video.iloc[0]:.1f}) / {len(video) - 1}; "
+        f"({spatial.sum():.1f} − {spatial.iloc[0]:.1f} − {spatial.iloc[1]:.1f}) / {len(spatial) - 2}",
+        "does not hold",
+        f"OV2 is ahead in {wins[0]} video and {wins[1]} spatial rows. JumpScore is the paper's own benchmark. {trained:,} "
+        "training samples are named Crosspoint; whether they share scenes with the benchmark was not published.",
+    )
+
+
 def _tracking_average() -> Claim:
     table = load("main", wide=True).loc["tracking"]
     rows = [name for name in table.index if name.endswith("(J&F)")]
@@ -108,7 +132,7 @@ def _tracking_f_column() -> Claim:
     return Claim(
         "tracking_f_column",
         "the tracking table's F is the boundary accuracy of J&F",
-        "main results table, column names",
+        "a reading of the column names of the main results table",
         "F",
         f"J = 2·J&F − F would be negative in {len(negative)} cells ({', '.join(models)})",
         "; ".join(f"{task}, {model}: {value:.1f}" for (task, model), value in negative.items()),
@@ -151,9 +175,8 @@ def _jumpscore_lead() -> Claim:
 
 def _backend_per_row() -> Claim:
     gaps = guide_gaps()
-    own = gaps.assign(distance=gaps["gap"].abs()).sort_values("distance").drop_duplicates("benchmark")
     both = gaps["benchmark"][gaps["benchmark"].duplicated()]
-    used = own.set_index("benchmark")["backend"].loc[[*both, "JumpScore"]]
+    used = nearest_guide()["backend"].loc[[*both, "JumpScore"]]
     return Claim(
         "backend_per_row",
         "one set-up of the model gave the whole column",
@@ -272,16 +295,15 @@ def _released_chain() -> Claim:
 
 
 def _guide_scores() -> Claim:
-    gaps = guide_gaps()
-    near = gaps.assign(distance=gaps["gap"].abs()).sort_values("distance").drop_duplicates("benchmark")
-    off = near[near["distance"] > 0.05 + 1e-9].sort_values("benchmark")
+    near = nearest_guide()
+    off = near[near["gap"].abs() > 0.05 + 1e-9].sort_index()
     return Claim(
         "guide_scores",
         "the reproduction guide gives the table's numbers",
-        "purpose of the reproduction guide; main results table",
+        "a reading of the reproduction guide; main results table",
         "",
         f"{len(near) - len(off)} of {len(near)} rows agree to rounding",
-        "; ".join(f"{row.benchmark}: {row.guide:.2f} against {row.table}" for row in off.itertuples()),
+        "; ".join(f"{row.Index}: {row.guide:.2f} against {row.table}" for row in off.itertuples()),
         "holds with a condition",
         "The others differ by up to 0.6; VideoMME is the mean of its three splits, each with settings of its own.",
     )
@@ -339,7 +361,7 @@ def _unpublished() -> Claim:
     return Claim(
         "unpublished",
         "the published settings suffice to repeat the work",
-        "expectation of a reader; paper, project page, released code",
+        "a reading of paper, project page and released code",
         "",
         f"{len(NOT_RECOVERED)} kinds of settings were not recovered",
         "; ".join(NOT_RECOVERED),
@@ -362,7 +384,8 @@ def _sight_or_timing() -> Claim:
 
 
 _CLAIMS: tuple[Callable[[], Claim], ...] = (
-    _printed_averages, _tracking_average, _tracking_f_column, _jumpscore_gain_in_the_abstract, _jumpscore_lead,
-    _backend_per_row, _codec_losses, _budgets_in_tokens, _budgets_on_jumpscore, _spatial_samples, _caption_counts,
-    _released_chain, _guide_scores, _jumpscore_release, _small_tracker, _independent_run, _unpublished, _sight_or_timing,
+    _printed_averages, _gain_in_few_rows, _tracking_average, _tracking_f_column, _jumpscore_gain_in_the_abstract,
+    _jumpscore_lead, _backend_per_row, _codec_losses, _budgets_in_tokens, _budgets_on_jumpscore, _spatial_samples,
+    _caption_counts, _released_chain, _guide_scores, _jumpscore_release, _small_tracker, _independent_run, _unpublished,
+    _sight_or_timing,
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .tables import MODEL, load
+from .tables import BASELINE, MODEL, benchmarks, load
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,11 +29,27 @@ def averages() -> pd.DataFrame:
 
 
 def margins(category: str, model: str = MODEL) -> pd.DataFrame:
-    """Where `model` wins and loses: reported value, best other value, whose it is, and the margin, best margin first."""
+    """Where `model` wins and loses: reported value, best other value, whose it is, and the margin, best margin first.
+
+    `uncertainty` is half the width of a rough 95 % interval of the margin, in points, missing where the number n of
+    questions is not known: 1.96 √((p(1 − p) + q(1 − q)) / n), since the mean of scores between 0 and 1 has a variance of at
+    most p(1 − p) / n. *Assumed*, because no answers per question were published: questions count as independent (several
+    about one video widen the interval) and the two models as tested on different ones (pairing would narrow it).
+    """
     table = load("main", wide=True).loc[category].drop("Average")
     others = table.drop(columns=model)
     frame = table[[model]].assign(best_other=others.max(axis=1), whose=others.idxmax(axis=1))
-    return frame.assign(margin=frame[model] - frame["best_other"]).sort_values("margin", ascending=False, kind="stable")
+    frame["margin"] = frame[model] - frame["best_other"]
+    questions = benchmarks(category)["questions"].reindex(frame.index)
+    spread = sum(frame[column] * (100 - frame[column]) for column in (model, "best_other"))
+    frame["uncertainty"] = 1.96 * (spread / questions) ** 0.5
+    return frame.sort_values("margin", ascending=False, kind="stable")
+
+
+def gains(category: str, baseline: str = BASELINE, model: str = MODEL) -> pd.Series:
+    """`model` − `baseline` for every row of a category, largest first; their mean is the gain of the averages."""
+    table = load("main", wide=True).loc[category].drop("Average")
+    return (table[model] - table[baseline]).rename("gain").sort_values(ascending=False, kind="stable")
 
 
 def codec_gains() -> pd.DataFrame:
@@ -48,6 +64,12 @@ def guide_gaps() -> pd.DataFrame:
     table = load("main", wide=True)[MODEL].droplevel("category")
     guide["table"] = [table[name] for name in guide["benchmark"]]
     return guide.assign(gap=guide["guide"] - guide["table"])
+
+
+def nearest_guide() -> pd.DataFrame:
+    """Of `guide_gaps`, per benchmark the backend whose score lies nearest the table's: the one the row seems to come from."""
+    gaps = guide_gaps()
+    return gaps.loc[gaps["gap"].abs().groupby(gaps["benchmark"], sort=False).idxmin()].set_index("benchmark")
 
 
 def frames_available(budget: int) -> tuple[float, float]:

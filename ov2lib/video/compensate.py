@@ -10,6 +10,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from .motion import QUARTER
+
 CELL = 8  # source pixels on a side of the cells that `MotionField` uses
 
 
@@ -17,14 +19,13 @@ CELL = 8  # source pixels on a side of the cells that `MotionField` uses
 class MovedBy:
     """A reference picture and the vectors that lead to it.
 
-    picture: uint8 [h, w]; vector: int16 [R, C, 2] per 8x8 source cell, in 1/scale source pixel; used: bool [R, C], cells
+    picture: uint8 [h, w]; vector: int16 [R, C, 2] per 8x8 source cell, in quarters of a source pixel; used: bool [R, C], cells
     that are predicted this way (others are not filled from this picture).
     """
 
     picture: np.ndarray
     vector: np.ndarray
     used: np.ndarray
-    scale: int = 4
 
 
 def compensated_residual(picture: np.ndarray, references: Sequence[MovedBy], source_size: tuple[int, int]) -> np.ndarray:
@@ -43,7 +44,7 @@ def compensated_residual(picture: np.ndarray, references: Sequence[MovedBy], sou
     for number, reference in enumerate(references):
         counted = reference.used.ravel() if number else reference.used.ravel() | intra
         vector = np.where(reference.used[..., None], reference.vector, 0).reshape(-1, 2)
-        residual = target - _moved(reference.picture, vector * (cells.scale / reference.scale), cells)
+        residual = target - _moved(reference.picture, vector * (cells.scale / QUARTER), cells)
         if len(references) == 1:
             return residual.reshape(picture.shape)
         error = np.where(counted, np.bincount(cells.of_pixel, np.abs(residual), len(counted)), np.inf)

@@ -26,6 +26,7 @@ REPAIR = "check the file, or repair it with `ffmpeg -i IN -c copy OUT`"
 RETIME = "write new ones with `ffmpeg -i IN -vf setpts=N/FRAME_RATE/TB OUT.mp4`"
 EXPORTS_VECTORS = ("h264", "mpeg4")  # measured with FFmpeg 8: the decoders that export vectors and quantisers
 LIMITS = {"max_pixels": str(MAX_PIXELS)}  # to be given to every decoder
+TAGS = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}  # PyAV 19 does so by itself
 _UNKNOWN = np.iinfo(np.int64).min
 
 
@@ -42,7 +43,7 @@ def open_video(path: str | os.PathLike):
     _check_file(path)
     name = "file:" + os.fsdecode(path)  # else FFmpeg takes what stands before a colon in the name for a protocol
     try:
-        with av.open(name, options=LIMITS | {"protocol_whitelist": "file"}, metadata_errors="replace") as container:
+        with av.open(name, options=LIMITS | {"protocol_whitelist": "file"}, **TAGS) as container:
             yield container, _video_stream(path, container)
     except av.error.FFmpegError as error:
         raise VideoError(path, f"cannot be read as video ({error.strerror})", REPAIR) from error
@@ -152,6 +153,9 @@ def read_packets(path: str | os.PathLike) -> Packets:
     Nothing is decoded, except where pictures are reordered and the container does not say how (bare streams; AVI, whose
     times then follow decode order): there, one pass of the decoder tells which picture is shown when.
 
+    A stream that merely ends early (a recording in TS, Matroska, FLV that was stopped) is read as far as its packets are
+    whole; a file whose index promises more than it holds (MP4) is refused, since what is missing is known to be missing.
+
     Raises:
         VideoError: as `open_video`; or no packets, no key frame, a damaged packet, or impossible time stamps.
     """
@@ -229,7 +233,7 @@ def _table(path, rows: array, time_base: Fraction, rate: Fraction, reorders: boo
         pts = np.where(pts == _UNKNOWN, dts, pts)
     ordered = bool((pts[shown] != _UNKNOWN).all()) and (trusted or bool((np.diff(pts[shown]) < 0).any()))
     if not ordered:
-        pts, shown = _times_from_decoder(path, pts, shown, reorders, round(1 / (rate * time_base)))
+        pts, shown = _times_from_decoder(path, pts, shown, reorders, max(1, round(1 / (rate * time_base))))
     shown &= key | (pts >= pts[first])  # else a leading picture whose references were cut away
     _check_times(path, pts[shown], time_base)
     frame = np.full(len(pts), -1)
@@ -239,12 +243,13 @@ def _table(path, rows: array, time_base: Fraction, rate: Fraction, reorders: boo
     clean &= _closed(pts, shown)
     clean[first] = True
     last = np.flatnonzero(frame == frame.max())
+    stays = int(row["duration"][last[0]]) * time_base if len(last) == 1 else 0  # two fields say half of it, or all
     return Packets(
         pts=pts, dts=np.where(dts == _UNKNOWN, pts, dts), size=row["size"], key=key,
         kind=np.array(list(KINDS))[row["kind"]], reference=row["reference"] != 0, clean=clean,
         frame=frame, owner=_owner(frame, hidden=(row["shown"] == 0) & (np.arange(len(pts)) > first)),
         time_base=float(time_base), ordered=ordered,
-        last_duration=float(row["duration"][last].max() * time_base) if len(last) == 1 else 0.0,
+        last_duration=float(stays) if 0 < stays <= MAX_SECONDS else 0.0,
     )  # fmt: skip
 
 

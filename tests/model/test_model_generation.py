@@ -5,6 +5,7 @@ import torch
 from model_cases import strip, visual
 
 from ov2lib import ModelError
+from ov2lib.model.prompt import VIDEO_PLACEHOLDER
 
 IMAGE, START, END = 316, 318, 319
 
@@ -76,12 +77,12 @@ def test_batched_logits_equal_single_logits(tiny, clips):
 
 
 def test_several_sequences_per_prompt_keep_their_own_pictures(tiny, clips, encoder_calls):
-    batch = left_padded([prompt(5, (6,), 7), prompt(9, 8, (36,), 3)])
+    batch = left_padded([prompt(5, (6,), 7), prompt(40, 41), prompt(9, 8, (36,), 3)])
     both = joined(*clips)
     sampled = {"do_sample": True, "num_return_sequences": 3, "max_new_tokens": 4, "eos_token_id": None, "pad_token_id": 0}
     torch.manual_seed(0)
     ids = tiny.generate(**batch, **both, **sampled)
-    assert ids.shape[0] == 6 and len(encoder_calls) == 1
+    assert ids.shape[0] == 9 and len(encoder_calls) == 1
     repeated = {name: tensor.repeat_interleave(3, 0) for name, tensor in batch.items()}
     torch.manual_seed(0)
     pictures = joined(clips[0], clips[0], clips[0], clips[1], clips[1], clips[1])
@@ -130,6 +131,26 @@ def test_places_and_tokens_that_differ_are_both_named(tiny, clips, encoder_calls
     assert not encoder_calls
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda i: {"patch_positions": i["patch_positions"][:20]}, r"patch_positions is .*\(20, 3\); 24 patches need"),
+        (lambda i: {"image_grid_thw": None}, "pixel_values came without image_grid_thw"),
+        (lambda i: {"pixel_values": i["pixel_values"].long()}, "pixel_values are torch.int64"),
+    ],
+)
+def test_contradicting_inputs_are_refused_by_generate_too(tiny, clips, encoder_calls, change, message):
+    inputs = {**clips[0], **change(clips[0])}
+    with pytest.raises(ModelError, match=message):
+        tiny.generate(torch.tensor([prompt(5, (6,), 7)]), **inputs)
+    assert not encoder_calls
+
+
+def test_features_of_another_prompt(tiny, clips):
+    with pytest.raises(ModelError, match="has 3 .* places for 6 visual tokens"):
+        tiny(torch.tensor([prompt(5, (3,))]), mm_encoder_outputs={"image": tiny.get_image_features(**clips[0])})
+
+
 def test_visual_inputs_need_ids(tiny, clips):
     with pytest.raises(ModelError, match="visual inputs need input_ids"):
         tiny(inputs_embeds=torch.zeros(1, 3, 64), **clips[0])
@@ -141,3 +162,14 @@ def test_training_step_reaches_every_part(tiny, golden):
     without = [name for name, parameter in tiny.named_parameters() if parameter.grad is None or not parameter.grad.any()]
     tiny.zero_grad()
     assert not without
+
+
+@pytest.mark.parametrize(
+    "options", [{"num_canvases": 4, "front_end": "paper"}, {"video_backend": "frames", "num_frames": 3, "max_pixels": 9408}]
+)
+def test_a_video_file_through_processor_and_model(tiny, processor, specimen, options):
+    inputs = processor(VIDEO_PLACEHOLDER + "What happens?", videos=specimen("h264_b_frames").path, min_pixels=784, **options)
+    places = int((inputs["input_ids"] == processor.image_token_id).sum())
+    visual_inputs = {name: inputs[name] for name in ("pixel_values", "image_grid_thw", "patch_positions", "group_ids")}
+    tokens = torch.cat(tiny.get_image_features(**visual_inputs).pooler_output)
+    assert len(tokens) == places > 0 and tokens.isfinite().all()

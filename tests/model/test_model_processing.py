@@ -282,6 +282,14 @@ class TestRefusals:
         with pytest.raises(ModelError, match="the tokenizer's model reads 4096; use fewer canvases"):
             processor(IMAGE_PLACEHOLDER, images=picture(28 * 65, 28 * 65))
 
+    def test_no_tokenizer(self):
+        with pytest.raises(ModelError, match="a processor needs a tokenizer"):
+            LlavaOnevision2Processor()
+
+    def test_audio(self, processor):
+        with pytest.raises(ModelError, match="'audio' is not an option"):
+            processor("no", audio=[0.0])
+
     def test_tokenizer_without_visual_tokens(self, processor):
         from tokenizers import Tokenizer, models
         from transformers import PreTrainedTokenizerFast

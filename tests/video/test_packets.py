@@ -66,6 +66,7 @@ def test_a_hidden_picture_counts_to_the_next_shown_one(specimen):
     path = specimen("vp8_hidden").path
     packets, plain = read_packets(path), sizes(path)
     assert packets.frame.tolist() == [0, 1, 2, 3, -1, 4, 5, 6, 7, 8, 9, 10]
+    assert packets.owner.tolist() == [0, 1, 2, 3, 4, 4, 5, 6, 7, 8, 9, 10]
     assert packets.frame_sizes.tolist() == [*plain[:4], plain[4] + plain[5], *plain[6:]]
 
 
