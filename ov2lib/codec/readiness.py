@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 WINDOW = 32  # frames in a threshold window, and candidate frames per group of four canvases
-CANVASES_PER_GROUP = 4
 MIN_FRAMES, MAX_FRAMES = 8, 64  # a group's frames (the paper's evaluation grew groups to 128)
 MIN_WINDOW = 4  # a threshold window shorter than this is left out
 TIME_BINS = 3  # a group's chosen blocks must touch all of them

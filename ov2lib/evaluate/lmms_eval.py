@@ -24,8 +24,8 @@ from pathlib import Path
 from ..errors import EvaluationError
 from ..reported import rows
 
-HARNESS = "https://github.com/EvolvingLMMs-Lab/lmms-eval"  # published: branch llava-onevision2, read at the commit below
-HARNESS_COMMIT = "1e1b37b4605e5b754a844f2ff44a710110a925b3"
+# published: branch llava-onevision2, read at commit 1e1b37b4605e5b754a844f2ff44a710110a925b3
+HARNESS = "https://github.com/EvolvingLMMs-Lab/lmms-eval"
 CHECKPOINT = "lmms-lab-encoder/LLaVA-OneVision-2-8B-Instruct"  # published
 NOT_PUBLISHED = "settings not published"
 NOT_RECORDED = "not recorded"

@@ -21,7 +21,6 @@ IMAGE_PAD, VIDEO_PAD = "<|image_pad|>", "<|video_pad|>"
 VISION_START, VISION_END = "<|vision_start|>", "<|vision_end|>"
 IMAGE_PLACEHOLDER = VISION_START + IMAGE_PAD + VISION_END
 VIDEO_PLACEHOLDER = VISION_START + VIDEO_PAD + VISION_END
-SYSTEM = "You are a helpful assistant."  # published
 FRAMES_PROMPTS = ("inference", "training")
 
 # ChatML as published; the assistant's words and <|im_end|>, which training supervises, stand inside {% generation %}.
