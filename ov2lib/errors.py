@@ -43,3 +43,7 @@ class EvaluationError(Ov2Error):
 
 class ReportedError(Ov2Error):
     """A reported table, row or column that this package does not hold."""
+
+
+class TrainingError(Ov2Error):
+    """A sample, stage, checkpoint or run that cannot be trained as asked."""

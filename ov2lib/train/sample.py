@@ -1,0 +1,145 @@
+"""One sample schema for the mini world and for real corpora: messages and media, one JSON object a line.
+
+    {"id": "clip-7/0", "task": "jump_times",
+     "messages": [{"role": "user", "content": "<video>\\nWhen does the figure jump?"},
+                  {"role": "assistant", "content": "1.2, 2.4"}],
+     "media": [{"type": "video", "path": "clips/7.mp4", "options": {"video_backend": "codec", "num_canvases": 8}}],
+     "truth": {"times": [1.2, 2.4]}}
+
+`<image>` and `<video>` in a user's words stand for the next item of `media`, as in the LLaVA corpora. Also read: content as a
+list of items (`{"type": "video"}`, `{"type": "text", "text": …}`), and LLaVA's own `conversations` with `image`, `images`,
+`video` or `videos` beside it.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import TrainingError
+
+PLACEHOLDER = re.compile(r"<(image|video)>")
+ROLES = ("system", "user", "assistant")
+LLAVA_ROLES = {"human": "user", "gpt": "assistant"}  # the LLaVA corpora's names
+
+
+@dataclass(frozen=True)
+class Media:
+    """One image or video.
+
+    Attributes:
+        kind: "image" or "video".
+        path: a file; a relative one is read from the folder of its JSONL file.
+        options: how to tokenize it: fields of `ov2lib.model.media.MediaOptions`, and `timestamp_decimals`. What is missing
+            comes from the stage.
+    """
+
+    kind: str
+    path: str
+    options: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One conversation.
+
+    Attributes:
+        id: names it in reports.
+        messages: (role, text) pairs: at most one "system" first, then "user" and "assistant" in turn, an answer last.
+        media: in the order of their placeholders.
+        task: which scorer judges an answer; empty where none does.
+        truth: what that scorer needs beside the last answer.
+    """
+
+    id: str
+    messages: tuple[tuple[str, str], ...]
+    media: tuple[Media, ...] = ()
+    task: str = ""
+    truth: dict = field(default_factory=dict)
+
+    @property
+    def rounds(self) -> int:
+        """Answers in the conversation."""
+        return sum(role == "assistant" for role, _ in self.messages)
+
+    def keep_rounds(self, rounds: int) -> "Sample":
+        """The conversation up to the end of its `rounds`-th answer, with the media asked about until there."""
+        last = [place for place, (role, _) in enumerate(self.messages) if role == "assistant"][rounds - 1]
+        messages = self.messages[: last + 1]
+        used = sum(len(PLACEHOLDER.findall(text)) for role, text in messages if role == "user")
+        return Sample(self.id, messages, self.media[:used], self.task, self.truth)
+
+    def to_json(self) -> dict:
+        """Plain JSON values in the schema above."""
+        return {
+            "id": self.id,
+            "task": self.task,
+            "messages": [{"role": role, "content": text} for role, text in self.messages],
+            "media": [{"type": item.kind, "path": item.path, "options": item.options} for item in self.media],
+            "truth": self.truth,
+        }
+
+
+def parse_sample(row: Mapping, folder: Path | None = None, name: str = "sample") -> Sample:
+    """Read one row of the schema.
+
+    Args:
+        row: JSON values.
+        folder: where relative media paths start; None leaves them as they are.
+        name: the id of a row that has none.
+
+    Raises:
+        TrainingError: no answer, roles out of turn, placeholders and media that differ in number or kind, a missing field.
+    """
+    name = str(row.get("id") or name)
+    if "conversations" in row:
+        turns = [(LLAVA_ROLES.get(turn.get("from"), turn.get("from")), turn.get("value")) for turn in row["conversations"]]
+        media = [(kind, path) for kind in ("image", "video") for path in _listed(row.get(kind + "s") or row.get(kind))]
+        media = [Media(kind, path) for kind, path in media]
+    else:
+        turns = [(turn.get("role"), _text(name, turn.get("content"))) for turn in row.get("messages") or ()]
+        media = [_media(name, item) for item in row.get("media") or ()]
+    if folder is not None:
+        media = [Media(item.kind, str(folder / item.path), item.options) for item in media]
+    sample = Sample(name, tuple(turns), tuple(media), row.get("task") or "", dict(row.get("truth") or {}))
+    check_sample(sample)
+    return sample
+
+
+def check_sample(sample: Sample) -> None:
+    """Refuse a conversation that cannot be trained on.
+
+    Raises:
+        TrainingError: as `parse_sample`.
+    """
+    turns = sample.messages[1:] if sample.messages and sample.messages[0][0] == "system" else sample.messages
+    wanted = [("user", "assistant")[place % 2] for place in range(len(turns))]
+    if [role for role, _ in turns] != wanted:
+        raise TrainingError(f"{sample.id}: the roles are {[role for role, _ in turns]}; users and assistants take turns")
+    if not all(isinstance(text, str) for _, text in sample.messages):
+        raise TrainingError(f"{sample.id}: a message has no text")
+    if not turns or len(turns) % 2 or not turns[-1][1].strip():
+        raise TrainingError(f"{sample.id}: no assistant turn at the end, so there is nothing to learn")
+    places = [kind for role, text in sample.messages if role == "user" for kind in PLACEHOLDER.findall(text)]
+    kinds = [item.kind for item in sample.media]
+    if places != kinds:
+        raise TrainingError(f"{sample.id}: the text has places for {places} and the media are {kinds}; give one item per place")
+
+
+def _listed(value: object) -> list[str]:
+    return [] if value is None else [value] if isinstance(value, str) else list(value)
+
+
+def _text(name: str, content: object) -> str:
+    if isinstance(content, str) or content is None:
+        return content
+    if not isinstance(content, (list, tuple)) or not all(isinstance(item, Mapping) for item in content):
+        raise TrainingError(f"{name}: content is {type(content).__name__}; give a string or a list of items")
+    kinds = {"image": "<image>", "video": "<video>"}
+    return "".join(kinds.get(item.get("type")) or str(item.get("text", "")) for item in content)
+
+
+def _media(name: str, item: Mapping) -> Media:
+    if item.get("type") not in ("image", "video") or not isinstance(item.get("path"), str):
+        raise TrainingError(f"{name}: a media item is {dict(item)!r}; give its type, 'image' or 'video', and its path")
+    return Media(item["type"], item["path"], dict(item.get("options") or {}))
