@@ -46,7 +46,7 @@ class Report:
     """What scores.json holds.
 
     Attributes:
-        tasks: by name, in order of first appearance.
+        tasks: by name ("task" or "task/kind"), in order of first appearance.
         bad: {sample id: why it could not be answered or scored}; these count in no mean.
         settings: model, revision, dataset, options, seed, date and version of the run.
     """
@@ -113,10 +113,16 @@ def evaluate(
 
 
 def summarize(scored: Sequence[tuple[Sample, Mapping[str, float]]], seed: int = 0) -> dict[str, TaskScores]:
-    """Mean and interval of each metric for each task; samples that show the same media count as one clip in the bootstrap."""
+    """Mean and interval of each metric for each task, and for each "task/kind" where `truth` has a kind.
+
+    Samples that show the same media count as one clip in the bootstrap.
+    """
     tasks: dict[str, list] = {}
     for sample, scores in scored:
-        tasks.setdefault(sample.task, []).append((tuple(item.path for item in sample.media) or sample.id, scores))
+        row = tuple(item.path for item in sample.media) or sample.id, scores
+        tasks.setdefault(sample.task, []).append(row)
+        if "kind" in sample.truth:
+            tasks.setdefault(f"{sample.task}/{sample.truth['kind']}", []).append(row)
     return {
         task: TaskScores(
             len(rows),
