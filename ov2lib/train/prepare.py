@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from ..errors import Ov2Error, TrainingError
 from .encoding import Example, SampleEncoder
 from .packing import plan_bins, utilisation
-from .readers import Report
+from .report import Report
 from .sample import Sample, parse_sample
 
 FORMAT = "ov2-training-data/1"
@@ -62,9 +62,9 @@ def prepare(
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        lengths = _write_samples(samples, encoder, capacity, scratch / "samples.jsonl", report)
+        lengths, shortened = _write_samples(samples, encoder, capacity, scratch / "samples.jsonl", report)
         if not lengths:
-            raise TrainingError(f"no sample is left to train on; {report.summary()}")
+            raise TrainingError(f"no sample is left to train on; the reasons are {report.to_json()['reasons']}")
         bins = plan_bins(lengths, capacity) if packed else [[number] for number in range(len(lengths))]
         summary = {
             "samples": len(lengths), "bins": len(bins), "tokens": sum(lengths),
@@ -72,7 +72,8 @@ def prepare(
         }  # fmt: skip
         plan = {"format": FORMAT, "identity": identity, "summary": summary, "lengths": lengths, "bins": bins}
         (scratch / "plan.json").write_text(json.dumps(plan))
-        (scratch / "report.json").write_text(json.dumps(report.to_json(), indent=2) + "\n")
+        facts = report.to_json() | {"shortened": shortened}
+        (scratch / "report.json").write_text(json.dumps(facts, indent=2) + "\n")
         if folder.exists():
             shutil.rmtree(folder)
         scratch.rename(folder)
@@ -81,21 +82,21 @@ def prepare(
     return load_prepared(folder)
 
 
-def _write_samples(samples, encoder, capacity, path, report) -> list[int]:
-    lengths = []
+def _write_samples(samples, encoder, capacity, path, report) -> tuple[list[int], dict[str, int]]:
+    """Tokens of every sample written, and the rounds cut from those that were too long, by id."""
+    lengths, shortened = [], {}
     with path.open("w") as file:
         for sample in samples:
             try:
                 kept, example = encoder.fit(sample, capacity)
             except Ov2Error as error:
-                report.skip(sample.id, str(error))
+                report.skip(sample.id, error)
                 continue
-            report.keep()
             if kept.rounds < sample.rounds:
-                report.shorten(sample.id, sample.rounds - kept.rounds)
+                shortened[sample.id] = sample.rounds - kept.rounds
             file.write(json.dumps(kept.to_json()) + "\n")
             lengths.append(len(example))
-    return lengths
+    return lengths, shortened
 
 
 def load_prepared(folder: Path) -> Prepared:

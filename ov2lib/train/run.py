@@ -14,6 +14,7 @@ Every run has a folder `OUTPUT/SCALE/stageK-VARIANT`:
 """
 
 import argparse
+import glob
 import json
 import os
 import platform
@@ -41,7 +42,8 @@ from .lora import BASE, add_lora, load_adapter, merge, save_adapter
 from .mixing import choose_backend, mix
 from .parts import set_trainable
 from .prepare import BinDataset, Prepared, prepare
-from .readers import Report, read_source
+from .readers import read_hf, read_jsonl, read_webdataset
+from .report import Report
 from .sample import Sample
 from .stages import SCALES, STAGES, VARIANTS, Source, StageConfig, stage_config
 from .trainer import MetricsFile, StageTrainer, last_checkpoint
@@ -129,7 +131,7 @@ def write_mini_start(folder: Path, seed: int) -> Path:
     return folder
 
 
-def source_samples(config: StageConfig, data: Mapping[str, Path], media_dir: Path, report: Report) -> Iterable[Sample]:
+def source_samples(config: StageConfig, data: Mapping[str, str], media_dir: Path, report: Report) -> Iterable[Sample]:
     """The stage's mixture, in training order.
 
     Raises:
@@ -143,7 +145,7 @@ def source_samples(config: StageConfig, data: Mapping[str, Path], media_dir: Pat
         if source.name in data:
             stream = read_source(data[source.name], media_dir, report)
         elif config.scale == "mini":
-            stream = stage_samples(int(source.name[-1]), "train", source.samples, config.seed)
+            stream = _seen(stage_samples(int(source.name[-1]), "train", source.samples, config.seed), report)
         else:
             raise TrainingError(
                 f"no data for {source.name!r}; pass --data {source.name}=PATH (data_cards/{source.card}.md says how to get it)"
@@ -152,17 +154,33 @@ def source_samples(config: StageConfig, data: Mapping[str, Path], media_dir: Pat
     return mix(streams, config.weights(), config.seed)
 
 
+def read_source(place: str, media_dir: Path, report: Report) -> Iterable[Sample]:
+    """Samples of a JSONL file, of tar shards (one, a folder of them, or a pattern), or else of a Hugging Face dataset."""
+    if place.endswith((".jsonl", ".json")):
+        return read_jsonl(place, report)
+    shards = sorted(glob.glob(os.path.join(place, "*.tar*") if os.path.isdir(place) else place))
+    if shards and all(".tar" in Path(shard).suffixes for shard in shards):
+        return read_webdataset(shards, media_dir, report)
+    return read_hf(place, media_dir, report)
+
+
+def _seen(samples: Iterable[Sample], report: Report) -> Iterable[Sample]:
+    for sample in samples:
+        report.see()
+        yield sample
+
+
 def resolved(sample: Sample, source: Source, config: StageConfig) -> Sample:
     """The sample with every option that its media leave open filled in from its source and stage."""
     media = []
     for item in sample.media:
-        options = {"max_pixels": config.max_pixels}
+        options = {}  # images keep the processor's own bounds
         if item.kind == "video":
             backend = item.options.get("video_backend") or source.backend
             backend = backend or choose_backend(sample.id, config.input_ratio, config.seed)
             codec = {"front_end": config.front_end} | ({"num_canvases": source.num_canvases} if source.num_canvases else {})
             frames = {"num_frames": source.max_frames} if source.max_frames else {}
-            options |= {"video_backend": backend} | (codec if backend == "codec" else frames)
+            options = {"max_pixels": config.max_pixels, "video_backend": backend} | (codec if backend == "codec" else frames)
         media.append(replace(item, options=options | item.options))
     return replace(sample, media=tuple(media))
 
@@ -206,7 +224,7 @@ def train(
     config: StageConfig,
     output: Path = OUTPUT,
     start: Path | None = None,
-    data: Mapping[str, Path] | None = None,
+    data: Mapping[str, str] | None = None,
     media_dir: Path | None = None,
 ) -> Path:
     """Run one stage to its end, resuming where an earlier run of the same configuration stopped.
@@ -237,10 +255,9 @@ def train(
         return done
     set_seed(config.seed)
     model, processor = load_start(start)
-    cache = TokenCache((media_dir or output / "media") / "tokens", processor.image_processor.patch_size)
-    encoder = SampleEncoder(
-        processor.tokenizer, lambda item: cache.tokens(item), config.frames_prompt, config.timestamp_decimals
-    )
+    images = processor.image_processor
+    cache = TokenCache((media_dir or output / "media") / "tokens", images.patch_size, images.size)
+    encoder = SampleEncoder(processor.tokenizer, cache.tokens, config.frames_prompt, config.timestamp_decimals)
     with state.main_process_first():
         prepared = _prepare(config, encoder, data or {}, media_dir or output / "media", folder, facts)
     if config.lora is None:
@@ -262,7 +279,7 @@ def train(
     return _save_result(trainer, processor, config, folder)
 
 
-def describe_run(config: StageConfig, start: Path, data: Mapping[str, Path]) -> dict:
+def describe_run(config: StageConfig, start: Path, data: Mapping[str, str]) -> dict:
     """What decides a run's result: configuration, starting weights, data; and the versions it was made with."""
     weights = sorted(start.glob("*.safetensors"))
     values = json.loads(json.dumps({name: value for name, value in asdict(config).items() if name != "origin"}))
@@ -371,8 +388,8 @@ def describe(config: StageConfig) -> str:
     return "\n".join(lines)
 
 
-def _named_path(text: str) -> tuple[str, Path]:
+def _named_path(text: str) -> tuple[str, str]:
     name, found, path = text.partition("=")
     if not found or not name or not path:
         raise TrainingError(f"--data is {text!r}; write NAME=PATH")
-    return name, Path(path)
+    return name, path
