@@ -138,12 +138,6 @@ class StageConfig:
                 f"origin must say for every field, and no other, where it is from; see {', '.join(sorted(wrong))}"
             )
 
-    @property
-    def codec_share(self) -> float:
-        """Probability that a video is shown as codec canvases, where its source names no backend."""
-        codec, frames = (self.input_ratio.get(form, 0) for form in ("codec", "frames"))
-        return codec / (codec + frames)
-
     def weights(self, counts: Mapping[str, int] | None = None) -> dict[str, float]:
         """Share of draws by source, adding up to 1: by size, or as the "image" share of `input_ratio` says.
 
@@ -182,8 +176,9 @@ class StageConfig:
         return self.global_batch // (self.micro_batch * processes)
 
     def rows(self) -> list[dict]:
-        """Every field with its value, what kind of origin it has, and the origin in words; for people."""
-        found = ((name, getattr(self, name), *origin.split(": ", 1)) for name, origin in self.origin.items())
+        """Every field in order: its name, its value, the kind of its origin ("published", …) and the origin in words."""
+        named = [item.name for item in fields(self) if item.name != "origin"]
+        found = ((name, getattr(self, name), *self.origin[name].split(": ", 1)) for name in named)
         return [dict(zip(("field", "value", "kind", "origin"), row, strict=True)) for row in found]
 
 
@@ -217,7 +212,7 @@ _SHARED = {
     "timestamp_decimals": (1, "published: form of the prompt; only the JumpScore evaluation uses 2"),
     "trainable": (PARTS, "proxy: mid_training.sh and instruct_780k.sh train everything"),
     "part_learning_rates": ({}, "proxy: all scripts use one rate; an older path had 2e-6 for the vision encoder"),
-    "lora": (None, "published: the paper trains all weights and no adapters"),
+    "lora": (None, "proxy: no public script has adapters"),
     "seed": (0, "assumed: not published"),
 }  # fmt: skip
 
