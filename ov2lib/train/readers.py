@@ -141,9 +141,6 @@ def _json(place: str, text: bytes) -> object:
         raise TrainingError(f"{place}: not JSON ({error})") from error
 
 
-# WebDataset -----------------------------------------------------------------------------------------------------------
-
-
 def _grouped(shard: str, media_dir: Path) -> Iterator[tuple[str, list[tuple[str, object]]]]:
     """(key, members) of a shard; a member is its name and its JSON text, the file it was written to, or what is wrong."""
     if not Path(shard).is_file():
@@ -191,9 +188,6 @@ def _from_members(place: str, members: list[tuple[str, object]]) -> Sample:
         if item.path not in files:
             raise TrainingError(f"{place}: no member is called {item.path}; name media as in the shard")
     return replace(sample, media=tuple(replace(item, path=str(files[item.path])) for item in sample.media))
-
-
-# Hugging Face datasets ------------------------------------------------------------------------------------------------
 
 
 def _load(name: str | os.PathLike, split: str) -> Iterable[Mapping]:

@@ -4,6 +4,7 @@ import bisect
 
 import numpy as np
 import pytest
+from accelerate.data_loader import prepare_data_loader
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
@@ -131,6 +132,16 @@ def test_epochs_and_seeds_differ_and_repeat():
 
     assert order(0, 1) == order(0, 1)
     assert order(0, 0) != order(0, 1) != order(1, 1)
+
+
+def test_accelerate_moves_it_to_the_next_epoch():
+    loader = DataLoader(range(24), sampler=LengthPoolSampler(range(1, 25), 4, pool=8), batch_size=4)
+    loader = prepare_data_loader(loader, num_processes=1, process_index=0)
+    epochs = []
+    for epoch in range(2):
+        loader.set_epoch(epoch)
+        epochs.append([batch.tolist() for batch in loader])
+    assert epochs[0] != epochs[1] and all(sorted(sum(batches, [])) == list(range(24)) for batches in epochs)
 
 
 def test_a_pool_must_be_whole_batches():
