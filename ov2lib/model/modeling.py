@@ -43,6 +43,12 @@ class LlavaOnevision2PreTrainedModel(PreTrainedModel):
         check_checkpoint(cls, pretrained_model_name_or_path, kwargs.get("config"))
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
+    def enable_input_require_grads(self) -> None:
+        """As transformers' (trainers call it with checkpointing), for text only: patches would take gradients through a frozen
+        vision encoder, for nothing."""
+        hook = self.get_input_embeddings().register_forward_hook(lambda module, given, made: made.requires_grad_(True))
+        self._require_grads_hooks = [hook]
+
 
 class LlavaOnevision2Model(LlavaOnevision2PreTrainedModel):
     """Encoder, connector and language model without the output head."""

@@ -52,7 +52,7 @@ class LoraSettings:
     rank: int = 32
     alpha: float | None = None
     dropout: float = 0.05
-    train_connector: bool = False
+    train_connector: bool = True
 
     def __post_init__(self):
         if self.alpha is None:

@@ -74,5 +74,5 @@ def choose_backend(sample_id: str, ratio: Mapping[str, float], seed: int = 0) ->
     known = ratio.keys() <= {"codec", "frames", "image"}
     if not known or min(ratio.values(), default=0) < 0 or not 0 < codec + frames < math.inf:
         raise TrainingError(f"the input ratio is {dict(ratio)}; give shares of 'codec', 'frames' and 'image', none negative")
-    digest = hashlib.blake2b(f"{seed}/{sample_id}".encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(f"{seed}/{sample_id}".encode(errors="surrogatepass"), digest_size=8).digest()
     return "codec" if int.from_bytes(digest) / 2**64 < codec / (codec + frames) else "frames"
