@@ -21,6 +21,7 @@ import platform
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 
 import accelerate
@@ -143,14 +144,14 @@ def source_samples(config: StageConfig, data: Mapping[str, str], media_dir: Path
     streams = {}
     for source in config.sources:
         if source.name in data:
-            stream = read_source(data[source.name], media_dir, report)
+            stream = read_source(os.fspath(data[source.name]), media_dir, report)
         elif config.scale == "mini":
             stream = _seen(stage_samples(int(source.name[-1]), "train", source.samples, config.seed), report)
         else:
             raise TrainingError(
                 f"no data for {source.name!r}; pass --data {source.name}=PATH (data_cards/{source.card}.md says how to get it)"
             )
-        streams[source.name] = (resolved(sample, source, config) for sample in stream)
+        streams[source.name] = _resolved(islice(stream, source.samples), source, config)
     return mix(streams, config.weights(), config.seed)
 
 
@@ -170,7 +171,11 @@ def _seen(samples: Iterable[Sample], report: Report) -> Iterable[Sample]:
         yield sample
 
 
-def resolved(sample: Sample, source: Source, config: StageConfig) -> Sample:
+def _resolved(samples: Iterable[Sample], source: Source, config: StageConfig) -> Iterable[Sample]:
+    return (resolve(sample, source, config) for sample in samples)
+
+
+def resolve(sample: Sample, source: Source, config: StageConfig) -> Sample:
     """The sample with every option that its media leave open filled in from its source and stage."""
     media = []
     for item in sample.media:
@@ -204,8 +209,6 @@ def training_arguments(config: StageConfig, folder: Path, processes: int) -> Tra
         weight_decay=config.weight_decay,
         max_grad_norm=config.clip,
         bf16=config.precision == "bf16",
-        gradient_checkpointing=config.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False} if config.gradient_checkpointing else None,
         logging_steps=1 if config.scale == "mini" else 10,
         logging_nan_inf_filter=False,
         save_steps=1.0 / SAVES if config.scale == "mini" else 500,
@@ -264,6 +267,8 @@ def train(
         set_trainable(model, config.trainable)
     else:
         model = add_lora(model, config.lora)
+    if config.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
     trainer = StageTrainer(
         model=model,
         args=training_arguments(config, folder, state.num_processes),
@@ -356,6 +361,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR", help=f"folder of all runs (default {OUTPUT})")
     parser.add_argument("--media", type=Path, metavar="DIR", help="cache of tokenized videos (default OUTPUT/media)")
+    parser.add_argument(
+        "--samples",
+        action="append",
+        default=[],
+        metavar="NAME=COUNT",
+        help="size of a source, where none is published or less is at hand",
+    )
+    parser.add_argument("--global-batch", type=int, help="bins per optimiser step over all devices, instead of the stage's")
     parser.add_argument("--steps", type=int, help="optimiser steps, instead of the stage's")
     parser.add_argument("--seed", type=int, help="of data order and new weights, instead of the stage's")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
@@ -364,11 +377,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train one stage, or say what would be trained."""
     config = stage_config(args.stage, args.variant, args.scale)
-    chosen = {name: getattr(args, name) for name in ("steps", "seed") if getattr(args, name) is not None}
-    if chosen.get("steps", 1) < 1:
-        raise TrainingError(f"--steps is {args.steps}; give at least 1")
+    chosen = {name: getattr(args, name) for name in ("global_batch", "steps", "seed") if getattr(args, name) is not None}
+    for name in ("global_batch", "steps"):
+        if chosen.get(name, 1) < 1:
+            raise TrainingError(f"--{name.replace('_', '-')} is {chosen[name]}; give at least 1")
+    if args.samples:
+        chosen["sources"] = _resized(config.sources, dict(_named(text, "--samples") for text in args.samples))
     config = replace(config, **chosen, origin=config.origin | dict.fromkeys(chosen, "assumed: chosen by the caller"))
-    data = dict(_named_path(text) for text in args.data)
+    data = dict(_named(text, "--data") for text in args.data)
     if args.dry_run:
         print(describe(config))
         return 0
@@ -388,8 +404,16 @@ def describe(config: StageConfig) -> str:
     return "\n".join(lines)
 
 
-def _named_path(text: str) -> tuple[str, str]:
-    name, found, path = text.partition("=")
-    if not found or not name or not path:
-        raise TrainingError(f"--data is {text!r}; write NAME=PATH")
-    return name, path
+def _named(text: str, option: str) -> tuple[str, str]:
+    name, found, value = text.partition("=")
+    if not found or not name or not value:
+        raise TrainingError(f"{option} is {text!r}; write NAME=VALUE")
+    return name, value
+
+
+def _resized(sources: tuple[Source, ...], counts: Mapping[str, str]) -> tuple[Source, ...]:
+    if unknown := sorted(counts.keys() - {source.name for source in sources}):
+        raise TrainingError(f"--samples names {unknown[0]!r}; the sources are {', '.join(source.name for source in sources)}")
+    if wrong := [count for count in counts.values() if not count.isdecimal() or int(count) < 1]:
+        raise TrainingError(f"--samples is {wrong[0]!r}; give a whole number of samples")
+    return tuple(replace(source, samples=int(counts.get(source.name, source.samples or 0)) or None) for source in sources)

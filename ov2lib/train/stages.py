@@ -299,12 +299,8 @@ def _mini(stage: int) -> dict:
 
 
 def _mini_sources(stage: int) -> tuple[Source, ...]:
-    frames = {1: None, 2: 6, 3: 12, 4: 12}
-    new = [Source(f"mini_stage{stage}", "mini_world", 2000, "image" if stage == 1 else "video", frames[stage])]
-    if stage > 1:
-        old = stage - 1
-        new.append(Source(f"mini_stage{old}", "mini_world", 500, "image" if old == 1 else "video", frames[old], "frames"))
-    return tuple(new)
+    # Media name their own frames and canvases; every fifth sample of stages 2 to 4 is of the stage before.
+    return (Source(f"mini_stage{stage}", "mini_world", 2000, "image" if stage == 1 else "video"),)
 
 
 _RATIO_ORIGIN = (
