@@ -1,11 +1,6 @@
 """What was left out of training and why: counted, listed, and an error once it is too much."""
 
-import json
-import os
-from pathlib import Path
-
 from ..errors import Ov2Error, TrainingError, VideoError
-from .files import whole_file
 
 MAX_BAD_SHARE = 0.01  # assumed
 JUDGED_AFTER = 100  # assumed: rows before a share says anything
@@ -66,13 +61,3 @@ class Report:
             "judged_after": self.judged_after,
             "reasons": [{"reason": reason, "count": len(names), "ids": names} for reason, names in reasons],
         }
-
-    def save(self, path: str | os.PathLike) -> Path:
-        """Write `to_json` to a file, which appears whole or not at all.
-
-        Raises:
-            Ov2Error: it cannot be written.
-        """
-        with whole_file(path) as file:
-            file.write(json.dumps(self.to_json(), indent=2).encode() + b"\n")
-        return Path(path)

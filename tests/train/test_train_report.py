@@ -10,13 +10,13 @@ from ov2lib.train.files import whole_file
 from ov2lib.train.report import Report
 
 
-def test_reasons_leave_out_what_concerns_one_sample_alone(tmp_path):
+def test_reasons_leave_out_what_concerns_one_sample_alone():
     report = Report()
     fill(report, 3, bad=())
     report.skip("a", TrainingError("a: no answer"))
     report.skip("b", VideoError("clips/1.mp4", "no such file", "check the path"))
     report.skip("c", VideoError("clips/2.mp4", "no such file", "check the path"))
-    assert json.loads(report.save(tmp_path / "run" / "report.json").read_text()) == {
+    assert json.loads(json.dumps(report.to_json())) == {
         "rows": 3,
         "skipped": 3,
         "max_bad_share": 0.01,
@@ -52,6 +52,12 @@ def test_few_rows_are_not_judged_but_their_errors_are_remembered():
     fill(report, 99, range(99))
     with pytest.raises(TrainingError, match="99 of 100 samples"):
         report.see()
+
+
+def test_a_file_is_written_with_its_folder(tmp_path):
+    with whole_file(tmp_path / "run" / "facts") as file:
+        file.write(b"all")
+    assert (tmp_path / "run" / "facts").read_bytes() == b"all" and os.listdir(tmp_path / "run") == ["facts"]
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
