@@ -34,7 +34,6 @@ EXTRAS = {  # optional package: the extra of pyproject.toml that brings it
     "accelerate": "model",
     "peft": "train",
     "datasets": "train",
-    "webdataset": "train",
     "tensorboard": "train",
     "safetensors": "model",
 }

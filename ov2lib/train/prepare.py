@@ -14,13 +14,14 @@ from pathlib import Path
 
 from torch.utils.data import Dataset
 
-from ..errors import Ov2Error, TrainingError
+from ..errors import ModelError, TokensError, TrainingError, VideoError
 from .encoding import Example, SampleEncoder
 from .packing import plan_bins, utilisation
 from .report import Report
 from .sample import Sample, parse_sample
 
 FORMAT = "ov2-training-data/1"
+UNUSABLE = (TrainingError, VideoError, TokensError, ModelError)  # what is wrong with one sample; a full disk is none of them
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def _write_samples(samples, encoder, capacity, path, report) -> tuple[list[int],
         for sample in samples:
             try:
                 kept, example = encoder.fit(sample, capacity)
-            except Ov2Error as error:
+            except UNUSABLE as error:
                 report.skip(sample.id, error)
                 continue
             if kept.rounds < sample.rounds:

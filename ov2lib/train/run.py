@@ -29,7 +29,9 @@ import peft
 import torch
 import transformers
 from accelerate import PartialState
+from torch.utils.tensorboard import SummaryWriter
 from transformers import TrainingArguments, set_seed
+from transformers.integrations import TensorBoardCallback
 
 from ..errors import TrainingError
 from ..files import whole_folder
@@ -219,7 +221,7 @@ def training_arguments(config: StageConfig, folder: Path, processes: int) -> Tra
         dataloader_drop_last=True,
         dataloader_num_workers=0 if config.scale == "mini" else 8,
         dataloader_pin_memory=torch.cuda.is_available(),
-        report_to=["tensorboard"],
+        report_to=[],
     )
 
 
@@ -269,13 +271,14 @@ def train(
         model = add_lora(model, config.lora)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
+    board = SummaryWriter(str(folder / "tensorboard")) if state.is_main_process else None
     trainer = StageTrainer(
         model=model,
         args=training_arguments(config, folder, state.num_processes),
         train_dataset=BinDataset(prepared, encoder),
         data_collator=Collator(processor, config.frames_prompt),
         processing_class=processor,
-        callbacks=[MetricsFile(folder / "metrics.jsonl")],
+        callbacks=[MetricsFile(folder / "metrics.jsonl"), TensorBoardCallback(board)],
         part_learning_rates=config.part_learning_rates,
         pool_lengths=prepared.lengths if config.packing == "pool" else None,
     )

@@ -218,7 +218,7 @@ _SHARED = {
 
 _LORA = {
     "trainable": (("connector",), "assumed: community practice for models like Qwen3-VL; vision frozen"),
-    "lora": (LoraSettings(train_connector=True), "assumed: community practice, rank 16 to 64, alpha twice the rank, dropout .05"),
+    "lora": (LoraSettings(train_connector=True), "assumed: community practice, rank 16 to 64, alpha twice it, dropout .05"),
     "learning_rate": (1e-4, "assumed: community practice"),
     "warmup_fraction": (0.03, "assumed: community practice"),
     "weight_decay": (0.0, "assumed: adapters are small; common default"),
