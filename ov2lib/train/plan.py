@@ -166,7 +166,7 @@ def make_plan(
 
 
 def _memory(model: LlavaOnevision2Config, works: Iterable[Work], tokens: int, recipe: Recipe, gpus: int) -> dict[str, Memory]:
-    """By layout, for the bin that takes most: one that a single source fills, with the most visual tokens or the most logits."""
+    """By layout, for the bin that takes most: filled by one source, with the most visual tokens or the most logits."""
     counted = part_parameters(model)
     bins = [work * (tokens / work.tokens) for work in works]
     return {
