@@ -28,6 +28,7 @@ class Work:
         patch_pairs: pairs (query, key) of patches that see each other.
         visual, text: tokens that the language model reads.
         token_pairs: pairs of tokens that see each other; n² / 2 for a sample of n tokens.
+        predicted: tokens that are supervised; logits are computed for these only.
     """
 
     patches: float = 0.0
@@ -35,6 +36,7 @@ class Work:
     visual: float = 0.0
     text: float = 0.0
     token_pairs: float = 0.0
+    predicted: float = 0.0
 
     @property
     def tokens(self) -> float:
@@ -47,10 +49,10 @@ class Work:
         return Work(*(value * times for value in vars(self).values()))
 
 
-def sample_work(patches: int, run: int, text: float, merge: int = 2) -> Work:
+def sample_work(patches: float, run: int, text: float, predicted: float, merge: int = 2) -> Work:
     """One sample whose patches see each other in runs of `run`, merged `merge` x `merge` into visual tokens."""
     visual = patches / merge**2
-    return Work(patches, float(patches * run), visual, text, (visual + text) ** 2 / 2)
+    return Work(patches, patches * run, visual, text, (visual + text) ** 2 / 2, predicted)
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ def widths(config: LlavaOnevision2Config) -> Widths:
 
 
 def training_flops(config: LlavaOnevision2Config, work: Work, recipe: Recipe) -> dict[str, Flops]:
-    """FLOPs by part of one forward and backward pass over `work`; logits of every position are computed.
+    """FLOPs by part of one forward and backward pass over `work`.
 
     One saving is not modelled: when nothing before the language model learns, its first layer's q, k and v need no gradient
     of their input (0.1 % at 8B).
@@ -167,7 +169,7 @@ def training_flops(config: LlavaOnevision2Config, work: Work, recipe: Recipe) ->
         "vision": (blocks, 4 * w.vision_layers * w.vision * work.patch_pairs),
         "connector": (2 * work.visual * (w.joined**2 + w.joined * w.hidden), 0),
         "language": (2 * tokens * w.layers * w.layer, 4 * w.layers * w.query * work.token_pairs),
-        "head": (2 * tokens * w.hidden * w.vocabulary, 0),
+        "head": (2 * work.predicted * w.hidden * w.vocabulary, 0),
     }
     # Recomputing stops before a layer's last product, whose result nobody needs.
     last = 0 if recipe.rank else w.ffn * w.hidden
@@ -231,7 +233,7 @@ class Memory:
     """Bytes on one device at the fullest moment of a step.
 
     Attributes:
-        weights, gradients, optimizer: of the parameters this device holds.
+        weights, gradients, optimizer: of the parameters this device holds; gradients are there throughout, as accumulated.
         copies: bfloat16 copies of weights: cast by autocast, or gathered by FSDP2; and DDP's gradient buckets.
         activations: kept from the forward pass until the backward pass, and the pixels.
         transient: the larger of logits with their loss and gradient, and one recomputed layer.
@@ -304,7 +306,7 @@ def training_memory(
         optimizer=MOMENTS * learns / share,
         copies=copies,
         activations=kept + 4 * w.patch * work.patches,
-        transient=max(LOGITS * work.tokens * w.vocabulary, layer),
+        transient=max(LOGITS * work.predicted * w.vocabulary, layer),
     )
 
 

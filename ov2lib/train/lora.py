@@ -66,8 +66,8 @@ class LoraSettings:
 def add_lora(model: "LlavaOnevision2ForConditionalGeneration", settings: LoraSettings) -> "PeftModel":
     """Freeze a model and add adapters to the seven linear layers of every language layer, in place.
 
-    A is drawn from torch's generator and B is zero, so the model computes as before until it is trained. Adapters are
-    float32 over bfloat16 weights.
+    A is drawn from torch's generator and B is zero, so the model computes as before until it is trained. What is trained is
+    float32, over bfloat16 weights too (train these under autocast).
 
     Returns:
         peft's model around `model`; it trains, generates and has a `.config` as before.
@@ -92,7 +92,15 @@ def add_lora(model: "LlavaOnevision2ForConditionalGeneration", settings: LoraSet
         modules_to_save=[CONNECTOR] if settings.train_connector else None,
     )
     with _quiet():
-        return get_peft_model(model, config)
+        return _in_float32(get_peft_model(model, config))
+
+
+def _in_float32(model: "PeftModel") -> "PeftModel":
+    """Cast what is trained: steps of a small learning rate are lost in bfloat16."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return model
 
 
 @contextmanager
@@ -175,7 +183,7 @@ def load_adapter(model: "LlavaOnevision2ForConditionalGeneration", folder: str |
                 f"and {model.config.name_or_path or 'this model'} has {fingerprint(model)}; load that model"
             )
     with _quiet():
-        return PeftModel.from_pretrained(model, folder, is_trainable=trainable)
+        return _in_float32(PeftModel.from_pretrained(model, folder, is_trainable=trainable))
 
 
 def _check_shapes(model: "torch.nn.Module", folder: Path) -> None:

@@ -35,7 +35,9 @@ RECIPES = {
     "LoRA, recomputed": Recipe(("connector",), rank=8, precision="fp32", checkpointing=True),
 }
 GRID, LENGTH = torch.tensor([[4, 8, 8]]), 160  # 256 patches in one run, 64 visual tokens among 160
-WORK = Work(patches=256, patch_pairs=256.0**2, visual=64, text=96, token_pairs=160.0**2)  # dense: nothing is skipped here
+WORK = Work(
+    patches=256, patch_pairs=256.0**2, visual=64, text=96, token_pairs=160.0**2, predicted=160
+)  # nothing is skipped here
 
 
 @pytest.fixture(scope="module")

@@ -86,6 +86,27 @@ def test_a_fresh_adapter_changes_nothing(prompt):
     assert torch.equal(logits(add_lora(base(), LoraSettings(rank=4)).eval(), prompt), logits(base(), prompt))
 
 
+def test_bfloat16_weights_train_in_float32_and_generate_after_loading(prompt, tmp_path):
+    model = add_lora(base().to(torch.bfloat16), LoraSettings(rank=4, train_connector=True))
+    assert {parameter.dtype for parameter in model.parameters() if parameter.requires_grad} == {torch.float32}
+    assert {parameter.dtype for parameter in model.parameters() if not parameter.requires_grad} == {torch.bfloat16}
+    with torch.autocast("cpu", torch.bfloat16):
+        model(**prompt, labels=prompt["input_ids"]).loss.backward()
+    save_adapter(model, tmp_path / "a")
+    again = load_adapter(base().to(torch.bfloat16), tmp_path / "a").eval()
+    assert again.generate(**prompt, max_new_tokens=2, do_sample=False).shape[1] == prompt["input_ids"].shape[1] + 2
+
+
+def test_checkpointing_sends_no_gradient_through_the_frozen_encoder(prompt):
+    """transformers asks gradients of every embedding then, patches too, which would pass the encoder backwards for nothing."""
+    model = add_lora(base(), LoraSettings(rank=4, train_connector=False)).train()
+    model.get_base_model().enable_input_require_grads()
+    seen = []
+    model.get_base_model().model.visual.register_forward_hook(lambda module, given, made: seen.append(made.pooler_output))
+    model(**prompt, labels=prompt["input_ids"]).loss.backward()
+    assert [tokens.requires_grad for tokens in seen] == [False]
+
+
 @pytest.mark.parametrize("connector", [False, True])
 def test_saved_and_loaded_computes_the_same(prompt, tmp_path, connector):
     model = trained(LoraSettings(rank=4, train_connector=connector))
