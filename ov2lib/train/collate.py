@@ -10,10 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from ..model.loss import IGNORED
 from ..model.processing import LlavaOnevision2Processor
 from ..model.prompt import IMAGE_PLACEHOLDER
 from ..tokens import MERGE, VisualTokens
-from .encoding import IGNORED, Example
+from .encoding import Example
 
 
 class Collator:

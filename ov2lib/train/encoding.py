@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import torch
 
 from ..errors import TrainingError
+from ..model.loss import IGNORED
 from ..model.prompt import visual_text
 from ..tokens import VisualTokens
 from .sample import Media, Sample, check_sample
 
-IGNORED = -100  # the label that torch and transformers leave out of a loss
 SYSTEM = "You are a helpful assistant."  # published: ChatML's default
 _PLACE = re.compile(r"<(?:image|video)>\n?")
 

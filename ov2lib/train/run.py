@@ -67,10 +67,13 @@ def result_of(folder: Path) -> Path | None:
     return next((path.parent for path in found if path.is_file()), None)
 
 
-def load_start(source: Path) -> tuple[LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor]:
+def load_start(
+    source: Path, dtype: torch.dtype = torch.float32
+) -> tuple[LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor]:
     """Model and processor of a folder.
 
-    Weights are float32, under bf16 too: the optimiser needs master weights, and autocast rounds where it computes.
+    Weights that are trained are float32, under bf16 too: the optimiser needs master weights, and autocast rounds where it
+    computes.
 
     Raises:
         TrainingError: there is no model.
@@ -78,7 +81,7 @@ def load_start(source: Path) -> tuple[LlavaOnevision2ForConditionalGeneration, L
     """
     if not (source / "config.json").is_file():
         raise TrainingError(f"{source} holds no model; pass --from a folder that save_pretrained or `ov2 train` wrote")
-    model = LlavaOnevision2ForConditionalGeneration.from_pretrained(source, dtype=torch.float32)
+    model = LlavaOnevision2ForConditionalGeneration.from_pretrained(source, dtype=dtype)
     return model, LlavaOnevision2Processor.from_pretrained(source)
 
 
@@ -259,7 +262,8 @@ def train(
     if done := result_of(folder):
         return done
     set_seed(config.seed)
-    model, processor = load_start(start)
+    frozen = config.lora is not None and config.precision == "bf16"  # adapters are float32 over it
+    model, processor = load_start(start, torch.bfloat16 if frozen else torch.float32)
     images = processor.image_processor
     cache = TokenCache((media_dir or output / "media") / "tokens", images.patch_size, images.size)
     encoder = SampleEncoder(processor.tokenizer, cache.tokens, config.frames_prompt, config.timestamp_decimals)

@@ -14,7 +14,6 @@ from torch import nn
 from transformers import Trainer, TrainerCallback
 
 from ..errors import TrainingError
-from .loss import bin_mean_loss, supervised_places
 from .packing import LengthPoolSampler
 from .parts import part_of
 
@@ -42,11 +41,9 @@ class StageTrainer(Trainer):
         Raises:
             TrainingError: it is not finite; no step is taken and the last checkpoint stays.
         """
-        labels = inputs.pop("labels")
-        places = supervised_places(labels)
         # No cache: with one, transformers would not look at the positions, and samples in a bin would see each other.
-        outputs = model(**inputs, use_cache=False, logits_to_keep=places)
-        loss = bin_mean_loss(outputs.logits, labels[:, places + 1])
+        outputs = model(**inputs, use_cache=False, bin_loss=True)
+        loss = outputs["loss"]
         self._require_finite("loss", loss.detach())
         return (loss, outputs) if return_outputs else loss
 

@@ -4,7 +4,7 @@ import pytest
 from training_cases import TEXT, TWO_ROUNDS, tokens_of
 
 from ov2lib.errors import TrainingError
-from ov2lib.train.encoding import IGNORED
+from ov2lib.model.loss import IGNORED
 from ov2lib.train.sample import Media, Sample
 
 

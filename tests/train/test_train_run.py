@@ -15,7 +15,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from ov2lib.errors import TrainingError
-from ov2lib.model import LlavaOnevision2ForConditionalGeneration
+from ov2lib.model import LlavaOnevision2ForConditionalGeneration, modeling
+from ov2lib.model.loss import bin_mean_loss
 from ov2lib.train.parts import part_of
 from ov2lib.train.run import run_folder, train
 from ov2lib.train.stages import Source, stage_config
@@ -152,16 +153,13 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, start, data, monkeyp
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_before_it_harms_the_weights(tmp_path, start, data, monkeypatch):
-    from ov2lib.train import trainer
-
-    loss = trainer.bin_mean_loss
     seen = []
 
-    def broken(logits, targets):
-        seen.append(logits)
-        return loss(logits, targets) * (float("nan") if len(seen) == 10 else 1.0)
+    def broken(head, hidden, targets):
+        seen.append(targets)
+        return bin_mean_loss(head, hidden, targets) * (float("nan") if len(seen) == 10 else 1.0)
 
-    monkeypatch.setattr(trainer, "bin_mean_loss", broken)
+    monkeypatch.setattr(modeling, "bin_mean_loss", broken)
     with pytest.raises(
         TrainingError, match="the loss is nan at step 5; the weights are untouched and the last checkpoint is .*-4"
     ):
