@@ -11,8 +11,10 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +25,16 @@ import platformdirs
 
 from ..errors import MiniError
 
-PAINTERS = ("backdrop", "camera", "draw", "encode", "figure", "jump_rope", "shapes")  # modules a clip's bytes depend on
+PAINTERS = (
+    "backdrop",
+    "camera",
+    "draw",
+    "encode",
+    "figure",
+    "jump_rope",
+    "shapes",
+    "world",
+)  # modules a clip's bytes depend on
 
 
 class Encoder(NamedTuple):
@@ -91,15 +102,9 @@ class Encoding:
         return encoder.options | own[self.codec]
 
 
-def encode(frames: Iterator[np.ndarray], path: str | os.PathLike, size: tuple[int, int], fps: int, encoding: Encoding) -> None:
-    """Write `frames` (uint8 [H, W, 3] RGB, `size` = (H, W), both even) to `path`; at most two are held at a time.
-
-    The file appears whole or not at all.
-
-    Raises:
-        MiniError: this PyAV has no such encoder, the encoder refuses the configuration, or the file cannot be written.
-    """
-    path = Path(path)
+@contextmanager
+def _whole(path: Path) -> Iterator[str]:
+    """A file beside `path` to write to, which takes its name at the end; the file appears whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, scratch = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
@@ -109,12 +114,24 @@ def encode(frames: Iterator[np.ndarray], path: str | os.PathLike, size: tuple[in
             f"cannot write to {path.parent}: {error.strerror}; set OV2_CACHE to a folder you may write to"
         ) from error
     try:
-        _encode(frames, scratch, size, fps, encoding)
+        yield scratch
         os.replace(scratch, path)
     except (av.FFmpegError, OSError) as error:
-        raise MiniError(f"cannot encode {path}: {error.strerror}; free some space or try another codec") from error
+        raise MiniError(f"cannot make {path}: {error.strerror}; free some space or try another codec") from error
     finally:
         Path(scratch).unlink(missing_ok=True)
+
+
+def encode(frames: Iterator[np.ndarray], path: str | os.PathLike, size: tuple[int, int], fps: int, encoding: Encoding) -> None:
+    """Write `frames` (uint8 [H, W, 3] RGB, `size` = (H, W), both even) to `path`; at most two are held at a time.
+
+    The file appears whole or not at all.
+
+    Raises:
+        MiniError: this PyAV has no such encoder, the encoder refuses the configuration, or the file cannot be written.
+    """
+    with _whole(Path(path)) as scratch:
+        _encode(frames, scratch, size, fps, encoding)
 
 
 def _encode(frames: Iterator[np.ndarray], path: str, size: tuple[int, int], fps: int, encoding: Encoding) -> None:
@@ -154,12 +171,29 @@ def cached(kind: str, config: dict, encoding: Encoding, frames: Callable[[], Ite
     The file name holds a digest of everything its bytes depend on: the scene's configuration (which has its "size" and
     "fps"), the encoding, the libraries' versions and the source code of the painters.
     """
-    here = Path(__file__).parent
-    source = hashlib.sha256(b"".join((here / f"{name}.py").read_bytes() for name in PAINTERS))
-    versions = {"av": av.__version__, "numpy": np.__version__, "pillow": PIL.__version__} | av.library_versions
-    facts = {"kind": kind, "config": config, "encoding": asdict(encoding), "source": source.hexdigest(), "versions": versions}
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-    path = cache_dir() / f"{kind}-{encoding.codec}-{digest}{CODECS[encoding.codec].suffix}"
+    facts = {"kind": kind, "config": config, "encoding": asdict(encoding), "libraries": av.library_versions}
+    path = cache_dir() / f"{kind}-{encoding.codec}-{_digest(facts)}{CODECS[encoding.codec].suffix}"
     if not path.is_file():
         encode(frames(), path, config["size"], config["fps"], encoding)
     return path
+
+
+def cached_bytes(kind: str, config: dict, suffix: str, make: Callable[[], bytes]) -> Path:
+    """Path of a file that holds `make()`, writing it first if it is not in the cache; named as `cached` names clips."""
+    path = cache_dir() / f"{kind}-{_digest({'kind': kind, 'config': config})}{suffix}"
+    if not path.is_file():
+        with _whole(path) as scratch:
+            Path(scratch).write_bytes(make())
+    return path
+
+
+def _digest(facts: dict) -> str:
+    versions = {"av": av.__version__, "numpy": np.__version__, "pillow": PIL.__version__}
+    facts = facts | {"source": _painters(), "versions": versions}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@cache
+def _painters() -> str:
+    here = Path(__file__).parent
+    return hashlib.sha256(b"".join((here / f"{name}.py").read_bytes() for name in PAINTERS)).hexdigest()

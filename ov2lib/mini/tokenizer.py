@@ -14,8 +14,10 @@ from ..model.prompt import CHAT_TEMPLATE, IMAGE_PAD, VIDEO_PAD, VISION_END, VISI
 
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", VISION_START, VISION_END, IMAGE_PAD, VIDEO_PAD)
 TIME = r"<\d+\.\d+ seconds>"
-# Words with the space before them, runs of marks, single digits (as Qwen3), line ends, other white space.
-PIECES = r" ?\p{L}+|\d| ?[^\s\p{L}\d]+|\s*\n+|\s+"
+# Words and numbers with the space before them, runs of marks, line ends, other white space. Qwen3 cuts numbers into digits;
+# here a number that the corpus holds is one token, as a time tag is: there are few, and to copy one is then one step.
+OPENING = r"system\nYou are a helpful assistant\."  # the same in every prompt
+PIECES = r" ?\p{L}+| ?\d+(?:\.\d+)?| ?[^\s\p{L}\d]+|\s*\n+|\s+"
 CHAT = ("system\nYou are a helpful assistant.", "user\n", "assistant\n", "\n", "yes", "no")
 
 
@@ -36,7 +38,7 @@ def train_tokenizer(
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(f"{TIME}|{PIECES}"), "isolated"),
+            pre_tokenizers.Split(Regex(f"{TIME}|{OPENING}|{PIECES}"), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

@@ -1,0 +1,68 @@
+"""The mini model: the published architecture at a size that learns on two cores.
+
+Steps are short, so width buys less than steps do: 64 channels and two layers see shapes of one token, 128 channels and three
+layers find a time tag and copy it. Time tags, numbers and words are one token each.
+"""
+
+from functools import cache
+
+import numpy as np
+import torch
+from transformers import Qwen3Config
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from ..model.configuration import LlavaOnevision2Config, LlavaOnevision2VisionConfig
+from ..model.modeling import LlavaOnevision2ForConditionalGeneration
+from ..model.processing import LlavaOnevision2Processor
+from ..model.prompt import IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START, time_tag
+from .stories import EVERY, FAST, FRAMES, LONG, SIDE
+from .tasks import RECIPES
+from .tokenizer import train_tokenizer
+from .world import CELL
+
+CORPUS_SCENES = 400  # of every kind: all words and nearly all numbers turn up
+IMAGE_PIXELS = {"shortest_edge": CELL * CELL, "longest_edge": 16 * CELL * CELL}
+
+
+@cache
+def _tokenizer():
+    texts = [time_tag(EVERY * k) for k in range(LONG)]
+    texts += [time_tag(k / FAST, decimals) for k in range(FRAMES) for decimals in (1, 2)]
+    for number, build in enumerate(build for builders in RECIPES.values() for build in builders):
+        rng = np.random.default_rng([number, 1])
+        scenes = [build(rng) for _ in range(CORPUS_SCENES)]
+        texts += [text for scene in scenes for question in scene.questions for text in (question.text, question.answer)]
+    return train_tokenizer(texts * 2, vocab_size=1024, max_seconds=0.0)
+
+
+def mini_processor() -> LlavaOnevision2Processor:
+    """Tokenizer (trained on the tasks' own words, the same every time) and image settings of the mini model."""
+    images = Qwen2VLImageProcessorPil(patch_size=14, temporal_patch_size=1, size=IMAGE_PIXELS)
+    return LlavaOnevision2Processor(images, _tokenizer())
+
+
+def mini_config() -> LlavaOnevision2Config:
+    """Patch 14, merge 2 and attention groups of four as published; about 0.9 million parameters."""
+    tokenizer = _tokenizer()
+    ids = {name: tokenizer.convert_tokens_to_ids(name) for name in (IMAGE_PAD, VIDEO_PAD, VISION_START, VISION_END)}
+    vision = LlavaOnevision2VisionConfig(
+        hidden_size=64, intermediate_size=256, num_hidden_layers=2, num_attention_heads=2, out_hidden_size=128,
+        image_size=SIDE, rope_theta=100.0,
+    )  # fmt: skip
+    text = Qwen3Config(
+        vocab_size=len(tokenizer), hidden_size=128, intermediate_size=384, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=32, max_position_embeddings=4096,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+        tie_word_embeddings=True, bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    return LlavaOnevision2Config(
+        vision_config=vision, text_config=text, image_token_id=ids[IMAGE_PAD], video_token_id=ids[VIDEO_PAD],
+        vision_start_token_id=ids[VISION_START], vision_end_token_id=ids[VISION_END], tie_word_embeddings=True,
+    )  # fmt: skip
+
+
+def mini_model(seed: int = 0) -> LlavaOnevision2ForConditionalGeneration:
+    """The model with random weights drawn from `seed`; torch's own generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return LlavaOnevision2ForConditionalGeneration(mini_config())

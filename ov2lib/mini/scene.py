@@ -1,0 +1,73 @@
+"""What a scene of the mini world is: something to look at, and questions whose answers are known."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..train.sample import Media
+from .world import COLOURS, SHAPES, Thing
+
+TEST_SHARE = 5  # one layout in five belongs to the test world
+
+
+@dataclass(frozen=True)
+class Question:
+    """One round of a conversation.
+
+    Attributes:
+        kind: what is asked for, finer than the task: "colour", "place", "order", ...
+        task, truth: as `ov2lib.train.sample.Sample`; "kind" is added to the truth.
+        text, answer: what the user and the assistant say.
+    """
+
+    kind: str
+    task: str
+    text: str
+    answer: str
+    truth: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A scene before it is rendered.
+
+    Attributes:
+        layout: what the scene is about, without its small shifts and its tint: two scenes of one layout are nearly the same
+            picture, so the layout decides whether a scene belongs to the training or to the test world.
+        media: renders it (or finds it in the cache).
+        questions: each could be asked alone.
+    """
+
+    layout: tuple
+    media: Callable[[], Media]
+    questions: tuple[Question, ...]
+
+    @property
+    def split(self) -> str:
+        """Its world, "train" or "test", by a digest of the layout, whatever the seed: no layout is in both worlds."""
+        digest = hashlib.sha256(repr(self.layout).encode()).digest()
+        return "test" if digest[0] % TEST_SHARE == 0 else "train"
+
+
+def choice(kind: str, text: str, answer: str, choices) -> Question:
+    """A question with a short answer among `choices`."""
+    return Question(kind, "choice", text, answer, {"choices": list(choices), "answer": answer})
+
+
+def looks(rng: np.random.Generator, count: int) -> list[tuple[str, str]]:
+    """(shape, colour) of `count` things (at most four), no shape and no colour twice."""
+    shapes, colours = rng.permutation(SHAPES)[:count], rng.permutation(list(COLOURS))[:count]
+    return [(str(shape), str(colour)) for shape, colour in zip(shapes, colours, strict=True)]
+
+
+def shifted(rng: np.random.Generator, look: tuple[str, str], x: float, y: float, reach: int = 3) -> Thing:
+    """A thing near x, y."""
+    dx, dy = rng.integers(-reach, reach + 1, 2)
+    return Thing(*look, round(x) + int(dx), round(y) + int(dy))
+
+
+def tint(rng: np.random.Generator) -> int:
+    """Of the ground, see `world.paint`."""
+    return int(rng.integers(-2, 3))

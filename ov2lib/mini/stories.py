@@ -1,0 +1,202 @@
+"""Clips to ask about: motion and change (stage 2), long parades (stage 3), skipping and roaming (stage 4, codec).
+
+All are 56 pixels wide, 2x2 visual tokens a picture. Clips of stages 2 and 3 run at one frame a second and are sampled every
+five seconds; those of stage 4 run at five frames a second and go through a codec front end.
+"""
+
+import numpy as np
+
+from ..train.sample import Media
+from .scene import Question, Scene, choice, looks, shifted, tint
+from .stills import CELLS, PLACES, RELATIONS
+from .world import CELL, COLOURS, SHAPES, Thing, clip_file, mask_runs
+
+SIDE = 2 * CELL
+EVERY = 5  # seconds between sampled frames
+SHORT, LONG = 8, 16  # sampled frames of a clip of stage 2 (36 s) and stage 3 (76 s)
+FAST, FRAMES = 5, 32  # frames per second and frames of a codec clip (6.4 s)
+CANVASES = 8
+MOVES = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+JUMP = (6, 16, 16, 6)  # pixels above the ground, frame by frame; the rope is behind the legs on the first
+# The question of JumpScore in our words.
+JUMP_QUESTION = "List the start time in seconds of each jump, when the rope is behind the legs, as a JSON list."
+
+
+def motion(rng: np.random.Generator) -> Scene:
+    """Two things cross the picture, each in its own direction: which way does each move?"""
+    pair, ways = looks(rng, 2), [str(way) for way in rng.permutation(list(MOVES))[:2]]
+    lane, shade = int(rng.integers(2)), tint(rng)
+    paths = [_crossing(rng, way, place) for way, place in zip(ways, (lane, 1 - lane), strict=True)]
+    frames = [[Thing(*look, *path[t]) for look, path in zip(pair, paths, strict=True)] for t in range(EVERY * (SHORT - 1) + 1)]
+    questions = tuple(
+        choice("motion", f"Which way does the {colour} {shape} move?", way, MOVES)
+        for (shape, colour), way in zip(pair, ways, strict=True)
+    )
+    return Scene(("motion", *pair, *ways, lane), _sampled("motion", frames, SHORT, shade), questions)
+
+
+def _crossing(rng: np.random.Generator, way: str, lane: int) -> np.ndarray:
+    """Places [T, 2] of something that crosses the picture in its lane."""
+    along = np.linspace(-0.5, 0.5, EVERY * (SHORT - 1) + 1)[:, None] * MOVES[way] * rng.integers(30, 37)
+    across = np.array(MOVES[way][::-1]) ** 2 * (lane - 0.5) * CELL
+    return (SIDE / 2 + along + across).round().astype(int).tolist()
+
+
+def change(rng: np.random.Generator) -> Scene:
+    """Three things stand still; one changes its colour halfway: which one, and to what?"""
+    trio, spots = looks(rng, 3), [int(spot) for spot in rng.permutation(4)[:3]]
+    new = next(colour for colour in rng.permutation(list(COLOURS)).tolist() if colour not in [look[1] for look in trio])
+    shape, shade, turn = trio[0][0], tint(rng), EVERY * int(rng.integers(2, SHORT - 2)) - 2
+    before = [_in_cell(rng, look, spot) for look, spot in zip(trio, spots, strict=True)]
+    after = [Thing(shape, new, before[0].x, before[0].y), *before[1:]]
+    frames = [before if t < turn else after for t in range(EVERY * (SHORT - 1) + 1)]
+    questions = (
+        choice("change", "Which shape changes its colour?", shape, SHAPES),
+        choice("new colour", "Which colour is new?", new, COLOURS),
+    )
+    return Scene(("change", *trio, *spots, new), _sampled("change", frames, SHORT, shade), questions)
+
+
+def parade(rng: np.random.Generator) -> Scene:
+    """Three things come and go one after the other while a black ball rolls about, and once a white star flashes."""
+    trio, shade = looks(rng, 3), tint(rng)
+    spots = [int(rng.integers(4)) for _ in trio]
+    stays = [int(rng.integers(2, 5)) for _ in trio]
+    gaps = np.diff(np.sort(rng.integers(0, LONG - sum(stays) - 1, 3)), prepend=0)
+    starts = (np.cumsum([0, *stays[:2]]) + np.cumsum(gaps)).tolist()
+    spans = [(EVERY * start, EVERY * (start + stay - 1)) for start, stay in zip(starts, stays, strict=True)]
+    things = [_in_cell(rng, look, spot) for look, spot in zip(trio, spots, strict=True)]
+    flash, corner = int(rng.integers(LONG)) * EVERY, int(rng.integers(4))
+    star = _in_cell(rng, ("star", "white"), corner)
+    ball, rate = rng.uniform(0, 6.3), rng.uniform(0.2, 0.4)
+    frames = []
+    for t in range(EVERY * (LONG - 1) + 1):
+        seen = [Thing("disc", "black", round(SIDE / 2 + 24 * np.sin(ball + rate * t)), SIDE // 2, 4)]
+        seen += [thing for thing, (start, end) in zip(things, spans, strict=True) if start <= t <= end]
+        frames.append(seen + [star] * (abs(t - flash) <= 2))
+    last = int(rng.integers(3))
+    order = [
+        choice("order", f"What colour is the {name} thing to come?", trio[k][1], COLOURS)
+        for k, name in enumerate(("first", "second", "third"))
+    ]
+    start, end = spans[last]
+    questions = (
+        order[int(rng.integers(3))],
+        choice("needle", "Where does the star flash?", PLACES[2][corner], PLACES[2]),
+        _span(f"When is the {things[last].name} there?", start, end),
+    )
+    return Scene(("parade", *trio, *spots, *spans, flash, corner), _sampled("parade", frames, LONG, shade), questions)
+
+
+def skipping(rng: np.random.Generator) -> Scene:
+    """A figure jumps one to three times among four events: it also waves and somebody walks by, so bursts are not all jumps."""
+    jumps = int(rng.integers(1, 4))
+    events = [str(event) for event in rng.permutation(["jump"] * jumps + ["pass"] + ["wave"] * (3 - jumps))]
+    rests = np.diff(np.sort(rng.integers(0, FRAMES - 5 * len(events), len(events))), prepend=0)
+    starts = (1 + 5 * np.arange(len(events)) + np.cumsum(rests)).tolist()
+    colour, other = (str(colour) for colour in rng.permutation(list(COLOURS))[:2])
+    x, away, shade = int(CELL * (rng.integers(2) + 0.5)), int(rng.choice([-1, 1])), tint(rng)
+    frames = [_stand(x, colour) for _ in range(FRAMES)]
+    for event, start in zip(events, starts, strict=True):
+        for step in range(4):
+            frames[start + step] = EVENTS[event](x, colour, other, away, step)
+    times = [start / FAST for event, start in zip(events, starts, strict=True) if event == "jump"]
+    passing = next(start for event, start in zip(events, starts, strict=True) if event == "pass")
+    questions = (
+        Question("jumps", "jump_times", JUMP_QUESTION, f"[{', '.join(f'{time:.1f}' for time in times)}]", {"times": times}),
+        _span("When does somebody walk by?", passing / FAST, (passing + 4) / FAST, "passer-by"),
+    )
+    return Scene(("skipping", colour, other, x, away, *events, *starts), _coded("skipping", frames, shade, 2), questions)
+
+
+def _stand(x: int, colour: str, height: int = 0) -> list[Thing]:
+    return [Thing("figure", colour, x, SIDE - 14 - height, 12)]
+
+
+def _jump(x: int, colour: str, other: str, away: int, step: int) -> list[Thing]:
+    rope = [Thing("rope", "black", x, SIDE - 4, 10)] if step == 0 else []
+    return rope + _stand(x, colour, JUMP[step])
+
+
+def _wave(x: int, colour: str, other: str, away: int, step: int) -> list[Thing]:
+    return [*_stand(x, colour), Thing("arm", "black", x + 8 * away, SIDE - 18 - 6 * (step % 2), 6)]
+
+
+def _pass(x: int, colour: str, other: str, away: int, step: int) -> list[Thing]:
+    return [Thing("figure", other, SIDE // 2 + away * (12 * step - 18), SIDE - 16, 10), *_stand(x, colour)]
+
+
+EVENTS = {"jump": _jump, "wave": _wave, "pass": _pass}
+
+
+def roaming(rng: np.random.Generator) -> Scene:
+    """Two things move from place to place, a step at a time: the track of one, and where it ends up from the other."""
+    pair, answer, shade = looks(rng, 2), str(rng.choice(RELATIONS)), tint(rng)
+    walks = _walks(rng, answer)
+    middles = [[CELL * (np.array(CELLS[spot][::-1]) + 0.5) for spot in walk] for walk in walks]
+    frames = []
+    for t in range(FRAMES):
+        stop, part = divmod(t, 8)
+        share = np.clip((part - 4) / 4, 0, 1)  # four frames of rest, four of motion
+        ahead = min(stop + 1, 3)
+        places = [(path[stop] * (1 - share) + path[ahead] * share).round().astype(int).tolist() for path in middles]
+        frames.append([Thing(*look, *place) for look, place in zip(pair, places, strict=True)])
+    stops = [8 * stop + 2 for stop in range(4)]
+    points = ";".join(
+        f"{t / FAST:.1f} 1 {round(1000 * frames[t][0].x / SIDE)} {round(1000 * frames[t][0].y / SIDE)}" for t in stops
+    )
+    names = [thing.name for thing in frames[0]]
+    seen = [mask_runs(frames[t], SIDE) for t in stops]
+    truth = {
+        "size": [SIDE, SIDE], "times": [t / FAST for t in stops], "targets": names[:1],
+        "objects": {name: [runs[number] for runs in seen] for number, name in enumerate(names)},
+    }  # fmt: skip
+    tracks = f'<tracks coords="{points}">{names[0]}</tracks>'
+    questions = (
+        Question("tracks", "tracks", f"Track the {names[0]}.", tracks, truth),
+        choice("relation", f"Where is the {names[0]} from the {names[1]} at the end?", answer, RELATIONS),
+    )
+    return Scene(("roaming", *pair, *map(tuple, walks)), _coded("roaming", frames, shade, 1), questions)
+
+
+def _walks(rng: np.random.Generator, answer: str) -> list[list[int]]:
+    """Four cells each for two walkers that end with the first `answer` of the second, drawn backwards; they never meet."""
+    row, col = rng.integers(2, size=2)
+    ends = {
+        "left": ((row, 0), (row, 1)),
+        "right": ((row, 1), (row, 0)),
+        "above": ((0, col), (1, col)),
+        "below": ((1, col), (0, col)),
+    }
+    now = [CELLS.index(tuple(int(i) for i in cell)) for cell in ends[answer]]
+    walks = [[now[0]], [now[1]]]
+    while len(walks[0]) < 4:
+        steps = [(a, b) for a in _near(now[0]) for b in _near(now[1]) if a != b and (a, b) != (now[1], now[0])]
+        now = list(steps[int(rng.integers(len(steps)))])
+        for walk, cell in zip(walks, now, strict=True):
+            walk.insert(0, cell)
+    return walks
+
+
+def _near(cell: int) -> tuple[int, ...]:
+    """The cell itself and those beside it in the 2x2 grid."""
+    return cell, cell ^ 1, cell ^ 2
+
+
+def _span(text: str, start: float, end: float, kind: str = "span") -> Question:
+    return Question(kind, "grounding", text, f"{start:.1f} to {end:.1f}", {"span": [float(start), float(end)]})
+
+
+def _in_cell(rng: np.random.Generator, look: tuple[str, str], spot: int) -> Thing:
+    row, col = CELLS[spot]
+    return shifted(rng, look, CELL * (col + 0.5), CELL * (row + 0.5))
+
+
+def _sampled(kind: str, frames: list[list[Thing]], count: int, shade: int):
+    options = {"video_backend": "frames", "num_frames": count, "min_pixels": SIDE * SIDE, "max_pixels": SIDE * SIDE}
+    return lambda: Media("video", str(clip_file(kind, frames, SIDE, 1, shade)), options)
+
+
+def _coded(kind: str, frames: list[list[Thing]], shade: int, decimals: int):
+    options = {"video_backend": "codec", "front_end": "paper", "num_canvases": CANVASES, "max_pixels": SIDE * SIDE}
+    return lambda: Media("video", str(clip_file(kind, frames, SIDE, FAST, shade)), options | {"timestamp_decimals": decimals})

@@ -1,0 +1,110 @@
+"""What the mini world asks at each stage, in the schema of real corpora.
+
+| stage | scenes | asked |
+|---|---|---|
+| 1 bootstrap | pictures of two things | caption, colour, shape, place |
+| 2 instruct | pictures; clips of 36 s | counts in several rounds, relations; which way, what changes |
+| 3 long video | clips of 76 s, sampled every 5 s | order of events, a flash to find, when something is there |
+| 4 codec | clips of 6 s as codec canvases | jump times, when somebody walks by, point tracks, relations |
+
+From stage 2 on, one training sample in five is of the stage before, as the paper's stages keep their image instructions.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from ..errors import MiniError
+from ..train.sample import Sample
+from .scene import Question, Scene
+from .stills import counting, describing, naming, relation
+from .stories import change, motion, parade, roaming, skipping
+
+RECIPES: dict[int, tuple[Callable[[np.random.Generator], Scene], ...]] = {
+    1: (naming, naming, describing),
+    2: (counting, relation, motion, change),
+    3: (parade,),
+    4: (skipping, roaming),
+}
+REPLAY = 5  # every fifth training sample, from stage 2 on, comes from the stage before
+SPLITS = ("train", "test")
+
+
+def stage_samples(stage: int, split: str = "train", samples: int = 1000, seed: int = 0) -> list[Sample]:
+    """Conversations of one stage, rendered into the cache.
+
+    In the training world a conversation asks everything about its scene, in changing order; in the test world it asks one
+    question (counting: both, in turn), and questions of all kinds come equally often. Test samples are of this stage alone.
+
+    Args:
+        stage: 1 to 4.
+        split: "train" or "test"; no layout of things and events is in both, whatever the seeds.
+        samples: how many; the first n of a larger number are the same.
+        seed: another seed, other scenes.
+
+    Raises:
+        MiniError: an unknown stage or split, a negative number, or a cache folder that cannot be written.
+    """
+    if stage not in RECIPES or split not in SPLITS or samples < 0 or seed < 0:
+        raise MiniError(
+            f"stage {stage}, split {split!r}, {samples} samples, seed {seed}: stages are 1 to 4, splits train and test"
+        )
+    return [_sample(stage, split, index, seed) for index in range(samples)]
+
+
+def _sample(stage: int, split: str, index: int, seed: int) -> Sample:
+    rng = np.random.default_rng([stage, SPLITS.index(split), seed, index])
+    source = stage - 1 if split == "train" and stage > 1 and index % REPLAY == REPLAY - 1 else stage
+    builders = RECIPES[source]
+    turn, place = divmod(index // REPLAY if source != stage else index, len(builders))
+    scene = draw(builders[place], split, rng)
+    questions = scene.questions
+    if split == "train" or builders[place] is counting:
+        asked = [questions[int(i)] for i in rng.permutation(len(questions))]
+    else:
+        asked = [questions[turn % len(questions)]]
+    return _conversation(f"mini-{stage}-{split}-{seed}-{index}", scene, asked)
+
+
+def draw(build: Callable[[np.random.Generator], Scene], split: str, rng: np.random.Generator) -> Scene:
+    """The next scene of one world, not rendered yet."""
+    while (scene := build(rng)).split != split:
+        pass
+    return scene
+
+
+def _conversation(name: str, scene: Scene, asked: list[Question]) -> Sample:
+    media = scene.media()
+    messages = [turn for question in asked for turn in (("user", question.text), ("assistant", question.answer))]
+    messages[0] = ("user", f"<{media.kind}>\n{asked[0].text}")
+    last = asked[-1]
+    return Sample(name, tuple(messages), (media,), last.task, {"kind": last.kind, **last.truth})
+
+
+def chance(sample: Sample) -> float | None:
+    """Expected score of a guess among the choices; None where there are none to guess among."""
+    return 1 / len(sample.truth["choices"]) if sample.task == "choice" else None
+
+
+def constant_answers(
+    samples: Iterable[Sample], score: Callable[[str, Sample], float], candidates: int = 64
+) -> dict[tuple[str, str], str]:
+    """The one answer to every question of a kind that would score best on `samples`, the training split's.
+
+    Args:
+        samples: single questions with their truths, best of the training world.
+        score: of an answer to a sample, higher is better.
+        candidates: how many of the most frequent true answers are tried for each kind.
+
+    Returns:
+        {(task, kind): answer}.
+    """
+    by_kind = defaultdict(list)
+    for sample in samples:
+        by_kind[sample.task, sample.truth["kind"]].append(sample)
+    best = {}
+    for kind, members in by_kind.items():
+        answers = [answer for answer, _ in Counter(sample.messages[-1][1] for sample in members).most_common(candidates)]
+        best[kind] = max(answers, key=lambda answer: sum(score(answer, sample) for sample in members))
+    return best
