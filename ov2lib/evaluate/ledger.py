@@ -11,11 +11,11 @@ tried again.
 
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..errors import EvaluationError
+from ..train.files import whole_file
 
 RUN, SAMPLES, SCORES = "run.json", "samples.jsonl", "scores.json"
 
@@ -33,7 +33,7 @@ class Ledger:
         date: of the first start.
 
     Raises:
-        EvaluationError: the folder holds another run, something else or a damaged file, or cannot be written.
+        EvaluationError: the folder holds another run or a damaged file, or cannot be written.
     """
 
     def __init__(self, folder: str | os.PathLike, settings: Mapping, date: str):
@@ -57,14 +57,14 @@ class Ledger:
 
     def finish(self, scores: Mapping) -> None:
         """Write scores.json whole."""
-        write_json(self.folder / SCORES, scores)
+        _write(self.folder / SCORES, scores)
 
     def _agree(self, settings: dict, date: str) -> str:
         place = self.folder / RUN
         if not place.is_file():
             if self.path.exists():
                 raise EvaluationError(f"{self.folder} holds {SAMPLES} but no {RUN}; choose another folder")
-            write_json(place, {**settings, "date": date})
+            _write(place, {**settings, "date": date})
             return date
         there = _load(place, place.read_bytes())
         began = there.pop("date", "")
@@ -87,17 +87,9 @@ class Ledger:
         return [_load(self.path, line) for line in data[:whole].splitlines()]
 
 
-def write_json(path: Path, value: Mapping) -> None:
-    """Write JSON whole or not at all."""
-    handle, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w") as file:
-            json.dump(value, file, indent=2)
-            file.write("\n")
-        os.chmod(scratch, 0o644)
-        os.replace(scratch, path)
-    finally:
-        Path(scratch).unlink(missing_ok=True)
+def _write(path: Path, value: Mapping) -> None:
+    with whole_file(path) as file:
+        file.write(json.dumps(value, indent=2).encode() + b"\n")
 
 
 def _load(path: Path, text: bytes) -> dict:

@@ -1,6 +1,6 @@
 """Any model on any dataset of the sample schema: answers → scores with intervals. `ov2 evaluate SAMPLES.jsonl --out DIR …`
 
-    report = evaluate(samples, predict, "runs/a", model="my model", revision="1")
+    evaluation = evaluate(samples, predict, "runs/a", model="my model", revision="1")
 
 `predict` takes a sample and returns text; it never sees the truth unless it looks for it. An object with `many(samples)` and
 `batch_size` is asked for several at a time. `ov2lib.evaluate.predict` makes one from a checkpoint, `ov2lib.evaluate.baselines`
@@ -20,7 +20,9 @@ from tqdm import tqdm
 
 from .. import __version__
 from ..errors import EvaluationError, Ov2Error
-from ..train.sample import Sample, parse_sample
+from ..train.readers import read_jsonl
+from ..train.report import Report
+from ..train.sample import Sample
 from .intervals import LEVEL, Interval, bootstrap
 from .ledger import Ledger
 from .scorers import reference, score
@@ -42,7 +44,7 @@ class TaskScores:
 
 
 @dataclass(frozen=True)
-class Report:
+class Evaluation:
     """What scores.json holds.
 
     Attributes:
@@ -76,8 +78,9 @@ def evaluate(
     options: Mapping | None = None,
     seed: int = 0,
     date: str | None = None,
+    bad: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Report:
+) -> Evaluation:
     """Ask for every sample's answer, score it, and keep all of it in `folder` (see `ledger`); a killed run is resumed.
 
     Args:
@@ -87,13 +90,14 @@ def evaluate(
         options: what else decides the answers, JSON values.
         seed: of the intervals.
         date: ISO; None takes today's when the run is started for the first time.
+        bad: {place: why} of rows of the dataset that gave no sample, to be listed with the other bad ones.
         progress: called with (done, total).
 
     Raises:
         EvaluationError: no samples, an id twice, or a folder of another run.
     """
     samples = list(samples)
-    bad = _untruthful(samples)
+    bad = {**(bad or {}), **_untruthful(samples)}
     settings = {
         "model": model, "revision": revision, "ov2lib": __version__, "options": dict(options or {}), "seed": seed,
         "dataset": {"name": dataset, "samples": len(samples), "digest": digest(samples)},
@@ -105,11 +109,11 @@ def evaluate(
         ledger.append(rows)
         bad |= {row["id"]: row["error"] for row in rows if "error" in row}
         if progress:
-            progress(len(ledger.done) + len(bad), len(samples))
+            progress(len(ledger.done), len(samples))
     tasks = summarize([(sample, ledger.done[sample.id]["scores"]) for sample in samples if sample.id in ledger.done], seed)
-    report = Report(tasks, bad, {**settings, "date": ledger.date})
-    ledger.finish(report.to_json())
-    return report
+    evaluation = Evaluation(tasks, bad, {**settings, "date": ledger.date})
+    ledger.finish(evaluation.to_json())
+    return evaluation
 
 
 def summarize(scored: Sequence[tuple[Sample, Mapping[str, float]]], seed: int = 0) -> dict[str, TaskScores]:
@@ -176,15 +180,15 @@ def _answer(batch: list[Sample], predict) -> Iterator[dict]:
         yield {"id": sample.id, "task": sample.task, "prediction": text, "scores": score(text, sample)}
 
 
-def read_samples(path: str | os.PathLike) -> list[Sample]:
-    """The samples of a JSONL file; relative media paths start at its folder.
+def read_samples(path: str | os.PathLike) -> tuple[list[Sample], dict[str, str]]:
+    """The samples of a JSONL file, and {place: why} of the rows that are none; relative media paths start at its folder.
 
     Raises:
-        EvaluationError: the file cannot be read, or a line is no JSON object.
-        TrainingError: a line is no sample.
+        TrainingError: the file cannot be read or holds no sample.
     """
-    folder = Path(path).parent
-    return [parse_sample(row, folder, f"line {number}") for number, row in _rows(path)]
+    skipped = Report(max_bad_share=1)
+    samples = list(read_jsonl(path, skipped))
+    return samples, {place: reason for reason, places in skipped.reasons.items() for place in places}
 
 
 def given_answers(path: str | os.PathLike) -> Callable[[Sample], str]:
@@ -227,15 +231,15 @@ def _object(path: str | os.PathLike, number: int, line: str) -> dict:
     return row
 
 
-def format_report(report: Report, folder: str | os.PathLike) -> str:
+def format_scores(evaluation: Evaluation, folder: str | os.PathLike) -> str:
     """What `ov2 evaluate` prints: a line for each metric, the bad samples, and where all of it is."""
     lines = [f"{'task':<14}{'samples':>8}  {'metric':<10}{'mean':>7}   {LEVEL:.0%} interval"]
-    for task, scores in report.tasks.items():
+    for task, scores in evaluation.tasks.items():
         for metric, one in scores.metrics.items():
             spread = "one clip: none" if one.low is None else f"{one.low:.3f} to {one.high:.3f}"
             lines.append(f"{task:<14}{scores.samples:>8}  {metric:<10}{one.value:>7.3f}   {spread}")
-    lines += [f"bad: {name}: {' '.join(why.split())}" for name, why in report.bad.items()]
-    return "\n".join([*lines, f"{len(report.bad)} bad samples; all in {folder}"])
+    lines += [f"bad: {name}: {' '.join(why.split())}" for name, why in evaluation.bad.items()]
+    return "\n".join([*lines, f"{len(evaluation.bad)} bad samples; all in {folder}"])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -269,7 +273,7 @@ def run(args: argparse.Namespace) -> int:
     for name in ("limit", "batch_size", "max_new_tokens"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise EvaluationError(f"--{name.replace('_', '-')} is {value}; it must be at least 1")
-    samples = read_samples(args.samples)[: args.limit]
+    samples, bad = read_samples(args.samples)
     if args.predictions:
         with open(args.predictions, "rb") as file:
             revision = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
@@ -289,9 +293,9 @@ def run(args: argparse.Namespace) -> int:
             bar.total = total
             bar.update(done - bar.n)
 
-        report = evaluate(
-            samples, predict, args.out, model=args.model or args.predictions, revision=args.revision or revision,
-            dataset=Path(args.samples).name, options=options, seed=args.seed, progress=show,
+        evaluation = evaluate(
+            samples[: args.limit], predict, args.out, model=args.model or args.predictions, revision=args.revision or revision,
+            dataset=Path(args.samples).name, options=options, seed=args.seed, bad=bad, progress=show,
         )  # fmt: skip
-    print(format_report(report, args.out))
-    return 1 if report.bad else 0
+    print(format_scores(evaluation, args.out))
+    return 1 if evaluation.bad else 0

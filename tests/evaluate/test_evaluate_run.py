@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from ov2lib.errors import EvaluationError, VideoError
+from ov2lib.errors import EvaluationError, TrainingError, VideoError
 from ov2lib.evaluate import run as running
 from ov2lib.evaluate.run import digest, evaluate, given_answers, read_samples
 from ov2lib.train.sample import Media, Sample
@@ -180,17 +180,22 @@ def dataset(tmp_path):
 def test_command_scores_given_predictions(dataset, tmp_path, capsys):
     answers = tmp_path / "answers.jsonl"
     answers.write_text("".join(json.dumps({"id": one.id, "prediction": "[1.0, 2.5]"}) + "\n" for one in SAMPLES[:4]))
+    with open(dataset, "a") as file:
+        file.write("nonsense\n")
     assert running.run(arguments(dataset, "--predictions", answers, "--out", tmp_path / "out", "--limit", 5)) == 1
     out = capsys.readouterr().out
-    assert "jump_times           4  mAP" in out and "clip-4" in out and "1 bad samples" in out
+    assert "jump_times           4  mAP" in out and "clip-4" in out and "mini.jsonl:7" in out and "2 bad samples" in out
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert scores["dataset"]["name"] == "mini.jsonl" and scores["dataset"]["samples"] == 5
     assert scores["revision"].startswith("sha256:")
 
 
 def test_samples_are_read_with_their_media_beside_them(dataset):
-    read = read_samples(dataset)
+    with open(dataset, "a") as file:
+        file.write('{"id": "half"}\nnonsense\n')
+    read, bad = read_samples(dataset)
     assert [one.id for one in read] == [one.id for one in SAMPLES]
+    assert len(bad) == 2 and list(bad)[0].endswith("mini.jsonl:7")
     assert read[0].media[0].path == str(dataset.parent / "clips" / "clip-0.mp4")
 
 
@@ -202,6 +207,8 @@ def test_unreadable_answers_are_refused(tmp_path, text, message):
     with pytest.raises(EvaluationError, match=message):
         given_answers(tmp_path / "a.jsonl")
     with pytest.raises(EvaluationError, match="cannot read"):
+        given_answers(tmp_path / "none.jsonl")
+    with pytest.raises(TrainingError, match="cannot be read"):
         read_samples(tmp_path / "none.jsonl")
 
 
