@@ -68,8 +68,8 @@ def examine(
         seed: of the held-out world, and of the intervals.
 
     Returns:
-        one row per kind of question ("task/kind") and arm: {"stage", "task", "metric", "arm", "score", "low", "high", "samples"}, the task's
-        headline metric with its 95 % bootstrap interval over clips.
+        one row per kind of question ("task/kind") and arm: {"stage", "task", "metric", "arm", "score", "low", "high",
+        "samples"}, the task's headline metric with its 95 % bootstrap interval over clips.
     """
     questions = stage_samples(stage, "test", samples, seed)
     rows = []
