@@ -19,6 +19,9 @@ COMMANDS = {  # name: (module, one line for the overview)
     "doctor": ("ov2lib.commands.doctor", "check versions and codecs, and what each gives"),
     "ask": ("ov2lib.model.ask", "ask a model about a video or an image"),
     "model-card": ("ov2lib.model.sizes", "parameters, memory and cost of a model size"),
+    "train": ("ov2lib.train.run", "train one of the four stages, full or LoRA"),
+    "evaluate": ("ov2lib.evaluate.run", "score a model's answers to any dataset of samples"),
+    "plan": ("ov2lib.train.plan", "what a training stage costs: tokens, FLOPs, memory, hours"),
     "reproduce": ("ov2lib.reproduce", "run the notebooks, regenerate figures/"),
 }
 EXTRAS = {  # optional package: the extra of pyproject.toml that brings it
@@ -30,6 +33,10 @@ EXTRAS = {  # optional package: the extra of pyproject.toml that brings it
     "torch": "model",
     "transformers": "model",
     "tokenizers": "model",
+    "accelerate": "model",
+    "peft": "train",
+    "datasets": "train",
+    "tensorboard": "train",
     "safetensors": "model",
 }
 

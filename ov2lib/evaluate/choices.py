@@ -1,33 +1,23 @@
 """Multiple choice: which letter does an answer mean, and how do letters become the table's number.
 
-Every task reads letters in its own way, and the ways disagree: `extract_letter` keeps them apart by name. The tasks'
-rules that need the options' text, draw a random letter or ask a judge model where no letter is found give None here,
-which scores as wrong.
+Every task reads letters in its own way, and the ways disagree: `extract_letter` keeps them apart by name. Where a task draws a
+random letter or asks a judge model because it finds none, the result here is None, which scores as wrong.
 """
 
 import json
 import re
+import string
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import EvaluationError
 from ._text import require_text
-
-# published: phrases after which the shared extractor of lmms-eval 0.7.3 looks for a letter
-_PHRASES = (
-    "the answer is", "answer is", "the correct answer is", "correct answer is", "the best answer is", "best answer is",
-    "the correct option is", "correct option is", "the best option is", "best option is", "the choice is", "choice is",
-    "the correct choice is", "correct choice is", "i choose", "i select", "i pick", "my answer is", "my choice is",
-    "옵션", "정답은", "답은", "답:", "答案是", "答案为", "选", "答えは",
-)  # fmt: skip
-# published: openings that Video-MME-v2 and LongVideoBench look for
-_OPENINGS = (
-    "The best answer is", "The correct answer is", "The answer is", "The answer", "The best option is",
-    "The correct option is", "Best answer:", "Best option:",
-)  # fmt: skip
+from .letters import RULES, WITH_OPTIONS
 
 
-def extract_letter(text: str, letters: str = "ABCD", rule: str = "priority") -> str | None:
+def extract_letter(
+    text: str, letters: str = "ABCD", rule: str = "priority", options: Sequence[str] | None = None
+) -> str | None:
     """The letter among `letters` that an answer means, or None.
 
     Args:
@@ -52,16 +42,64 @@ def extract_letter(text: str, letters: str = "ABCD", rule: str = "priority") -> 
             "standalone" (MMOU): after the last phrase if any, the first "(A)", else the first capital that is a word,
                 else the first such letter in any case.
             "first_token" (VSI-Bench, ReVSI): everything before the first space, dots dropped, is the letter.
+            "ai2d" (AI2D): begins with "A.", else is the letter and nothing but punctuation, case not counted; an outer space
+                is too much.
+            "crpe" (CRPE): reasoning between tags dropped, what stands between answer tags kept, punctuation dropped: the first
+                option whose text stands there, case counted, else the whole of it is the letter, case not counted.
+            "first_word" (SAT, MetaVQA): punctuation dropped, the first option whose text stands in the answer (MetaVQA alone,
+                whose questions list their options), else the first word, case not counted.
+            "vstar" (V*): in capitals, the letter at the very start ("because" means B), else after "answer", "choice" or
+                "option" ("the answer is certain" means C), else "(A)", else before a dot or bracket ("it is red." means D),
+                else alone, else the only such letter.
+            "mmsi" (MMSI-Bench, letters A to F): inside backticks, then inside braces, if there are any: the first such letter
+                that is a word and that no word follows, case not counted ("A cat" means nothing, "A. cat" A).
+            "mvbench" (MV-Bench): "A. …" on one line, else most marks dropped, the first such letter that is a word, in any
+                case: "a man" means A. Quirk in its mean: empty answers are left out.
+            "mmbench" (MMBench_en): the only letter that is a word ("A" not among more than three words), else the only one
+                written "A.", "A,", "A:", "A)", "(A)", ":A" …, form by form, else the only option named. E is a letter too.
+                Otherwise a judge decides.
+            "nextqa" (NextQA): "(A)", else "A ", else "A."; of several the last (in the last form the first of the alphabet);
+                else, of more than five words, the option named last. Otherwise a random letter is drawn.
+            "crosspoint" (CrossPoint, choice questions): after "</think>": boxed, "(A)", "**Answer: A**", after "answer is" or
+                "choose" ("choose carefully" means C), bold, "A." or "A:" or "A," after a space, alone on a line; else the first
+                letter of any word after "Therefore", "So" and the like; else the only capital that is a word.
+        options: the options' texts in the order of the letters, for "first_word" (MetaVQA), "crpe", "mmbench" and "nextqa";
+            without them those rules find letters only.
 
     Raises:
-        EvaluationError: an unknown rule, or letters that are not distinct capitals.
+        EvaluationError: an unknown rule, letters that are not distinct capitals, or options that are not one a letter.
     """
-    if rule not in _RULES:
-        raise EvaluationError(f"rule is {rule!r}; known are {', '.join(_RULES)}")
+    if rule not in RULES and rule not in WITH_OPTIONS:
+        raise EvaluationError(f"rule is {rule!r}; known are {', '.join([*RULES, *WITH_OPTIONS])}")
     if not re.fullmatch("[A-Z]+", letters) or len(set(letters)) < len(letters):
         raise EvaluationError(f"letters are {letters!r}; give distinct capitals such as 'ABCD'")
-    found = _RULES[rule](require_text(text), letters)
-    return found.upper() if found and found.upper() in letters else None
+    if options is not None and len(options) != len(letters):
+        raise EvaluationError(f"{len(options)} options for the letters {letters!r}; give one text a letter")
+    text = require_text(text)
+    found = WITH_OPTIONS[rule](text, letters, options or ()) if rule in WITH_OPTIONS else RULES[rule](text, letters)
+    return found.upper() if found and len(found) == 1 and found.upper() in letters else None
+
+
+def mmvu(text: str, answer: str, options: Mapping[str, str]) -> float:
+    """1 if a multiple-choice answer of MMVU is right, else 0 (row "MMVU-val"; its open questions go to a judge model).
+
+    Right is an answer that holds the true letter as a word, in any case and among whatever else ("a cat" holds A, "A or B"
+    both); or the true option's text; or the true letter anywhere and one word of three letters or more of that option.
+
+    Args:
+        text: the answer.
+        answer: the true letter.
+        options: {letter: text}.
+
+    Raises:
+        EvaluationError: the true letter is not among the options.
+    """
+    if answer not in options:
+        raise EvaluationError(f"the true letter {answer!r} is none of {', '.join(options)}")
+    said, true = require_text(text).lower(), options[answer].strip().lower()
+    words = [word.strip(string.punctuation) for word in true.split()]
+    named = answer.lower() in said and any(word in said for word in words if len(word) > 2)
+    return float(bool(re.search(rf"\b{re.escape(answer)}\b", said, re.I)) or true in said or named)
 
 
 def accuracy_by(rows: Iterable[Mapping], by: str) -> dict:
@@ -166,95 +204,3 @@ def _question_number(row: Mapping) -> int:
     if not number.isdecimal():
         raise EvaluationError(f"question_id {name!r} does not end in a number; Video-MME-v2 writes '001-1'")
     return int(number)
-
-
-def _priority(text: str, letters: str) -> str | None:
-    text = text.strip()
-    for mark in ",.!?;:'\"":
-        text = text.strip(mark)
-    text, bare = f" {text} ", text.strip()
-    found = []  # (trust, place, letter)
-    for trust, form in ((6, "({})"), (5, "{}."), (4, "{}:"), (3, "{})"), (2, "{} ")):
-        found += [(trust, text.rfind(form.format(letter)), letter) for letter in letters if form.format(letter) in text]
-    lowered = text.lower()
-    ends = {lowered.find(phrase) + len(phrase) for phrase in _PHRASES if phrase in lowered}
-    found += [(7, place, letter) for end in ends for letter in letters if (place := text.find(letter, end)) >= 0]
-    if bare and bare[-1] in letters and not bare[-2:-1].isalpha():
-        found.append((9, len(text), bare[-1]))
-    if bare and bare[0] in letters and not bare[1:2].isalpha():
-        found.append((10, 0, bare[0]))
-    found = found or [(0, text.rfind(letter), letter) for letter in letters if letter in text]
-    return max(found)[2] if found else None
-
-
-def _videomme_v2(text: str, letters: str) -> str | None:
-    text, letter = text.strip(), f"([{letters}])"
-    openings = "|".join(re.escape(opening) for opening in (*_OPENINGS, "Final Answer:", "Answer:", "Option:"))
-    bold = r"[ \t]*+(?:\*\*[ \t]*+)?"
-    alone = re.search(rf"(?:^|\n){bold}{letter}(?:[ \t]*+\*\*)?[ \t]*+[.)]?[ \t]*+$", text, re.I)
-    alone = alone or re.match(rf"{bold}{letter}(?:[ \t]*+\*\*)?[ \t]*+(?:[.)]|\r?\n|$)", text, re.I)
-    if alone:
-        return alone[1]
-    verb = r"\b(?:answer|option)(?:\s++(?:is|would\s++be)|\s*+:)"
-    stated = re.findall(rf"(?:{openings}|{verb})[\s:*]*+{letter}\b", text, re.I)
-    if stated:
-        return stated[-1]
-    bolds = {found.upper() for found in re.findall(rf"\*\*\s*+{letter}(?=\s*+\*\*|[.)])", text, re.I)}
-    return bolds.pop() if len(bolds) == 1 else None
-
-
-def _first_capital(text: str, letters: str) -> str | None:
-    text = text.strip()
-    for opening in _OPENINGS:
-        text = text.replace(opening, "")
-    found = re.search(f"[{letters}]", text)
-    return found[0] if found else None
-
-
-def _first_any_case(text: str, letters: str) -> str | None:
-    return next((mark for mark in text if mark.upper() in letters), None)
-
-
-def _first_letter(text: str, letters: str) -> str | None:
-    return text.lstrip().lstrip("( \t\r\n")[:1]
-
-
-def _statement(text: str, letters: str) -> str | None:
-    text, letter = text.strip(), f"([{letters}])"
-    line = text.split("\n", 1)[0].strip()
-    bare = re.fullmatch(rf"\(?{letter}\)?[.\s:,)]*", line, re.I) if len(line) <= 4 else None
-    if bare:
-        return bare[1]
-    said = re.findall(rf"answers?(?:\s++is)?\s*+[:\-]?+\s*+\(?+{letter}(?![A-Za-z])", text, re.I)
-    said = said or re.findall(rf"\({letter}\)", text)
-    if said:
-        return said[-1]
-    start = re.match(rf"[(\s]*+{letter}", text, re.I)
-    return start[1] if start else None
-
-
-def _prefix(text: str, letters: str) -> str | None:
-    return text[0] if text and text[0] in letters and (len(text) == 1 or text[1] in ".)") else None
-
-
-def _standalone(text: str, letters: str) -> str | None:
-    text = text.strip()
-    for phrase in ("the answer is", "answer:", "the option is", "final answer:"):
-        place = text.lower().rfind(phrase)
-        if place >= 0:
-            text = text[place + len(phrase) :].strip()
-            break
-    found = re.search(rf"\(([{letters}])\)", text) or re.search(rf"\b([{letters}])\b", text)
-    return found[1] if found else _first_any_case(text, letters)
-
-
-def _first_token(text: str, letters: str) -> str | None:
-    token = text.split(" ", 1)[0].rstrip(".").strip()
-    return token if len(token) == 1 else None
-
-
-_RULES: dict[str, Callable[[str, str], str | None]] = {
-    "priority": _priority, "videomme_v2": _videomme_v2, "first_capital": _first_capital,
-    "first_any_case": _first_any_case, "first_letter": _first_letter, "statement": _statement, "prefix": _prefix,
-    "standalone": _standalone, "first_token": _first_token,
-}  # fmt: skip

@@ -38,23 +38,12 @@ def ask(
         ModelError: no model in that folder, or no such device or file.
         VideoError: a video that cannot be read.
     """
-    folder, source = Path(model), Path(media)
-    if not (folder / "config.json").is_file():
-        raise ModelError(
-            f"no model in {folder}; get the released one with `hf download {HUB_MODEL} --local-dir {folder}` "
-            "(about 17 GB), or name a folder that `save_pretrained` wrote"
-        )
+    folder, source = check_folder(model), Path(media)
     if not source.is_file():
         raise ModelError(f"{source} does not exist; name an image or a video")
-    device = _device(device)
+    device = find_device(device)
     kind = "image" if (mimetypes.guess_type(source.name)[0] or "").startswith("image/") else "video"
-    try:
-        processor = LlavaOnevision2Processor.from_pretrained(folder)
-    except OSError as error:  # transformers' word for a missing or unreadable file
-        raise ModelError(
-            f"{folder} lacks its processor's files ({str(error).split(' If you')[0].strip()}); copy them "
-            f"from the model's repository, {HUB_MODEL}"
-        ) from error
+    processor = load_processor(folder)
     content = [{"type": kind, kind: str(source)}, {"type": "text", "text": question}]
     prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
     inputs = processor(prompt, **{f"{kind}s": str(source)}, video_backend=backend, **media_options).to(device)
@@ -70,7 +59,42 @@ def ask(
     return processor.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
 
 
-def _device(name: str | None) -> torch.device:
+def check_folder(model: str | Path) -> Path:
+    """The folder, if it holds a model's configuration.
+
+    Raises:
+        ModelError: it does not.
+    """
+    folder = Path(model)
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"no model in {folder}; get the released one with `hf download {HUB_MODEL} --local-dir {folder}` "
+            "(about 17 GB), or name a folder that `save_pretrained` wrote"
+        )
+    return folder
+
+
+def load_processor(folder: Path) -> LlavaOnevision2Processor:
+    """The processor of a checkpoint folder.
+
+    Raises:
+        ModelError: its files are missing or unreadable.
+    """
+    try:
+        return LlavaOnevision2Processor.from_pretrained(folder)
+    except OSError as error:  # transformers' word for a missing or unreadable file
+        raise ModelError(
+            f"{folder} lacks its processor's files ({str(error).split(' If you')[0].strip()}); copy them "
+            f"from the model's repository, {HUB_MODEL}"
+        ) from error
+
+
+def find_device(name: str | None) -> torch.device:
+    """The device of that name; None takes a GPU where there is one.
+
+    Raises:
+        ModelError: it is not available here.
+    """
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -17,6 +17,7 @@ from transformers.utils.generic import can_return_tuple
 from ..errors import ModelError
 from .checkpoint import check_checkpoint
 from .configuration import LlavaOnevision2Config
+from .loss import bin_mean_loss, supervised_places
 from .vision import LlavaOnevision2VisionModel, check_patches
 
 
@@ -42,6 +43,12 @@ class LlavaOnevision2PreTrainedModel(PreTrainedModel):
         """
         check_checkpoint(cls, pretrained_model_name_or_path, kwargs.get("config"))
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+
+    def enable_input_require_grads(self) -> None:
+        """As transformers' (trainers call it with checkpointing), for text only: patches would take gradients through a frozen
+        vision encoder, for nothing."""
+        hook = self.get_input_embeddings().register_forward_hook(lambda module, given, made: made.requires_grad_(True))
+        self._require_grads_hooks = [hook]
 
 
 class LlavaOnevision2Model(LlavaOnevision2PreTrainedModel):
@@ -201,13 +208,16 @@ class LlavaOnevision2ForConditionalGeneration(LlavaOnevision2PreTrainedModel, Ge
         patch_positions: torch.Tensor | None = None,
         group_ids: torch.Tensor | None = None,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
-        logits_to_keep: int = 0,
+        logits_to_keep: int | torch.Tensor = 0,
+        bin_loss: bool = False,
         **kwargs,
     ) -> CausalLMOutputWithPast:
         """Logits [B, S, vocabulary], and the mean loss over `labels` that are not −100 (each predicted from the token before).
 
         Args:
-            logits_to_keep: compute logits of that many last places only; 0 means all.
+            logits_to_keep: compute logits of that many last places only, or of the places listed (int64 [K]); 0 means all.
+                Leave it with `labels`.
+            bin_loss: the loss of packed training instead (`ov2lib.model.loss`), for which no logits are returned.
             others: as `LlavaOnevision2Model.forward`.
         """
         outputs = self.model(
@@ -224,10 +234,16 @@ class LlavaOnevision2ForConditionalGeneration(LlavaOnevision2PreTrainedModel, Ge
             mm_encoder_outputs=mm_encoder_outputs,
             **kwargs,
         )
-        logits = self.lm_head(outputs.last_hidden_state[:, -logits_to_keep:])
-        loss = None
-        if labels is not None:
-            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.text_config.vocab_size, **kwargs)
+        hidden, logits, loss = outputs.last_hidden_state, None, None
+        if bin_loss:
+            places = supervised_places(labels)
+            loss = bin_mean_loss(self.lm_head, hidden[:, places], labels[:, places + 1])
+        else:
+            kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+            logits = self.lm_head(hidden[:, kept])
+            if labels is not None:
+                vocabulary = self.config.text_config.vocab_size
+                loss = self.loss_function(logits=logits, labels=labels, vocab_size=vocabulary, **kwargs)
         return CausalLMOutputWithPast(
             loss=loss,
             logits=logits,

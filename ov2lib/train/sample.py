@@ -7,8 +7,8 @@
      "truth": {"times": [1.2, 2.4]}}
 
 `<image>` and `<video>` in a user's words stand for the next item of `media`, as in the LLaVA corpora. Also read: content as a
-list of items (`{"type": "video"}`, `{"type": "text", "text": …}`), and LLaVA's own `conversations` with `image`, `images`,
-`video` or `videos` beside it.
+list of items (`{"type": "video"}`, `{"type": "text", "text": …}`), LLaVA's own `conversations`, and media as columns `image`,
+`images`, `video` or `videos`.
 """
 
 import re
@@ -91,17 +91,20 @@ def parse_sample(row: Mapping, folder: Path | None = None, name: str = "sample")
     Raises:
         TrainingError: no answer, roles out of turn, placeholders and media that differ in number or kind, a missing field.
     """
+    if not isinstance(row, Mapping):
+        raise TrainingError(f"{name}: a row is {_shown(row)}; give an object with 'messages'")
     name = str(row.get("id") or name)
+    media = [_media(name, item) for item in objects(name, row, "media")]
+    media += [Media(kind, path) for kind in ("image", "video") for path in _listed(name, row, kind)]
     if "conversations" in row:
-        turns = [(LLAVA_ROLES.get(turn.get("from"), turn.get("from")), turn.get("value")) for turn in row["conversations"]]
-        media = [(kind, path) for kind in ("image", "video") for path in _listed(row.get(kind + "s") or row.get(kind))]
-        media = [Media(kind, path) for kind, path in media]
+        turns = [(_role(turn.get("from")), turn.get("value")) for turn in objects(name, row, "conversations")]
+        if {item.kind for item in media} == {"video"}:  # LLaVA-Video-178K writes <image> for its videos
+            turns = [(role, text.replace("<image>", "<video>") if isinstance(text, str) else text) for role, text in turns]
     else:
-        turns = [(turn.get("role"), _text(name, turn.get("content"))) for turn in row.get("messages") or ()]
-        media = [_media(name, item) for item in row.get("media") or ()]
+        turns = [(turn.get("role"), _text(name, turn.get("content"))) for turn in objects(name, row, "messages")]
     if folder is not None:
         media = [Media(item.kind, str(folder / item.path), item.options) for item in media]
-    sample = Sample(name, tuple(turns), tuple(media), row.get("task") or "", dict(row.get("truth") or {}))
+    sample = Sample(name, tuple(turns), tuple(media), str(row.get("task") or ""), _object(name, row, "truth"))
     check_sample(sample)
     return sample
 
@@ -126,20 +129,56 @@ def check_sample(sample: Sample) -> None:
         raise TrainingError(f"{sample.id}: the text has places for {places} and the media are {kinds}; give one item per place")
 
 
-def _listed(value: object) -> list[str]:
-    return [] if value is None else [value] if isinstance(value, str) else list(value)
+def _role(given: object) -> object:
+    return LLAVA_ROLES.get(given, given) if isinstance(given, str) else given
 
 
-def _text(name: str, content: object) -> str:
+def _listed(name: str, row: Mapping, kind: str) -> list[str]:
+    given = row.get(kind + "s") or row.get(kind) or []
+    paths = [given] if isinstance(given, str) else given
+    if not isinstance(paths, (list, tuple)) or not all(isinstance(path, str) for path in paths):
+        raise TrainingError(f"{name}: its {kind} is {_shown(given)}; give a path or a list of paths")
+    return list(paths)
+
+
+def _text(name: str, content: object) -> str | None:
     if isinstance(content, str) or content is None:
         return content
     if not isinstance(content, (list, tuple)) or not all(isinstance(item, Mapping) for item in content):
-        raise TrainingError(f"{name}: content is {type(content).__name__}; give a string or a list of items")
-    kinds = {"image": "<image>", "video": "<video>"}
-    return "".join(kinds.get(item.get("type")) or str(item.get("text", "")) for item in content)
+        raise TrainingError(f"{name}: content is {_shown(content)}; give a string or a list of items")
+    return "".join(_words(name, item) for item in content)
+
+
+def _words(name: str, item: Mapping) -> str:
+    kind, text = item.get("type"), item.get("text")
+    if kind in ("image", "video"):
+        return f"<{kind}>"
+    if kind != "text" or not isinstance(text, str):
+        raise TrainingError(f"{name}: an item of content is {_shown(dict(item))}; its type is 'text', 'image' or 'video'")
+    return text
 
 
 def _media(name: str, item: Mapping) -> Media:
     if item.get("type") not in ("image", "video") or not isinstance(item.get("path"), str):
-        raise TrainingError(f"{name}: a media item is {dict(item)!r}; give its type, 'image' or 'video', and its path")
-    return Media(item["type"], item["path"], dict(item.get("options") or {}))
+        raise TrainingError(f"{name}: a media item is {_shown(dict(item))}; give its type, 'image' or 'video', and its path")
+    return Media(item["type"], item["path"], _object(name, item, "options"))
+
+
+def objects(name: str, row: Mapping, key: str) -> list[Mapping]:
+    """A row's list of objects, empty where there is none; a `TrainingError` where it is something else."""
+    given = row.get(key) or []
+    if not isinstance(given, (list, tuple)) or not all(isinstance(item, Mapping) for item in given):
+        raise TrainingError(f"{name}: {key} is {_shown(given)}; give a list of objects")
+    return list(given)
+
+
+def _object(name: str, row: Mapping, key: str) -> dict:
+    given = row.get(key) or {}
+    if not isinstance(given, Mapping):
+        raise TrainingError(f"{name}: {key} is {_shown(given)}; give an object")
+    return dict(given)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

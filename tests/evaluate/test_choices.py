@@ -11,7 +11,7 @@ from ov2lib.evaluate import choices
 
 RULES = [
     "priority", "videomme_v2", "first_capital", "first_any_case", "first_letter", "statement", "prefix", "standalone",
-    "first_token",
+    "first_token", "ai2d", "crpe", "first_word", "vstar", "mmsi", "mvbench", "mmbench", "nextqa", "crosspoint",
 ]  # fmt: skip
 
 
@@ -54,6 +54,53 @@ RULES = [
         ("standalone", "x d", "D"),
         ("first_token", "b. yes", "B"),
         ("first_token", " B", None),
+        ("ai2d", "(b).", "B"),
+        ("ai2d", " B. cat", "B"),
+        ("ai2d", " B", None),
+        ("ai2d", "b. cat", None),
+        ("crpe", "<think>A</think> <answer> (b) </answer> C", "B"),
+        ("crpe", "<think>A D.", None),
+        ("crpe", "B cat", None),
+        ("first_word", "B. cat", "B"),
+        ("first_word", "(c) yes", "C"),
+        ("first_word", "cat B", None),
+        ("first_word", "AB", None),
+        ("vstar", "because", "B"),  # quirk: starts with it
+        ("vstar", "I think the answer is certain", "C"),  # quirk: inside a word
+        ("vstar", "no: (C) or (A)", "C"),
+        ("vstar", "it is red.", "D"),  # quirk: before a dot
+        ("vstar", "it is B here", "B"),
+        ("vstar", "zigzag zoo.", "A"),  # the only such letter
+        ("vstar", "zigzag abba zoo", None),
+        ("mmsi", "B or so: `C`", "C"),
+        ("mmsi", "```A``", "A"),
+        ("mmsi", "{D} `B {C}`", "C"),
+        ("mmsi", "A cat. Then B, C", "B"),
+        ("mmsi", "A. cat", "A"),
+        ("mmsi", "a cat, b", "B"),
+        ("mmsi", "B so", None),
+        ("mvbench", "b. the man", "B"),
+        ("mvbench", "a man in C", "A"),  # quirk: the article
+        ("mvbench", "the man (C)", "C"),
+        ("mvbench", "U.S.D.", None),
+        ("mvbench", "-D- 1,000", "D"),
+        ("mmbench", "the answer: B", "B"),
+        ("mmbench", "A dog and a cat", None),  # quirk: "A" may be an article
+        ("mmbench", "A dog", "A"),
+        ("mmbench", "C. or (D)", "C"),
+        ("mmbench", "not A. but not B. either: (D)", "D"),
+        ("nextqa", "(A) or (C) or (B)", "B"),
+        ("nextqa", "NBA stars", "A"),  # quirk: ends a word
+        ("nextqa", "A. or B.x", "A"),
+        ("nextqa", " C ?", "C"),
+        ("crosspoint", "A? <think> </think> B", "B"),
+        ("crosspoint", r"so \boxed{\text{C}} or (A)", "C"),
+        ("crosspoint", "**Answer: d**", "D"),
+        ("crosspoint", "please choose carefully", "C"),  # quirk: inside a word
+        ("crosspoint", "well,\n (b) \nthen", "B"),
+        ("crosspoint", "So the best", "B"),  # quirk: the first letter of any word
+        ("crosspoint", "it must be D", "D"),
+        ("crosspoint", "it must be D or A", None),
     ],
 )
 def test_ways_of_reading(rule, text, letter):
@@ -76,7 +123,42 @@ def test_any_text_gives_an_allowed_letter_or_none(rule, text):
 @pytest.mark.parametrize("rule", RULES)
 def test_hostile_text_costs_linear_time(rule, assert_linear):
     fragments = ["(", "A) ", "** ", "**A", "answer: ", "answer is   ", "The answer is A ", "\n ", " ", "[", "A. "]
-    assert_linear(lambda text: choices.extract_letter(text, rule=rule), fragments)
+    fragments += ["`", "``x", "{", "So ", "choose : ", "\\boxed{A.", "Answer:", "\n", "1,1", "A   ", "option  :"]
+    assert_linear(lambda text: choices.extract_letter(text, rule=rule, options=["a", "b x", "c", "d"]), fragments)
+
+
+def test_options_are_looked_for_where_the_rule_does():
+    options = ["red car", "red", "blue", "green"]
+    read = {rule: choices.extract_letter("The car ahead of us is blue.", "ABCD", rule, options) for rule in RULES}
+    assert [read[rule] for rule in ("first_word", "crpe", "mmbench", "nextqa")] == ["C"] * 4
+    assert choices.extract_letter("the Red, car!", "ABCD", "first_word", options) is None  # case counts
+    assert choices.extract_letter("a red, car!", "ABCD", "first_word", options) == "A"
+    assert choices.extract_letter("red or blue", "ABCD", "mmbench", options) is None
+    assert choices.extract_letter("first blue, then red, it seems to me", "ABCD", "nextqa", options) == "B"
+    assert choices.extract_letter("red it is", "ABCD", "nextqa", options) is None  # five words or fewer
+    with pytest.raises(EvaluationError, match="3 options for the letters 'ABCD'"):
+        choices.extract_letter("A", "ABCD", "mmbench", options[:3])
+
+
+@pytest.mark.parametrize(
+    ("text", "score"),
+    [
+        ("B", 1),
+        ("either a or b", 1),  # quirk: the true letter among others
+        ("The Depth-First search.", 1),
+        ("because of a search", 1),  # quirk: a b and a word of the option
+        ("search", 0),
+        ("A", 0),
+        ("", 0),
+    ],
+)
+def test_mmvu_by_hand(text, score):
+    assert choices.mmvu(text, "B", {"A": "sorting", "B": "depth-first search"}) == score
+
+
+def test_mmvu_wants_a_true_letter():
+    with pytest.raises(EvaluationError, match="'F' is none of A, B"):
+        choices.mmvu("A", "F", {"A": "x", "B": "y"})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,179 @@
+"""Answers without a model, scored like any other: what a number must beat before it says that something was seen.
+
+* `fit_constant`: the one answer to every question of a kind that scores best on a training split.
+* `permuted`: the true answers, dealt out to the wrong samples: chance that knows the distribution of answers.
+* `fit_bursts`: jump times read off the time tags of a codec prompt alone. A codec spends its blocks where things move, and the
+  prompt says when that was; no pixel is looked at.
+
+Each gives a `predict` function for `ov2lib.evaluate.run.evaluate`.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+
+import numpy as np
+
+from ..errors import EvaluationError
+from ..model.prompt import runs
+from ..tokens import VisualTokens
+from ..train.sample import Sample
+from .scorers import reference, score
+
+Predict = Callable[[Sample], str]
+
+CANDIDATES = 64  # most frequent true answers that are tried
+FITTED = 200  # training samples that a candidate is judged on
+PERIODS = np.arange(0.3, 3.01, 0.05)  # seconds between the starts of a list at a constant pace
+GAPS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0)
+SHIFTS = (-0.4, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3)
+
+
+def kind_of(sample: Sample) -> tuple[str, str]:
+    """What kind of question a sample is: its task, and `truth["kind"]` where there is one."""
+    return sample.task, str(sample.truth.get("kind", ""))
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Gives every question of a kind the same answer.
+
+    Attributes:
+        answers: by kind, see `kind_of`.
+    """
+
+    answers: Mapping[tuple[str, str], str]
+
+    def __call__(self, sample: Sample) -> str:
+        """The answer.
+
+        Raises:
+            EvaluationError: there is none for this kind of question.
+        """
+        if kind_of(sample) not in self.answers:
+            raise EvaluationError(f"{sample.id}: the training split has no question of kind {_name(kind_of(sample))}")
+        return self.answers[kind_of(sample)]
+
+
+def fit_constant(train: Iterable[Sample], candidates: int = CANDIDATES) -> Constant:
+    """The best constant answer to each kind of question in `train`.
+
+    Tried are the most frequent true answers, and for jump times also lists at a constant pace; judged by the task's headline
+    metric on at most 200 samples.
+    """
+    return Constant({kind: _best_constant(members, candidates) for kind, members in _grouped(train).items()})
+
+
+def permuted(samples: Iterable[Sample], seed: int = 0) -> Predict:
+    """Each sample gets the true answer of another sample of its kind, each answer used once.
+
+    Raises:
+        EvaluationError: a kind has one sample alone; later, a sample that was not among `samples`.
+    """
+    rng, dealt = np.random.default_rng(seed), {}
+    for kind, members in _grouped(samples).items():
+        if len(members) < 2:
+            raise EvaluationError(f"there is one sample of {_name(kind)} alone; answers cannot be exchanged")
+        order = rng.permutation(len(members))
+        dealt |= {members[a].id: reference(members[b]) for a, b in zip(order, np.roll(order, 1), strict=True)}
+
+    def predict(sample: Sample) -> str:
+        if sample.id not in dealt:
+            raise EvaluationError(f"{sample.id} was not among the samples whose answers were exchanged")
+        return dealt[sample.id]
+
+    return predict
+
+
+def time_tags(tokens: VisualTokens, decimals: int = 1) -> list[tuple[float, int]]:
+    """(seconds, visual tokens) of every time tag in the prompt of a video, the seconds rounded as they are written there."""
+    return [(round(t / tokens.fps, decimals), count) for t, count in runs(tokens)]
+
+
+@dataclass(frozen=True)
+class BurstRule:
+    """Jump times from time tags: tags close together are a burst, and every so many bursts a jump starts.
+
+    Attributes:
+        gap: seconds; tags further apart belong to different bursts.
+        every: bursts from one jump to the next.
+        first: how many bursts come before the first jump.
+        shift: seconds from the start of a burst to the start of its jump.
+    """
+
+    gap: float = 0.2
+    every: int = 2
+    first: int = 0
+    shift: float = 0.0
+
+    def bursts(self, tags: Sequence[tuple[float, int]]) -> list[tuple[float, float]]:
+        """(first tag, last tag) of every burst, in seconds."""
+        times = [time for time, _ in tags]
+        if not times:
+            return []
+        cuts = [place + 1 for place, (a, b) in enumerate(pairwise(times)) if b - a > self.gap + 1e-9]
+        return [(times[a], times[b - 1]) for a, b in pairwise([0, *cuts, len(times)])]
+
+    def starts(self, tags: Sequence[tuple[float, int]]) -> list[float]:
+        """Predicted start times in seconds; none before 0."""
+        chosen = self.bursts(tags)[self.first :: self.every]
+        return [round(max(0.0, start + self.shift), 3) for start, _ in chosen]
+
+    def answer(self, tags: Sequence[tuple[float, int]]) -> str:
+        """The start times as an answer to the jump question."""
+        return _listed(self.starts(tags))
+
+
+def fit_bursts(train: Iterable[Sample], tags_of: Callable[[Sample], Sequence[tuple[float, int]]]) -> BurstRule:
+    """The rule that scores best on the jump times in `train`, of all gaps, steps, offsets and shifts on a grid.
+
+    Args:
+        train: samples of task "jump_times"; at most 200 are used.
+        tags_of: the time tags of a sample's prompt, see `time_tags`.
+
+    Raises:
+        EvaluationError: no such samples.
+    """
+    members = [sample for sample in train if sample.task == "jump_times"][:FITTED]
+    if not members:
+        raise EvaluationError("no samples of task 'jump_times' to fit the rule on")
+    tags = [tags_of(sample) for sample in members]
+    rules = [
+        BurstRule(gap, every, first, shift) for gap, every, shift in product(GAPS, (1, 2, 3), SHIFTS) for first in range(every)
+    ]
+    return max(rules, key=lambda rule: _total((rule.answer(seen) for seen in tags), members))
+
+
+def _grouped(samples: Iterable[Sample]) -> Mapping[tuple[str, str], list[Sample]]:
+    groups = defaultdict(list)
+    for sample in samples:
+        groups[kind_of(sample)].append(sample)
+    return groups
+
+
+def _best_constant(members: Sequence[Sample], candidates: int) -> str:
+    tried = [answer for answer, _ in Counter(map(reference, members)).most_common(candidates)]
+    if members[0].task == "jump_times":
+        tried += _paces(max((time for sample in members for time in sample.truth["times"]), default=0.0))
+    judged = members[:FITTED]
+    return max(tried, key=lambda answer: _total([answer] * len(judged), judged))
+
+
+def _paces(end: float) -> list[str]:
+    """Lists at a constant pace up to `end` seconds, from four phases each."""
+    return [
+        _listed(np.arange(period * phase, end + 0.05, period).round(2)) for period in PERIODS for phase in (0.25, 0.5, 0.75, 1)
+    ]
+
+
+def _listed(times: Iterable[float]) -> str:
+    return f"[{', '.join(f'{time:g}' for time in times)}]"
+
+
+def _total(answers: Iterable[str], samples: Sequence[Sample]) -> float:
+    return sum(next(iter(score(answer, sample).values())) for answer, sample in zip(answers, samples, strict=True))
+
+
+def _name(kind: tuple[str, str]) -> str:
+    return "/".join(filter(None, kind))

@@ -1,0 +1,264 @@
+"""How tasks read an option's letter out of an answer: one function a rule, named and explained in `choices.extract_letter`.
+
+Rules are those of lmms-eval's public task code, quirks included. Each takes the answer and the letters, those of `WITH_OPTIONS`
+also the options' texts, and gives a letter of any case, or anything else where it finds none. Patterns are written so that a
+hostile answer costs linear time, which their published forms do not all do.
+"""
+
+import re
+import string
+from collections.abc import Callable, Sequence
+
+# published: phrases after which the shared extractor of lmms-eval 0.7.3 looks for a letter
+_PHRASES = (
+    "the answer is", "answer is", "the correct answer is", "correct answer is", "the best answer is", "best answer is",
+    "the correct option is", "correct option is", "the best option is", "best option is", "the choice is", "choice is",
+    "the correct choice is", "correct choice is", "i choose", "i select", "i pick", "my answer is", "my choice is",
+    "옵션", "정답은", "답은", "답:", "答案是", "答案为", "选", "答えは",
+)  # fmt: skip
+# published: openings that Video-MME-v2 and LongVideoBench look for
+_OPENINGS = (
+    "The best answer is", "The correct answer is", "The answer is", "The answer", "The best option is",
+    "The correct option is", "Best answer:", "Best option:",
+)  # fmt: skip
+
+
+# published: marks that MV-Bench drops, or turns into spaces where none of them touches a space
+_MVBENCH_MARKS = ';/[]"{}()=+\\_-><@`,?!'
+# published: how a word may carry its letter in MMBench, the most trusted first
+_MMBENCH_FORMS = ("{}", "{}.", "{},", "{}:", "{})", "{}).", "({})", "({}).", ":{}", ":{},", ":{}.", ":{})", ":{}).")
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def _priority(text: str, letters: str) -> str | None:
+    text = text.strip()
+    for mark in ",.!?;:'\"":
+        text = text.strip(mark)
+    text, bare = f" {text} ", text.strip()
+    found = []  # (trust, place, letter)
+    for trust, form in ((6, "({})"), (5, "{}."), (4, "{}:"), (3, "{})"), (2, "{} ")):
+        found += [(trust, text.rfind(form.format(letter)), letter) for letter in letters if form.format(letter) in text]
+    lowered = text.lower()
+    ends = {lowered.find(phrase) + len(phrase) for phrase in _PHRASES if phrase in lowered}
+    found += [(7, place, letter) for end in ends for letter in letters if (place := text.find(letter, end)) >= 0]
+    if bare and bare[-1] in letters and not bare[-2:-1].isalpha():
+        found.append((9, len(text), bare[-1]))
+    if bare and bare[0] in letters and not bare[1:2].isalpha():
+        found.append((10, 0, bare[0]))
+    found = found or [(0, text.rfind(letter), letter) for letter in letters if letter in text]
+    return max(found)[2] if found else None
+
+
+def _videomme_v2(text: str, letters: str) -> str | None:
+    text, letter = text.strip(), f"([{letters}])"
+    openings = "|".join(re.escape(opening) for opening in (*_OPENINGS, "Final Answer:", "Answer:", "Option:"))
+    bold = r"[ \t]*+(?:\*\*[ \t]*+)?"
+    alone = re.search(rf"(?:^|\n){bold}{letter}(?:[ \t]*+\*\*)?[ \t]*+[.)]?[ \t]*+$", text, re.I)
+    alone = alone or re.match(rf"{bold}{letter}(?:[ \t]*+\*\*)?[ \t]*+(?:[.)]|\r?\n|$)", text, re.I)
+    if alone:
+        return alone[1]
+    verb = r"\b(?:answer|option)(?:\s++(?:is|would\s++be)|\s*+:)"
+    stated = re.findall(rf"(?:{openings}|{verb})[\s:*]*+{letter}\b", text, re.I)
+    if stated:
+        return stated[-1]
+    bolds = {found.upper() for found in re.findall(rf"\*\*\s*+{letter}(?=\s*+\*\*|[.)])", text, re.I)}
+    return bolds.pop() if len(bolds) == 1 else None
+
+
+def _first_capital(text: str, letters: str) -> str | None:
+    text = text.strip()
+    for opening in _OPENINGS:
+        text = text.replace(opening, "")
+    found = re.search(f"[{letters}]", text)
+    return found[0] if found else None
+
+
+def _first_any_case(text: str, letters: str) -> str | None:
+    return next((mark for mark in text if mark.upper() in letters), None)
+
+
+def _first_letter(text: str, letters: str) -> str | None:
+    return text.lstrip().lstrip("( \t\r\n")[:1]
+
+
+def _statement(text: str, letters: str) -> str | None:
+    text, letter = text.strip(), f"([{letters}])"
+    line = text.split("\n", 1)[0].strip()
+    bare = re.fullmatch(rf"\(?{letter}\)?[.\s:,)]*", line, re.I) if len(line) <= 4 else None
+    if bare:
+        return bare[1]
+    said = re.findall(rf"answers?(?:\s++is)?\s*+[:\-]?+\s*+\(?+{letter}(?![A-Za-z])", text, re.I)
+    said = said or re.findall(rf"\({letter}\)", text)
+    if said:
+        return said[-1]
+    start = re.match(rf"[(\s]*+{letter}", text, re.I)
+    return start[1] if start else None
+
+
+def _prefix(text: str, letters: str) -> str | None:
+    return text[0] if text and text[0] in letters and (len(text) == 1 or text[1] in ".)") else None
+
+
+def _standalone(text: str, letters: str) -> str | None:
+    text = text.strip()
+    for phrase in ("the answer is", "answer:", "the option is", "final answer:"):
+        place = text.lower().rfind(phrase)
+        if place >= 0:
+            text = text[place + len(phrase) :].strip()
+            break
+    found = re.search(rf"\(([{letters}])\)", text) or re.search(rf"\b([{letters}])\b", text)
+    return found[1] if found else _first_any_case(text, letters)
+
+
+def _first_token(text: str, letters: str) -> str | None:
+    token = text.split(" ", 1)[0].rstrip(".").strip()
+    return token if len(token) == 1 else None
+
+
+def _ai2d(text: str, letters: str) -> str | None:
+    found = re.match(r"\s*+([A-Z])\.", text)
+    return found[1] if found else _unmarked(text)
+
+
+def _crpe(text: str, letters: str, options: Sequence[str]) -> str | None:
+    for tag in ("think", "thought"):
+        text = _without(text, f"<{tag}>", f"</{tag}>").strip()
+    start = text.find("<answer>") + len("<answer>")
+    end = text.find("</answer>", start)
+    cleaned = _words(text[start:end] if start >= len("<answer>") and end >= 0 else text)
+    return _named_option(cleaned, letters, options) or _unmarked(cleaned)
+
+
+def _first_word(text: str, letters: str, options: Sequence[str]) -> str | None:
+    cleaned = _words(text)
+    return _named_option(cleaned, letters, options) or _unmarked(cleaned.split(" ", 1)[0])
+
+
+def _vstar(text: str, letters: str) -> str | None:
+    text, letter = text.strip().upper(), f"([{letters}])"
+    forms = (
+        f"^{letter}",
+        rf"(?:ANSWER|CHOICE|OPTION)(?:\s++IS)?[\s:]++{letter}",
+        rf"\({letter}\)",
+        rf"{letter}\s*+[.)\]]",
+        rf"(?:^|\s){letter}(?:\s|$)",
+    )
+    found = next(filter(None, (re.search(form, text) for form in forms)), None)
+    if found:
+        return found[1]
+    present = re.findall(letter, text)
+    return present[0] if len(present) == 1 else None
+
+
+def _mmsi(text: str, letters: str) -> str | None:
+    for quoted in (r"``([^`]*+)``", r"`([^`]*+)`"):
+        found = re.search(quoted, text)
+        text = found[1] if found else text
+    start = text.find("{")
+    end = text.find("}", start)
+    text = text[start + 1 : end] if 0 <= start < end else text
+    found = re.search(rf"\b[{letters}]\b(?!\s[a-zA-Z])", text, re.I)
+    return found[0] if found else None
+
+
+def _mvbench(text: str, letters: str) -> str | None:
+    found = re.match(rf"([{letters}])\.\s*+.++$", text.strip(), re.I)
+    if found:
+        return found[1]
+    text = text.replace("\n", " ").replace("\t", " ").strip()
+    grouped = re.search(r"\d,\d", text)
+    kept = {mark: "" if grouped or f"{mark} " in text or f" {mark}" in text else " " for mark in _MVBENCH_MARKS}
+    text = re.sub(r"\.(?!\d)", "", text.translate(str.maketrans(kept)), count=32)
+    found = re.search(rf"\b([{letters}])\b", text, re.I)
+    return found[1] if found else None
+
+
+def _crosspoint(text: str, letters: str) -> str | None:
+    text = text.strip()
+    if "</think>" in text:
+        text = text.split("</think>", 1)[1].strip()
+    letter, lines = f"([{letters}])", text.split("\n")
+    boxed = rf"\\boxed\{{(?:\\text\{{)?{letter}(?:\.[^}}]*+)?\}}"
+    found = next(filter(None, (re.search(boxed, line[: line.rfind("}") + 1], re.I) for line in lines)), None)
+    forms = (
+        rf"\((?:Choice\s++)?{letter}\)",
+        rf"\*\*Answer:\s*+{letter}\*\*",
+        rf"\*\*{letter}\.\s*+(?:Yes|No)",
+        rf"(?:answer is|choose)[:\s]*+\*?\*?\(?{letter}",
+        rf"\*\*{letter}\*\*",
+        rf"(?:^|\s|Answer:\s*+)\(?{letter}\)?\s*+[.:,]",
+        rf"^[^\S\n]*+\(?{letter}\)?[^\S\n]*+$",
+    )
+    found = found or next(filter(None, (re.search(form, text, re.I | re.M) for form in forms)), None)
+    if found:
+        return found[1]
+    for line in lines:
+        said = re.search("Final Answer|Therefore|So|Hence|Thus|The correct answer is|The answer is", line, re.I)
+        after = said and re.search(rf"\\boxed\{{{letter}\}}|\*\*{letter}\*\*|{letter}", line[said.end() :], re.I)
+        if after:
+            return after[after.lastindex]
+    found = re.search(rf"Answer:\s*+\(?{letter}", text, re.I)
+    alone = re.findall(rf"\b{letter}\b", text)
+    return found[1] if found else alone[0] if len(alone) == 1 else None
+
+
+def _nextqa(text: str, letters: str, options: Sequence[str]) -> str | None:
+    for mark in ",.!?;:'":
+        text = text.strip(mark)
+    text = f" {text} "
+    for form, place in (("({})", "({})"), ("{} ", " {} "), ("{}.", " {} ")):
+        found = [letter for letter in letters if form.format(letter) in text]
+        if found:  # the first letter wins where none stands at its place
+            return max(found, key=lambda letter: text.rfind(place.format(letter)))
+    if len(text.split()) > 5:
+        text = text.lower()
+        places = {letter: text.rfind(option.lower()) for letter, option in zip(letters, options, strict=False)}
+        found = [letter for letter, place in places.items() if place >= 0]
+        return max(found, key=places.get) if found else None
+    return None
+
+
+def _mmbench(text: str, letters: str, options: Sequence[str]) -> str | None:
+    words = set(text.split())
+    article = "A" in words and len(text.split()) > 3
+    for form in _MMBENCH_FORMS[article:]:
+        found = [letter for letter in letters if form.format(letter) in words]
+        if len(found) == 1:
+            return found[0]
+    named = [letter for letter, option in zip(letters, options, strict=False) if option.lower() in text.lower()]
+    return named[0] if len(named) == 1 else None
+
+
+def _unmarked(text: str) -> str:
+    return text.translate(_NO_PUNCTUATION)
+
+
+def _words(text: str) -> str:
+    return re.sub(r"[^\w\s]", "", text).strip()
+
+
+def _named_option(cleaned: str, letters: str, options: Sequence[str]) -> str | None:
+    """The letter of the option whose text stands first in an answer without punctuation."""
+    texts = {option.strip(): letter for letter, option in zip(letters, options, strict=False) if option.strip()}
+    found = re.search("|".join(map(re.escape, texts)), cleaned) if texts else None
+    return texts[found[0]] if found else None
+
+
+def _without(text: str, opens: str, closes: str) -> str:
+    """The text without its stretches from one mark to the next."""
+    kept, end = [], 0
+    while (start := text.find(opens, end)) >= 0 and (stop := text.find(closes, start)) >= 0:
+        kept.append(text[end:start])
+        end = stop + len(closes)
+    return "".join([*kept, text[end:]])
+
+
+RULES: dict[str, Callable[[str, str], str | None]] = {
+    "priority": _priority, "videomme_v2": _videomme_v2, "first_capital": _first_capital,
+    "first_any_case": _first_any_case, "first_letter": _first_letter, "statement": _statement, "prefix": _prefix,
+    "standalone": _standalone, "first_token": _first_token, "ai2d": _ai2d, "vstar": _vstar, "mmsi": _mmsi,
+    "mvbench": _mvbench, "crosspoint": _crosspoint,
+}  # fmt: skip
+WITH_OPTIONS: dict[str, Callable[[str, str, Sequence[str]], str | None]] = {
+    "first_word": _first_word, "crpe": _crpe, "nextqa": _nextqa, "mmbench": _mmbench,
+}  # fmt: skip

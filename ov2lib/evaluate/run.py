@@ -1,0 +1,301 @@
+"""Any model on any dataset of the sample schema: answers → scores with intervals. `ov2 evaluate SAMPLES.jsonl --out DIR …`
+
+    evaluation = evaluate(samples, predict, "runs/a", model="my model", revision="1")
+
+`predict` takes a sample and returns text; it never sees the truth unless it looks for it. An object with `many(samples)` and
+`batch_size` is asked for several at a time. `ov2lib.evaluate.predict` makes one from a checkpoint, `ov2lib.evaluate.baselines`
+make some without any model.
+"""
+
+import argparse
+import datetime
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from .. import __version__
+from ..errors import EvaluationError, Ov2Error
+from ..train.readers import read_jsonl
+from ..train.report import Report
+from ..train.sample import Sample
+from .intervals import LEVEL, Interval, bootstrap
+from .ledger import Ledger
+from .scorers import reference, score
+
+FORMAT = "ov2-scores/1"
+
+
+@dataclass(frozen=True)
+class TaskScores:
+    """One task of the dataset.
+
+    Attributes:
+        samples: how many were scored.
+        metrics: the mean of each metric with its interval, headline first.
+    """
+
+    samples: int
+    metrics: dict[str, Interval]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What scores.json holds.
+
+    Attributes:
+        tasks: by name ("task" or "task/kind"), in order of first appearance.
+        bad: {sample id: why it could not be answered or scored}; these count in no mean.
+        settings: model, revision, dataset, options, seed, date and version of the run.
+    """
+
+    tasks: dict[str, TaskScores]
+    bad: dict[str, str]
+    settings: dict
+
+    def to_json(self) -> dict:
+        """Plain JSON values."""
+        return {
+            "format": FORMAT,
+            **self.settings,
+            "tasks": {name: asdict(task) for name, task in self.tasks.items()},
+            "bad": self.bad,
+        }
+
+
+def evaluate(
+    samples: Iterable[Sample],
+    predict: Callable[[Sample], str],
+    folder: str | os.PathLike,
+    *,
+    model: str,
+    revision: str,
+    dataset: str = "",
+    options: Mapping | None = None,
+    seed: int = 0,
+    date: str | None = None,
+    bad: Mapping[str, str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Ask for every sample's answer, score it, and keep all of it in `folder` (see `ledger`); a killed run is resumed.
+
+    Args:
+        samples: with distinct ids; `task` and `truth` as in `scorers`.
+        predict: a sample's answer. Where it raises an `Ov2Error` (a video that cannot be read), the sample is bad.
+        model, revision, dataset: names that stand beside the scores.
+        options: what else decides the answers, JSON values.
+        seed: of the intervals.
+        date: ISO; None takes today's when the run is started for the first time.
+        bad: {place: why} of rows of the dataset that gave no sample, to be listed with the other bad ones.
+        progress: called with (done, total).
+
+    Raises:
+        EvaluationError: no samples, an id twice, or a folder of another run.
+    """
+    samples = list(samples)
+    bad = {**(bad or {}), **_untruthful(samples)}
+    settings = {
+        "model": model, "revision": revision, "ov2lib": __version__, "options": dict(options or {}), "seed": seed,
+        "dataset": {"name": dataset, "samples": len(samples), "digest": digest(samples)},
+    }  # fmt: skip
+    ledger = Ledger(folder, settings, date or datetime.date.today().isoformat())
+    waiting = [sample for sample in samples if sample.id not in ledger.done and sample.id not in bad]
+    for batch in _batches(waiting, getattr(predict, "batch_size", 1)):
+        rows = list(_answer(batch, predict))
+        ledger.append(rows)
+        bad |= {row["id"]: row["error"] for row in rows if "error" in row}
+        if progress:
+            progress(len(ledger.done), len(samples))
+    tasks = summarize([(sample, ledger.done[sample.id]["scores"]) for sample in samples if sample.id in ledger.done], seed)
+    evaluation = Evaluation(tasks, bad, {**settings, "date": ledger.date})
+    ledger.finish(evaluation.to_json())
+    return evaluation
+
+
+def summarize(scored: Sequence[tuple[Sample, Mapping[str, float]]], seed: int = 0) -> dict[str, TaskScores]:
+    """Mean and interval of each metric for each task, and for each "task/kind" where `truth` has a kind.
+
+    Samples that show the same media count as one clip in the bootstrap.
+    """
+    tasks: dict[str, list] = {}
+    for sample, scores in scored:
+        row = tuple(item.path for item in sample.media) or sample.id, scores
+        tasks.setdefault(sample.task, []).append(row)
+        if "kind" in sample.truth:
+            tasks.setdefault(f"{sample.task}/{sample.truth['kind']}", []).append(row)
+    return {
+        task: TaskScores(
+            len(rows),
+            {name: bootstrap([row[name] for _, row in rows], [clip for clip, _ in rows], seed) for name in rows[0][1]},
+        )
+        for task, rows in tasks.items()
+    }
+
+
+def digest(samples: Iterable[Sample]) -> str:
+    """SHA-256 of everything the samples say, with the media's file names but not their folders, so that a dataset may move."""
+    total = hashlib.sha256()
+    for sample in samples:
+        row = sample.to_json()
+        row["media"] = [{**item, "path": Path(item["path"]).name} for item in row["media"]]
+        total.update(json.dumps(row, sort_keys=True).encode() + b"\n")
+    return "sha256:" + total.hexdigest()
+
+
+def _untruthful(samples: list[Sample]) -> dict[str, str]:
+    """Samples whose truth cannot be scored, found by scoring the truth itself before any model is asked."""
+    if not samples:
+        raise EvaluationError("there are no samples to evaluate; give at least one")
+    seen, bad = set(), {}
+    for sample in samples:
+        if sample.id in seen:
+            raise EvaluationError(f"the id {sample.id!r} stands twice; give every sample its own")
+        seen.add(sample.id)
+        try:
+            score(reference(sample), sample)
+        except EvaluationError as error:
+            bad[sample.id] = str(error)
+    return bad
+
+
+def _batches(samples: list[Sample], size: int) -> Iterator[list[Sample]]:
+    return (samples[start : start + size] for start in range(0, len(samples), size))
+
+
+def _answer(batch: list[Sample], predict) -> Iterator[dict]:
+    try:
+        answers = predict.many(batch) if hasattr(predict, "many") else [predict(sample) for sample in batch]
+    except Ov2Error as error:
+        if len(batch) == 1:
+            yield {"id": batch[0].id, "task": batch[0].task, "error": str(error)}
+        else:  # one bad sample must not cost the others their answer
+            for sample in batch:
+                yield from _answer([sample], predict)
+        return
+    for sample, text in zip(batch, answers, strict=True):
+        yield {"id": sample.id, "task": sample.task, "prediction": text, "scores": score(text, sample)}
+
+
+def read_samples(path: str | os.PathLike) -> tuple[list[Sample], dict[str, str]]:
+    """The samples of a JSONL file, and {place: why} of the rows that are none; relative media paths start at its folder.
+
+    Raises:
+        TrainingError: the file cannot be read or holds no sample.
+    """
+    skipped = Report(max_bad_share=1)
+    samples = list(read_jsonl(path, skipped))
+    return samples, {place: reason for reason, places in skipped.reasons.items() for place in places}
+
+
+def given_answers(path: str | os.PathLike) -> Callable[[Sample], str]:
+    """A predict function that looks answers up in a JSONL file with `id` and `prediction`: those of any other program.
+
+    Raises:
+        EvaluationError: the file cannot be read or a line lacks a field; when asked, a sample without an answer.
+    """
+    answers = {}
+    for number, row in _rows(path):
+        if not isinstance(row.get("prediction"), str) or "id" not in row:
+            raise EvaluationError(f"{path}, line {number}: needs an id, and the prediction as a string")
+        answers[str(row["id"])] = row["prediction"]
+
+    def predict(sample: Sample) -> str:
+        if sample.id not in answers:
+            raise EvaluationError(f"{sample.id}: {path} holds no answer")
+        return answers[sample.id]
+
+    return predict
+
+
+def _rows(path: str | os.PathLike) -> Iterator[tuple[int, dict]]:
+    try:
+        with open(path, encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield number, _object(path, number, line)
+    except (OSError, UnicodeDecodeError) as error:
+        raise EvaluationError(f"cannot read {path} ({error}); name a JSONL file") from error
+
+
+def _object(path: str | os.PathLike, number: int, line: str) -> dict:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict):
+        raise EvaluationError(f"{path}, line {number}: is no JSON object")
+    return row
+
+
+def format_scores(evaluation: Evaluation, folder: str | os.PathLike) -> str:
+    """What `ov2 evaluate` prints: a line for each metric, the bad samples, and where all of it is."""
+    lines = [f"{'task':<14}{'samples':>8}  {'metric':<10}{'mean':>7}   {LEVEL:.0%} interval"]
+    for task, scores in evaluation.tasks.items():
+        for metric, one in scores.metrics.items():
+            spread = "one clip: none" if one.low is None else f"{one.low:.3f} to {one.high:.3f}"
+            lines.append(f"{task:<14}{scores.samples:>8}  {metric:<10}{one.value:>7.3f}   {spread}")
+    lines += [f"bad: {name}: {' '.join(why.split())}" for name, why in evaluation.bad.items()]
+    return "\n".join([*lines, f"{len(evaluation.bad)} bad samples; all in {folder}"])
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `ov2 evaluate`."""
+    parser.add_argument("samples", metavar="SAMPLES.jsonl", help="dataset, one sample a line")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for answers and scores; a killed run goes on there")
+    answers = parser.add_mutually_exclusive_group(required=True)
+    answers.add_argument("--model", metavar="DIR", help="checkpoint folder")
+    answers.add_argument("--predictions", metavar="FILE", help="answers of another program: JSONL with id and prediction")
+    parser.add_argument("--revision", help="name of the model's version (default: a digest of the files)")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the intervals (default 0)")
+    model = parser.add_argument_group("with --model")
+    model.add_argument("--device", help="cpu, cuda, cuda:1, ...; a GPU where there is one by default")
+    model.add_argument("--batch-size", type=int, default=1, metavar="N", help="samples generated together (default 1)")
+    model.add_argument("--max-new-tokens", type=int, default=1024, metavar="N", help="length of an answer (default 1024)")
+    model.add_argument("--blind", action="store_true", help="zero every pixel and keep the time tags")
+    model.add_argument("--backend", choices=("codec", "frames"), help="how videos become tokens, whatever the samples say")
+    model.add_argument("--canvases", type=int, metavar="N", help="codec: canvases to make, whatever the samples say")
+    model.add_argument("--frames", type=int, metavar="N", help="frames: frames to sample, whatever the samples say")
+    model.add_argument(
+        "--frames-prompt",
+        choices=("inference", "training"),
+        default="inference",
+        help="how frames are written (default %(default)s)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate and print the scores; status 1 when there were bad samples."""
+    for name in ("limit", "batch_size", "max_new_tokens"):
+        if (value := getattr(args, name)) is not None and value < 1:
+            raise EvaluationError(f"--{name.replace('_', '-')} is {value}; it must be at least 1")
+    samples, bad = read_samples(args.samples)
+    if args.predictions:
+        with open(args.predictions, "rb") as file:
+            revision = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+        predict, options = given_answers(args.predictions), {}
+    else:
+        from .predict import fingerprint, load_predictor
+
+        chosen = {"video_backend": args.backend, "num_canvases": args.canvases, "num_frames": args.frames}
+        predict = load_predictor(
+            args.model, args.device, max_new_tokens=args.max_new_tokens, batch_size=args.batch_size, blind=args.blind,
+            frames_prompt=args.frames_prompt, overrides={name: value for name, value in chosen.items() if value is not None},
+        )  # fmt: skip
+        revision, options = fingerprint(args.model), predict.options
+    with tqdm(desc="samples", unit="", disable=None, leave=False) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        evaluation = evaluate(
+            samples[: args.limit], predict, args.out, model=args.model or args.predictions, revision=args.revision or revision,
+            dataset=Path(args.samples).name, options=options, seed=args.seed, bad=bad, progress=show,
+        )  # fmt: skip
+    print(format_scores(evaluation, args.out))
+    return 1 if evaluation.bad else 0

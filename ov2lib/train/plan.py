@@ -1,0 +1,285 @@
+"""`ov2 plan`: what a training stage costs before it is started: tokens, FLOPs, memory per device, hours.
+
+Everything follows from a `StageConfig` and the model's widths by the closed forms of `cost`; what neither the paper nor a
+public script says is assumed, and every plan lists its assumptions with their numbers.
+"""
+
+import argparse
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+from ..errors import TrainingError
+from ..model.configuration import LlavaOnevision2Config
+from ..model.sizes import GROUP, model_card, published_config
+from .buckets import TOKENS_PER_FRAME, buckets
+from .cost import LAYOUTS, Flops, Memory, Recipe, Work, add_flops, sample_work, training_flops, training_memory, widths
+from .parts import PARTS
+from .stages import FRAMES_PER_CANVAS, SCALES, STAGES, VARIANTS, Source, StageConfig, stage_config
+
+FILL = 0.99  # published: packing fills more than 99 % of a bin
+TAG = 12  # tokens of a time tag: "<123.4 seconds>", the two markers, a newline
+# Published: the 4B quick start packs 2.03M samples into 219,907 bins of 8,192. *Assumed*: each shows one image.
+TEXT = round(219_907 * 8192 / 2.03e6) - TOKENS_PER_FRAME
+TEXT_MINI = 16  # *assumed*, about what the mini world's conversations have
+UTILISATION = 0.4  # *assumed*: share of the peak that all FLOPs, the recomputed ones too, reach
+GPU_TFLOPS, GPU_MEMORY = 989.0, 80.0  # NVIDIA's data sheet of the H100 SXM: dense bfloat16, GB
+SPARE = 0.9  # *assumed*: share of a GPU's memory that tensors may take; the rest is the allocator's and the kernels'
+
+
+@dataclass(frozen=True)
+class SourcePlan:
+    """One corpus.
+
+    Attributes:
+        samples: None where the number is not published; it is left out of every sum then.
+        visual, text: tokens per sample.
+        share: of all tokens.
+    """
+
+    name: str
+    samples: int | None
+    visual: float
+    text: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cost of one stage.
+
+    Attributes:
+        stage, name, variant, scale: of the configuration.
+        gpus, utilisation, gpu_tflops, gpu_memory: as asked; TFLOP/s of one GPU and its memory in GB.
+        sources: the mix.
+        samples, bins, steps: of the whole stage.
+        visual_tokens, text_tokens: of the whole stage; text with time tags.
+        flops: by part, of the whole stage.
+        hours: on all GPUs.
+        memory: by layout, bytes on one device for the bin that takes most; FSDP2 shares the model among all GPUs.
+        assumptions: what the numbers rest on, in words.
+    """
+
+    stage: int
+    name: str
+    variant: str
+    scale: str
+    gpus: int
+    utilisation: float
+    gpu_tflops: float
+    gpu_memory: float
+    sources: tuple[SourcePlan, ...]
+    samples: float
+    bins: int
+    steps: int
+    visual_tokens: float
+    text_tokens: float
+    flops: dict[str, Flops]
+    hours: float
+    memory: dict[str, Memory]
+    assumptions: tuple[str, ...]
+
+    @property
+    def total_flops(self) -> float:
+        return add_flops(self.flops.values()).total
+
+    def fits(self, layout: str) -> bool:
+        """Whether a step of this layout fits a GPU."""
+        return self.memory[layout].total <= SPARE * self.gpu_memory * 1e9
+
+
+def recipe_of(config: StageConfig) -> Recipe:
+    """What of a stage decides the cost of a step."""
+    if config.lora is None:
+        return Recipe(tuple(config.trainable), 0, config.precision, config.gradient_checkpointing)
+    trained = ("connector",) if config.lora.train_connector else ()
+    return Recipe(trained, config.lora.rank, config.precision, config.gradient_checkpointing)
+
+
+def source_work(source: Source, config: StageConfig, model: LlavaOnevision2Config) -> Work:
+    """One sample of a corpus; of a video that may be shown in two ways, their mean by `codec_share`."""
+    patches = config.max_pixels // model.vision_config.patch_size**2
+    merge = model.vision_config.spatial_merge_size
+    caption = {f"captions_{bucket.name.replace('-', '_')}": bucket.caption_tokens_per_clip for bucket in buckets()}
+    text = TEXT_MINI if config.scale == "mini" else caption.get(source.card, TEXT)
+    if source.kind != "video":
+        shown = patches if source.kind == "image" else 0
+        return sample_work(shown, patches, text, text, merge)
+    frames = source.max_frames or 0
+    tagged = text + TAG * frames
+    canvases = source.num_canvases or max(1, frames // FRAMES_PER_CANVAS)
+    shares = {"codec": 1.0, "frames": 0.0} if source.backend == "codec" else {"codec": 0.0, "frames": 1.0}
+    if source.backend is None:
+        shares = {"codec": config.codec_share, "frames": 1 - config.codec_share}
+    pictures = {"codec": canvases, "frames": frames}
+    return sum(
+        (sample_work(pictures[form] * patches, GROUP * patches, tagged, text, merge) * share for form, share in shares.items()),
+        Work(),
+    )
+
+
+def make_plan(
+    config: StageConfig,
+    model: LlavaOnevision2Config,
+    gpus: int = 1,
+    utilisation: float = UTILISATION,
+    gpu_tflops: float = GPU_TFLOPS,
+    gpu_memory: float = GPU_MEMORY,
+) -> Plan:
+    """Plan a stage.
+
+    Args:
+        config: of `stage_config`, or changed with `dataclasses.replace`.
+        model: of `published_config`, or of a checkpoint.
+        gpus: that train together.
+        utilisation: share of the GPUs' peak that is reached.
+        gpu_tflops, gpu_memory: peak TFLOP/s of one GPU in the stage's precision, and its memory in GB.
+
+    Raises:
+        TrainingError: a number that is not positive, a utilisation over 1, a model with experts.
+    """
+    for name, value in (("gpus", gpus), ("utilisation", utilisation), ("gpu_tflops", gpu_tflops), ("gpu_memory", gpu_memory)):
+        if not 0 < value < float("inf") or (name == "utilisation" and value > 1):
+            raise TrainingError(f"{name} is {value:g}; it must be positive{', at most 1' if name == 'utilisation' else ''}")
+    works = {source.name: source_work(source, config, model) for source in config.sources}
+    counts = {source.name: source.samples or 0 for source in config.sources}
+    once = sum((works[name] * count for name, count in counts.items()), Work())
+    packed = once.tokens / (config.sequence_length * FILL) if config.packing == "bins" else sum(counts.values())
+    bins = config.steps * config.global_batch if config.steps else -int(-packed // config.global_batch) * config.global_batch
+    passes = config.steps * config.global_batch / packed if config.steps else 1.0
+    recipe, work = recipe_of(config), once * passes
+    flops = training_flops(model, work, recipe)
+    return Plan(
+        stage=config.stage, name=config.name, variant=config.variant, scale=config.scale,
+        gpus=gpus, utilisation=utilisation, gpu_tflops=gpu_tflops, gpu_memory=gpu_memory,
+        sources=tuple(
+            SourcePlan(source.name, source.samples, works[source.name].visual, works[source.name].text,
+                       counts[source.name] * works[source.name].tokens / once.tokens)
+            for source in config.sources
+        ),
+        samples=sum(counts.values()) * passes, bins=bins, steps=bins // config.global_batch,
+        visual_tokens=work.visual, text_tokens=work.text, flops=flops,
+        hours=add_flops(flops.values()).total / (gpus * gpu_tflops * 1e12 * utilisation) / 3600,
+        memory=_memory(model, works.values(), config.sequence_length * config.micro_batch, recipe, gpus),
+        assumptions=tuple(_assumptions(config, works, passes, gpus)),
+    )  # fmt: skip
+
+
+def _memory(model: LlavaOnevision2Config, works: Iterable[Work], tokens: int, recipe: Recipe, gpus: int) -> dict[str, Memory]:
+    """By layout, for the bin that takes most: filled by one source, with the most visual tokens or the most logits."""
+    counted = part_parameters(model)
+    bins = [work * (tokens / work.tokens) for work in works]
+    return {
+        layout: max(
+            (training_memory(model, counted, work, recipe, layout, gpus) for work in bins), key=lambda memory: memory.total
+        )
+        for layout in (LAYOUTS[:1] if gpus == 1 else LAYOUTS[1:])
+    }
+
+
+def part_parameters(model: LlavaOnevision2Config) -> dict[str, int]:
+    """Parameters by part, of `parts.PARTS`; "language" with embedding and head."""
+    counts = model_card(model).parameters
+    vision, connector = counts["vision encoder"], counts["connector"]
+    return {"vision": vision, "connector": connector, "language": counts["total"] - vision - connector}
+
+
+def _assumptions(config: StageConfig, works: dict[str, Work], passes: float, gpus: int) -> list[str]:
+    """What a plan rests on, with the numbers."""
+    text = f"{TEXT_MINI}" if config.scale == "mini" else f"{TEXT} (the 4B quick start's mean sample less one image)"
+    most = max(work.predicted / work.tokens for work in works.values())
+    notes = [
+        f"every image and frame has {config.max_pixels:,} pixels, every video its source's full number of frames or canvases",
+        f"text: captions as in the paper's token table, other samples {text}, {TAG} tokens for the time of every frame",
+        f"all text but time tags is supervised: {most:.0%} of a bin's tokens at most, and logits are computed for these only",
+        f"bins are {FILL:.0%} full; attention kernels skip what a sample may not see and keep no scores",
+        "bf16: trained weights, gradients and AdamW's moments in float32 (16 bytes a parameter), frozen weights in bfloat16",
+        f"a GPU's memory serves tensors up to {SPARE:.0%}; FSDP2 shares everything among all GPUs",
+        "utilisation is of all FLOPs, recomputed ones included; loading data, saving and waiting are not counted",
+    ]
+    unknown = [source.name for source in config.sources if source.samples is None]
+    if unknown:
+        notes.append(f"not counted, as their size is not published: {', '.join(unknown)}")
+    if config.steps:
+        notes.append(f"{config.steps:,} steps are {passes:.2f} passes over the data")
+    long = [name for name, work in works.items() if work.tokens > config.sequence_length]
+    if long:
+        notes.append(f"longer than a bin of {config.sequence_length:,}, so cut or left out in training: {', '.join(long)}")
+    if config.global_batch % (config.micro_batch * gpus):
+        notes.append(
+            f"a global batch of {config.global_batch} in micro-batches of {config.micro_batch} does not divide among {gpus} "
+            "GPUs; the hours suppose that all work (with another batch, or tensor parallelism)"
+        )
+    return notes
+
+
+@dataclass(frozen=True)
+class TrainableRow:
+    """One part: its parameters, how many of them are trained, and their share of all that are trained."""
+
+    part: str
+    parameters: int
+    trained: int
+    share: float
+
+
+def trainable_table(config: StageConfig, model: LlavaOnevision2Config) -> list[TrainableRow]:
+    """What a stage trains, part by part; the last row is the whole model with its adapters."""
+    recipe, counts = recipe_of(config), part_parameters(model)
+    rows = [(part, counts[part], counts[part] if part in recipe.trained else 0) for part in PARTS]
+    if recipe.rank:
+        rows.append(("adapters", *[widths(model).adapters(recipe.rank)] * 2))
+    total = sum(trained for *_, trained in rows)
+    rows.append(("total", sum(count for _, count, _ in rows), total))
+    return [TrainableRow(part, count, trained, trained / total) for part, count, trained in rows]
+
+
+def format_plan(plan: Plan) -> str:
+    """The text that `ov2 plan` prints."""
+    on = f"{plan.gpus:,} GPUs" if plan.gpus > 1 else "one GPU"
+    lines = [f"stage {plan.stage}, {plan.name}: scale {plan.scale}, variant {plan.variant}, {on}", ""]
+    lines.append(f"{'per sample':<28}{'samples':>14}{'visual':>10}{'text':>10}{'tokens, %':>11}")
+    for source in plan.sources:
+        samples = "not published" if source.samples is None else f"{source.samples:,}"
+        lines.append(f"  {source.name:<26}{samples:>14}{source.visual:>10,.0f}{source.text:>10,.0f}{source.share:>11.1%}")
+    lines += ["", f"{'samples':<28}{plan.samples:>22,.0f}", f"{'bins':<28}{plan.bins:>22,}", f"{'steps':<28}{plan.steps:>22,}"]
+    lines += [f"{'visual tokens':<28}{plan.visual_tokens:>22,.0f}", f"{'text tokens':<28}{plan.text_tokens:>22,.0f}", ""]
+    lines.append(f"{'EFLOP':<14}{'forward':>14}{'backward':>14}{'recomputed':>14}{'total':>14}")
+    for part, flops in [*plan.flops.items(), ("total", add_flops(plan.flops.values()))]:
+        cells = (flops.forward, flops.backward, flops.recomputed, flops.total)
+        lines.append(f"  {part:<12}" + "".join(f"{value / 1e18:>14,.4g}" for value in cells))
+    lines += ["", f"{plan.hours:,.4g} hours ({plan.hours * plan.gpus:,.4g} GPU hours) at {plan.utilisation:.0%} of "
+              f"{plan.gpu_tflops:g} TFLOP/s", ""]  # fmt: skip
+    lines.append(f"{'GiB on one device':<20}" + "".join(f"{layout:>14}" for layout in plan.memory))
+    for name in ("weights", "gradients", "optimizer", "copies", "activations", "transient", "total"):
+        lines.append(f"  {name:<18}" + "".join(f"{getattr(memory, name) / 2**30:>14,.1f}" for memory in plan.memory.values()))
+    fits = ("fits" if plan.fits(layout) else "too large" for layout in plan.memory)
+    lines.append(f"  {f'in {plan.gpu_memory:g} GB':<18}" + "".join(f"{answer:>14}" for answer in fits))
+    return "\n".join([*lines, "", "assumed", *(f"  {note}" for note in plan.assumptions)])
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `ov2 plan`."""
+    parser.add_argument("--stage", type=int, choices=list(STAGES), required=True, help="1 to 4")
+    parser.add_argument("--variant", choices=VARIANTS, default="full", help="all weights, or LoRA (default full)")
+    parser.add_argument("--scale", choices=SCALES, default="8b", help="the mini world, or the 8B (default 8b)")
+    parser.add_argument("--gpus", type=int, default=1, help="GPUs that train together (default 1)")
+    parser.add_argument("--utilisation", type=float, default=UTILISATION, help=f"share of the peak (default {UTILISATION:g})")
+    parser.add_argument("--gpu-tflops", type=float, default=GPU_TFLOPS, help=f"peak of one GPU (default {GPU_TFLOPS:g}, H100)")
+    parser.add_argument("--gpu-memory", type=float, default=GPU_MEMORY, help=f"GB of one GPU (default {GPU_MEMORY:g})")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the plan of a stage."""
+    if args.scale == "mini":
+        from ..mini.model import mini_config
+
+        model = mini_config()
+    else:
+        model = published_config(args.scale)
+    config = stage_config(args.stage, args.variant, args.scale)
+    plan = make_plan(config, model, args.gpus, args.utilisation, args.gpu_tflops, args.gpu_memory)
+    totals = {"total_flops": plan.total_flops, "total_memory": {name: memory.total for name, memory in plan.memory.items()}}
+    print(json.dumps(asdict(plan) | totals, indent=2) if args.json else format_plan(plan))
+    return 0

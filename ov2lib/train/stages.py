@@ -1,0 +1,341 @@
+"""The four training stages as frozen configurations, at two scales ("mini", "8b") and in two variants ("full", "lora").
+
+Every field says where its value is from, in `StageConfig.origin`:
+
+published   the paper or its project page says so
+proxy       the paper does not, and a public launch script of the authors does; the script is named
+assumed     neither does; the reason follows
+
+Per-stage optimiser settings were not published. Numbers that a reported table holds are read from it (`ov2lib.reported`), so
+that they cannot drift from it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from .. import reported
+from ..errors import TrainingError
+from .buckets import FRAME_SIDE, TOKENS_PER_FRAME, buckets
+from .lora import LoraSettings
+
+STAGES = {1: "bootstrap", 2: "instruct", 3: "long video", 4: "codec and spatial"}
+SCALES, VARIANTS, PARTS = ("mini", "8b"), ("full", "lora"), ("vision", "connector", "language")
+FORMS = ("codec", "frames", "image")
+ORIGINS = ("published: ", "proxy: ", "assumed: ")
+# Third party: how codec, sampled and image inputs were mixed. Section 1 of the paper has the three interleaved in all stages,
+# readers of its section 4 in stage 4 only. Stages 1-3 follow section 4 here; for section 1,
+# `dataclasses.replace(config, input_ratio=INTERLEAVED)`.
+INTERLEAVED = {"codec": 0.5, "frames": 0.375, "image": 0.125}
+FRAMES_PER_CANVAS = 8  # published code: 32 candidate frames for each group of 4 canvases
+
+
+@dataclass(frozen=True)
+class Source:
+    """One corpus in a stage's mix.
+
+    Attributes:
+        name: unique within the stage.
+        card: file stem of its card in `data_cards/`.
+        samples: how many it holds; None is "not published".
+        kind: "text", "image" or "video".
+        max_frames: frames sampled from a video, or that codec canvases are chosen from.
+        backend: how its videos are shown, "codec" or "frames"; None leaves it to the stage's `input_ratio`.
+        num_canvases: of a codec video.
+    """
+
+    name: str
+    card: str
+    samples: int | None
+    kind: str
+    max_frames: int | None = None
+    backend: str | None = None
+    num_canvases: int | None = None
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """Everything that decides what a stage learns from and how.
+
+    Attributes:
+        stage, name, scale, variant: which one this is.
+        sources: the data mix.
+        input_ratio: relative shares of the input forms. "codec" : "frames" is how a video is shown whose source names no
+            backend. "image", where present, is the share of draws that go to sources without video; without it every
+            source is drawn by its size.
+        front_end, frames_prompt, timestamp_decimals: of `ov2lib.tokenize_video` and the model's processor.
+        max_pixels: of a frame or canvas.
+        trainable: parts trained in full, of "vision", "connector" and "language"; adapters come on top.
+        learning_rate: the peak; `part_learning_rates` overrides it by part.
+        min_learning_rate: where the cosine ends.
+        warmup_fraction: of all steps.
+        betas, eps, weight_decay, clip: AdamW and the norm that gradients are cut to. Biases and norms never decay.
+        sequence_length: tokens in a packed bin, or in the longest sample of a pool.
+        packing: "bins" (best-fit decreasing) or "pool" (batches of like length).
+        micro_batch, global_batch: bins (or samples) per device and per optimiser step.
+        steps: optimiser steps; None is one pass over the data.
+        precision: "bf16" or "fp32".
+        gradient_checkpointing: recompute activations in the backward pass.
+        lora: adapters on the language model, in the variant "lora" only.
+        seed: of data order and new weights.
+        origin: field name -> "published: …", "proxy: <script> …" or "assumed: …".
+
+    Raises:
+        TrainingError: a value outside of these, a field without origin.
+    """
+
+    stage: int
+    name: str
+    scale: str
+    variant: str
+    sources: tuple[Source, ...]
+    input_ratio: dict[str, float]
+    front_end: str
+    frames_prompt: str
+    timestamp_decimals: int
+    max_pixels: int
+    trainable: tuple[str, ...]
+    learning_rate: float
+    part_learning_rates: dict[str, float]
+    min_learning_rate: float
+    warmup_fraction: float
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+    clip: float
+    sequence_length: int
+    packing: str
+    micro_batch: int
+    global_batch: int
+    steps: int | None
+    precision: str
+    gradient_checkpointing: bool
+    lora: LoraSettings | None
+    seed: int
+    origin: dict[str, str]
+
+    def __post_init__(self):
+        for name, allowed in (("stage", STAGES), ("scale", SCALES), ("variant", VARIANTS), ("packing", ("bins", "pool")),
+                              ("precision", ("bf16", "fp32"))):  # fmt: skip
+            if getattr(self, name) not in allowed:
+                raise TrainingError(f"{name} is {getattr(self, name)!r}; use {', '.join(map(str, allowed))}")
+        for name, chosen, allowed in (("trainable", self.trainable, PARTS), ("input_ratio", self.input_ratio, FORMS),
+                                      ("part_learning_rates", self.part_learning_rates, PARTS)):  # fmt: skip
+            if unknown := set(chosen) - set(allowed):
+                raise TrainingError(f"{name} names {', '.join(sorted(unknown))}; use {', '.join(allowed)}")
+        shares = self.input_ratio
+        if min(shares.values(), default=0) < 0 or shares.get("codec", 0) + shares.get("frames", 0) <= 0:
+            raise TrainingError(f"input_ratio is {shares}; give 'codec' or 'frames' a positive share, and none a negative one")
+        if (self.lora is not None) != (self.variant == "lora"):
+            raise TrainingError(f"variant {self.variant!r} with lora = {self.lora}; adapters belong to the variant 'lora' only")
+        if self.global_batch % self.micro_batch:
+            raise TrainingError(f"global_batch {self.global_batch} is no multiple of micro_batch {self.micro_batch}")
+        if len({source.name for source in self.sources}) < len(self.sources):
+            raise TrainingError(f"two sources share a name: {', '.join(source.name for source in self.sources)}")
+        named = {field.name for field in fields(self)} - {"origin"}
+        wrong = {name for name in named if not self.origin.get(name, "").startswith(ORIGINS)} | (set(self.origin) - named)
+        if wrong:
+            raise TrainingError(
+                f"origin must say for every field, and no other, where it is from; see {', '.join(sorted(wrong))}"
+            )
+
+    def weights(self, counts: Mapping[str, int] | None = None) -> dict[str, float]:
+        """Share of draws by source, adding up to 1: by size, or as the "image" share of `input_ratio` says.
+
+        Args:
+            counts: samples by source name, where the published number is missing or another was found on disk.
+
+        Raises:
+            TrainingError: the size of a source is not published and not in `counts`.
+        """
+        sizes = {source.name: source.samples for source in self.sources} | dict(counts or {})
+        if missing := [name for name, size in sizes.items() if size is None]:
+            raise TrainingError(f"no published size for {', '.join(missing)}; count them and pass counts={{name: samples}}")
+        shares = {name: size / sum(sizes.values()) for name, size in sizes.items()}
+        image = self.input_ratio.get("image")
+        videos = {source.name for source in self.sources if source.kind == "video"}
+        moving = sum(shares[name] for name in videos)
+        if image is None or not 0 < moving < 1:
+            return shares
+        image /= sum(self.input_ratio.values())
+        return {
+            name: share * ((1 - image) / moving if name in videos else image / (1 - moving)) for name, share in shares.items()
+        }
+
+    def accumulation(self, processes: int) -> int:
+        """Micro-batches that each of `processes` devices adds up per optimiser step.
+
+        Raises:
+            TrainingError: the global batch does not divide evenly.
+        """
+        if self.global_batch % (self.micro_batch * processes):
+            step = self.micro_batch * processes
+            raise TrainingError(
+                f"a global batch of {self.global_batch} cannot be split over {processes} devices of {self.micro_batch}; use a "
+                f"multiple of {step} as global batch, or fewer devices"
+            )
+        return self.global_batch // (self.micro_batch * processes)
+
+    def rows(self) -> list[dict]:
+        """Every field in order: its name, its value, the kind of its origin ("published", …) and the origin in words."""
+        named = [item.name for item in fields(self) if item.name != "origin"]
+        found = ((name, getattr(self, name), *self.origin[name].split(": ", 1)) for name in named)
+        return [dict(zip(("field", "value", "kind", "origin"), row, strict=True)) for row in found]
+
+
+def stage_config(stage: int, variant: str = "full", scale: str = "mini") -> StageConfig:
+    """The configuration of a stage.
+
+    Args:
+        stage: 1 to 4.
+        variant: "full", or "lora" (adapters on the language model; nothing official exists for this model).
+        scale: "8b" (the paper's data and the released 8B), or "mini" (the same code on the synthetic world).
+
+    Raises:
+        TrainingError: no such stage, variant or scale.
+    """
+    for name, value, allowed in (("stage", stage, STAGES), ("variant", variant, VARIANTS), ("scale", scale, SCALES)):
+        if value not in allowed:
+            raise TrainingError(f"no {name} {value!r}; there are {', '.join(map(str, allowed))}")
+    chosen = _SHARED | (_mini(stage) if scale == "mini" else _8b(stage))
+    if variant == "lora":
+        chosen |= _LORA | (_LORA_MINI if scale == "mini" else {})
+    given = "assumed: chosen by the caller"
+    chosen |= {"stage": (stage, given), "scale": (scale, given), "variant": (variant, given)}
+    chosen["name"] = (STAGES[stage], "published: what the stage adds, in our words")
+    values = {name: value for name, (value, _) in chosen.items()}
+    return StageConfig(**values, origin={name: origin for name, (_, origin) in chosen.items()})
+
+
+_SHARED = {
+    "front_end": ("paper", "published: variable groups and scores of the method section; the released chain differs"),
+    "frames_prompt": ("training", "published: training code writes sampled frames as it writes codec runs"),
+    "timestamp_decimals": (1, "published: form of the prompt; only the JumpScore evaluation uses 2"),
+    "trainable": (PARTS, "proxy: mid_training.sh and instruct_780k.sh train everything"),
+    "part_learning_rates": ({}, "proxy: all scripts use one rate; an older path had 2e-6 for the vision encoder"),
+    "lora": (None, "proxy: no public script has adapters"),
+    "seed": (0, "assumed: not published"),
+}  # fmt: skip
+
+_LORA = {
+    "trainable": (("connector",), "assumed: community practice for models like Qwen3-VL; vision frozen"),
+    "lora": (LoraSettings(train_connector=True), "assumed: community practice, rank 16 to 64, alpha twice it, dropout .05"),
+    "learning_rate": (1e-4, "assumed: community practice"),
+    "warmup_fraction": (0.03, "assumed: community practice"),
+    "weight_decay": (0.0, "assumed: adapters are small; common default"),
+    "global_batch": (16, "assumed: as the public 4B quick start"),
+}  # fmt: skip
+
+# Placeholders until the mini world's experiments are in.
+_LORA_MINI = {
+    "learning_rate": (3e-3, "assumed: mini world, as the full variant"),
+    "global_batch": (1, "assumed: mini world, as the full variant"),
+}  # fmt: skip
+
+
+def _8b(stage: int) -> dict:
+    script = "mid_training.sh" if stage == 1 else "instruct_780k.sh"
+    settings = {row["field"]: row["value"] for row in reported.rows("training_scripts") if row["script"] == script}
+    proxy = f"proxy: {script}" + ("; no script of a long-video or codec stage is public" if stage > 2 else "")
+    numbers = {"learning_rate": "lr", "min_learning_rate": "min_lr", "warmup_fraction": "warmup_fraction", "eps": "adam_eps",
+               "weight_decay": "weight_decay", "clip": "clip"}  # fmt: skip
+    found = {field: (float(settings[name]), proxy) for field, name in numbers.items()}
+    found |= {
+        "sources": (_SOURCES[stage], "published: corpora, sizes and frames; None where a size is not; canvases are assumed, "
+                    f"one for {FRAMES_PER_CANVAS} frames as in the released code"),
+        "input_ratio": ({"codec": 0.5, "frames": 0.375} if stage == 4 else {"frames": 1.0}, _RATIO_ORIGIN),
+        "max_pixels": (FRAME_SIDE**2, "published: frames of 392x392"),
+        "betas": (tuple(float(beta) for beta in settings["adam_betas"].split("/")), proxy),
+        "packing": ("bins", "proxy: the 4B quick start trains on packed bins"),
+        "micro_batch": (int(settings["micro_batch"]), proxy),
+        "steps": (None, f"{proxy}: total samples / batch, one pass"),
+        "precision": (settings["dtype"], proxy),
+        "gradient_checkpointing": (True, f"{proxy}: full recomputation"),
+        "global_batch": (int(settings["global_batch"]), proxy),
+        "sequence_length": (int(settings["seq_len"]), proxy),
+    }  # fmt: skip
+    if stage > 1:
+        why = f"assumed: {script} has {settings['global_batch']}, which does not divide among nodes of 8 GPUs"
+        found["global_batch"] = (128, f"{why}; mid_training.sh has 128")
+    if stage > 2:
+        why = f"assumed: {script} has {settings['seq_len']}, too short for 384 frames"
+        why += "; the least multiple of 8,192 that holds them, their times and a mean caption"
+        found["sequence_length"] = (_capacity(_SOURCES[stage]), why)
+    return found
+
+
+def _capacity(sources: tuple[Source, ...]) -> int:
+    """Tokens of the longest video of the mix: its frames or canvases, a time tag for each frame, and a long caption."""
+    tag, question, step = 12, 500, 8192  # "<123.4 seconds>", two markers and a newline; room for the prompt; rounding
+    caption = max(bucket.caption_tokens_per_clip for bucket in buckets())
+    needed = max(
+        (source.num_canvases or source.max_frames) * TOKENS_PER_FRAME + source.max_frames * tag
+        for source in sources
+        if source.max_frames
+    )
+    return -int(-(needed + caption + question) // step) * step
+
+
+def _mini(stage: int) -> dict:
+    why = "assumed: mini world"
+    return {
+        "sources": (_mini_sources(stage), f"{why}; the stage before is replayed, as the paper replays instruct data"),
+        "input_ratio": ({"codec": 0.5, "frames": 0.375} if stage == 4 else {"frames": 1.0}, _RATIO_ORIGIN),
+        "max_pixels": (112**2, why),
+        "learning_rate": (3e-3, f"{why}: best of a few rates tried on two cores"),
+        "min_learning_rate": (1e-4, why),
+        "warmup_fraction": (0.03, why),
+        "betas": ((0.9, 0.98), f"{why}: best of a few tried"),
+        "eps": (1e-8, why),
+        "weight_decay": (0.01, f"{why}, as mid_training.sh"),
+        "clip": (1.0, f"{why}, as all public scripts"),
+        "sequence_length": (1024, why),
+        "packing": ("bins", f"{why}, as at full scale"),
+        "micro_batch": (1, why),
+        "global_batch": (1, f"{why}: a bin of 1,024 tokens holds about seven samples"),
+        "steps": (400, why),
+        "precision": ("fp32", f"{why}: bf16 is slower on a CPU"),
+        "gradient_checkpointing": (False, f"{why}: memory is not short"),
+    }  # fmt: skip
+
+
+def _mini_sources(stage: int) -> tuple[Source, ...]:
+    # Media name their own frames and canvases; every fifth sample of stages 2 to 4 is of the stage before.
+    return (Source(f"mini_stage{stage}", "mini_world", 2000, "image" if stage == 1 else "video"),)
+
+
+_RATIO_ORIGIN = (
+    "assumed: section 1 of the paper interleaves codec, sampled and image inputs in all stages, readers of its section 4 in "
+    "stage 4 only (followed here); 50 : 37.5 : 12.5 is a third party's, its image share is left to the sizes of the sources"
+)
+
+
+def _captions(name: str, card: str, frames: int | None = None, backend: str | None = None, suffix: str = "") -> Source:
+    """A caption bucket; `frames` other than its own only where it is used again with the codec."""
+    bucket = next(bucket for bucket in buckets() if bucket.name == name)
+    frames = frames or bucket.frames
+    canvases = frames // FRAMES_PER_CANVAS if backend == "codec" else None
+    return Source(card + suffix, card, bucket.clips, "video", frames, backend, canvases)
+
+
+_INSTRUCT = Source("instruct_22m", "instruct_22m", 22_000_000, "image")
+_IMAGES = (_INSTRUCT, Source("finevision", "finevision", 24_000_000, "image"))
+_SOURCES = {
+    1: (Source("mid_training_85m", "mid_training_85m", 85_000_000, "image"), _captions("30s", "captions_30s")),
+    2: (*_IMAGES, _captions("30-60s", "captions_30_60s"), _captions("60-180s", "captions_60_180s")),
+    3: (
+        *_IMAGES,
+        Source("llava_video_178k", "llava_video_178k", 1_600_000, "video", 384),
+        Source("videochat_flash", "videochat_flash", None, "video", 384),
+        Source("molmo2", "molmo2", None, "video", 384),
+        Source("timelens", "timelens", None, "video", 384),
+        _captions("10-15min", "captions_10_15min"),
+    ),
+    4: (
+        *_IMAGES,
+        Source("spatial_4m", "spatial_4m", 4_000_000, "image"),
+        Source("molmo2_track", "molmo2", None, "video", 384),
+        Source("molmo2_point", "molmo2", None, "video", 384),
+        _captions("10-15min", "captions_10_15min", 384, "codec", "_codec_384"),
+        _captions("10-15min", "captions_10_15min", 768, "codec", "_codec_768"),
+    ),
+}  # published: corpora, sizes, frames; the codec bucket counts twice; the spatial chart counts 2.78M of the named 4M

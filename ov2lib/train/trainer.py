@@ -1,0 +1,151 @@
+"""Hugging Face's `Trainer` with what OV2 needs beyond it: the bin-mean loss, packed batches, and checkpoints that are whole.
+
+The loop, accumulation, mixed precision, clipping, schedule, resume and every distributed engine are Trainer's and accelerate's.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import Trainer, TrainerCallback
+
+from ..errors import TrainingError
+from .packing import LengthPoolSampler
+from .parts import part_of
+
+COMPLETE = "complete"  # a file in every checkpoint that was written to its end
+
+
+class StageTrainer(Trainer):
+    """Trains on batches of `ov2lib.train.collate`.
+
+    Args:
+        part_learning_rates: learning rate by part ("vision", "connector", "language"); the others have `args.learning_rate`.
+        pool_lengths: tokens of every sample, for the unpacked path: batches of nearly equal length. None shuffles bins.
+        pool: samples sorted together by length on that path.
+    """
+
+    def __init__(self, *args, part_learning_rates=None, pool_lengths=None, pool: int = 1000, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.part_learning_rates = dict(part_learning_rates or {})
+        self.pool_lengths, self.pool = pool_lengths, pool
+        self.model_accepts_loss_kwargs, self.loss_is_scaled_for_ga = False, False  # ours is a mean over a micro-batch
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """The bin-mean loss of one micro-batch.
+
+        Raises:
+            TrainingError: it is not finite; no step is taken and the last checkpoint stays.
+        """
+        # No cache: with one, transformers would not look at the positions, and samples in a bin would see each other.
+        outputs = model(**inputs, use_cache=False, bin_loss=True)
+        loss = outputs["loss"]
+        self._require_finite("loss", loss.detach())
+        return (loss, outputs) if return_outputs else loss
+
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        """Names under weight decay: neither biases nor anything one-dimensional."""
+        return [name for name, parameter in model.named_parameters() if parameter.ndim > 1]
+
+    def create_optimizer(self, model=None) -> torch.optim.Optimizer:
+        """One group per part and decay, so that parts may have learning rates of their own."""
+        if self.optimizer is None:
+            trained = self.model if model is None else model
+            decayed = set(self.get_decay_parameter_names(trained))
+            groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
+            for name, parameter in trained.named_parameters():
+                if parameter.requires_grad:
+                    groups.setdefault((part_of(name), name in decayed), []).append(parameter)
+            kind, settings = self.get_optimizer_cls_and_kwargs(self.args, trained)
+            self.optimizer = kind(
+                [
+                    {
+                        "params": parameters,
+                        "weight_decay": self.args.weight_decay if decay else 0.0,
+                        "lr": self.part_learning_rates.get(part, self.args.learning_rate),
+                    }
+                    for (part, decay), parameters in groups.items()
+                ],
+                **settings,
+            )
+        return self.optimizer
+
+    def _get_train_sampler(self, train_dataset=None):
+        if self.pool_lengths is None:
+            return super()._get_train_sampler(train_dataset)
+        return LengthPoolSampler(self.pool_lengths, self._train_batch_size, self.pool, self.args.seed)
+
+    def _clip_grad_norm(self, model):
+        norm = super()._clip_grad_norm(model)
+        self._require_finite("gradient", torch.as_tensor(norm))
+        return norm
+
+    def _require_finite(self, what: str, value: torch.Tensor) -> None:
+        if not bool(torch.isfinite(value).all()):
+            raise TrainingError(
+                f"the {what} is {float(value):g} at step {self.state.global_step + 1}; the weights are untouched and the last "
+                f"checkpoint is {last_checkpoint(self.args.output_dir) or 'not there yet'}; lower the learning rate or look at "
+                "the samples of this step, and run again to resume"
+            )
+
+    def _save(self, output_dir=None, state_dict=None):
+        super()._save(output_dir, state_dict)
+        pickled = Path(output_dir or self.args.output_dir) / "training_args.bin"
+        pickled.unlink(missing_ok=True)  # a pickle nobody needs: the run's config.json says the same
+
+    def _save_checkpoint(self, model, trial):
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        before = last_checkpoint(self.args.output_dir)
+        try:
+            super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                (folder / COMPLETE).touch()
+        except (OSError, SafetensorError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+            shutil.rmtree(folder, ignore_errors=True)
+            raise TrainingError(
+                f"cannot save {folder}: {error}; the checkpoint before is {before or 'none'}, intact; free some space and run "
+                "again to resume"
+            ) from error
+
+
+def last_checkpoint(folder: str | os.PathLike) -> Path | None:
+    """The newest checkpoint in a run that was written to its end; None where there is none."""
+    found = [path.parent for path in Path(folder).glob(f"checkpoint-*/{COMPLETE}")]
+    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+class MetricsFile(TrainerCallback):
+    """Appends every logged value to a JSONL file; on resume, lines past the checkpoint are dropped first.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if not state.is_world_process_zero:
+            return
+        kept = [row for row in read_metrics(self.path) if row["step"] <= state.global_step] if state.global_step else []
+        scratch = self.path.with_suffix(".part")
+        scratch.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        scratch.replace(self.path)
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if state.is_world_process_zero:
+            with self.path.open("a") as file:
+                file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+
+
+def read_metrics(path: Path) -> list[dict]:
+    """Rows of a metrics file, {"step", "loss", "learning_rate", …}; a last line torn by a kill is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]

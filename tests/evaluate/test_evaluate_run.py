@@ -1,0 +1,217 @@
+"""A whole evaluation: answers kept line by line, resumed after a kill, other settings refused, bad samples listed."""
+
+import argparse
+import json
+
+import pytest
+
+from ov2lib.errors import EvaluationError, TrainingError, VideoError
+from ov2lib.evaluate import run as running
+from ov2lib.evaluate.run import digest, evaluate, given_answers, read_samples
+from ov2lib.train.sample import Media, Sample
+
+
+def sample(name: str, times: list[float], clip: str | None = None) -> Sample:
+    messages = (("user", "<video>\nWhen?"), ("assistant", json.dumps(times)))
+    return Sample(name, messages, (Media("video", clip or f"clips/{name}.mp4"),), "jump_times", {"times": times})
+
+
+SAMPLES = [sample(f"clip-{n}", [1.0 + n, 2.5 + n]) for n in range(6)]
+
+
+def knowing(one: Sample) -> str:
+    return one.messages[-1][1]
+
+
+def go(folder, predict=knowing, samples=SAMPLES, **options):
+    return evaluate(samples, predict, folder, **{"model": "m", "revision": "1", "date": "2026-01-02", **options})
+
+
+def rows(folder) -> list[dict]:
+    return [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
+
+
+def test_perfect_answers_score_one_and_all_is_written(tmp_path):
+    report = go(tmp_path / "run", options={"canvases": 8})
+    assert report.tasks["jump_times"].samples == 6
+    assert list(report.tasks["jump_times"].metrics) == ["mAP", "AP@0.1", "AP@0.2", "AP@0.3"]
+    assert report.tasks["jump_times"].metrics["mAP"].value == 1
+    assert [row["id"] for row in rows(tmp_path / "run")] == [one.id for one in SAMPLES]
+    scores = json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert scores == json.loads(json.dumps(report.to_json()))
+    assert (scores["model"], scores["revision"], scores["date"], scores["options"]) == ("m", "1", "2026-01-02", {"canvases": 8})
+    assert scores["dataset"]["digest"] == digest(SAMPLES)
+
+
+def test_killed_and_resumed_equals_uninterrupted(tmp_path):
+    asked = []
+
+    def dying(one: Sample) -> str:
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        asked.append(one.id)
+        return knowing(one) if len(asked) % 2 else "at 2 s"
+
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path / "a", dying)
+    assert not (tmp_path / "a" / "scores.json").exists()
+    with open(tmp_path / "a" / "samples.jsonl", "ab") as file:
+        file.write(b'{"id": "clip-3", "task": "jump_ti')  # killed while writing
+
+    def answer(one: Sample) -> str:
+        asked.append(one.id)
+        return knowing(one) if SAMPLES.index(one) % 2 == 0 else "at 2 s"
+
+    resumed = go(tmp_path / "a", answer, date="2026-09-09")
+    assert asked == [one.id for one in SAMPLES]  # each exactly once
+    asked.clear()
+    assert resumed.to_json() == go(tmp_path / "b", answer).to_json()  # with the first start's date
+    assert (tmp_path / "a" / "samples.jsonl").read_bytes() == (tmp_path / "b" / "samples.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"model": "n"}, "another model"),
+        ({"revision": "2"}, "another revision"),
+        ({"options": {"blind": True}}, "another options"),
+        ({"seed": 3}, "another seed"),
+        ({"samples": SAMPLES[:5]}, "another dataset"),
+    ],
+)
+def test_another_run_is_refused_and_left_alone(tmp_path, change, named):
+    go(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(EvaluationError, match=named):
+        go(tmp_path, **change)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_bad_samples_are_listed_and_tried_again(tmp_path):
+    samples = [*SAMPLES[:2], sample("lost", [1.0]), Sample("odd", SAMPLES[0].messages, SAMPLES[0].media, "poetry", {})]
+    missing = [True]
+
+    def predict(one: Sample) -> str:
+        if one.id == "lost" and missing:
+            raise VideoError("lost.mp4", "does not exist", "name a video")
+        return knowing(one)
+
+    report = go(tmp_path, predict, samples)
+    assert report.tasks["jump_times"].samples == 2
+    assert list(report.bad) == ["odd", "lost"]
+    assert "poetry" in report.bad["odd"] and "does not exist" in report.bad["lost"]
+    missing.clear()
+    report = go(tmp_path, predict, samples)
+    assert (report.tasks["jump_times"].samples, list(report.bad)) == (3, ["odd"])
+
+
+class Batches:
+    batch_size = 4
+
+    def __init__(self):
+        self.sizes = []
+
+    def many(self, samples):
+        self.sizes.append(len(samples))
+        if any(one.id == "clip-1" for one in samples):
+            raise VideoError("clip-1.mp4", "is damaged", "copy it again")
+        return [knowing(one) for one in samples]
+
+
+def test_a_bad_sample_costs_its_batch_nothing(tmp_path):
+    predict = Batches()
+    report = go(tmp_path, predict)
+    assert predict.sizes == [4, 1, 1, 1, 1, 2]
+    assert report.tasks["jump_times"].samples == 5
+    assert list(report.bad) == ["clip-1"]
+
+
+def test_questions_on_one_clip_are_drawn_together(tmp_path):
+    def half(one: Sample) -> str:
+        return knowing(one) if one.id < "clip-3" else "nothing"
+
+    apart = go(tmp_path / "a", half).tasks["jump_times"].metrics["mAP"]
+    pairs = [sample(one.id, one.truth["times"], f"{n // 3}.mp4") for n, one in enumerate(SAMPLES)]
+    together = go(tmp_path / "b", half, pairs).tasks["jump_times"].metrics["mAP"]
+    assert apart.value == together.value == 0.5
+    assert 0 <= together.low < apart.low < 0.5 < apart.high < together.high <= 1
+
+
+def test_an_id_twice_and_no_samples_are_refused(tmp_path):
+    with pytest.raises(EvaluationError, match="stands twice"):
+        go(tmp_path / "a", samples=[SAMPLES[0], SAMPLES[0]])
+    with pytest.raises(EvaluationError, match="no samples"):
+        go(tmp_path / "b", samples=[])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", [b"[1]\n", b"what\n", b'{"task": "x"}\n'])
+def test_a_damaged_ledger_is_refused(tmp_path, damage):
+    go(tmp_path)
+    lines = (tmp_path / "samples.jsonl").read_bytes()
+    (tmp_path / "samples.jsonl").write_bytes(damage + lines)
+    with pytest.raises(EvaluationError, match="damaged"):
+        go(tmp_path)
+
+
+def test_digest_ignores_folders_and_nothing_else():
+    moved = [Sample(s.id, s.messages, (Media("video", "/elsewhere/" + s.id + ".mp4"),), s.task, s.truth) for s in SAMPLES]
+    assert digest(moved) == digest(SAMPLES)
+    assert digest(SAMPLES[::-1]) != digest(SAMPLES)
+    assert digest([sample("clip-0", [1.0, 2.6]), *SAMPLES[1:]]) != digest(SAMPLES)
+
+
+# the command
+
+
+def arguments(*argv) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    running.add_arguments(parser)
+    return parser.parse_args([str(arg) for arg in argv])
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    path = tmp_path / "mini.jsonl"
+    path.write_text("\n".join(json.dumps(one.to_json()) for one in SAMPLES) + "\n")
+    return path
+
+
+def test_command_scores_given_predictions(dataset, tmp_path, capsys):
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text("".join(json.dumps({"id": one.id, "prediction": "[1.0, 2.5]"}) + "\n" for one in SAMPLES[:4]))
+    with open(dataset, "a") as file:
+        file.write("nonsense\n")
+    assert running.run(arguments(dataset, "--predictions", answers, "--out", tmp_path / "out", "--limit", 5)) == 1
+    out = capsys.readouterr().out
+    assert "jump_times           4  mAP" in out and "clip-4" in out and "mini.jsonl:7" in out and "2 bad samples" in out
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert scores["dataset"]["name"] == "mini.jsonl" and scores["dataset"]["samples"] == 5
+    assert scores["revision"].startswith("sha256:")
+
+
+def test_samples_are_read_with_their_media_beside_them(dataset):
+    with open(dataset, "a") as file:
+        file.write('{"id": "half"}\nnonsense\n')
+    read, bad = read_samples(dataset)
+    assert [one.id for one in read] == [one.id for one in SAMPLES]
+    assert len(bad) == 2 and list(bad)[0].endswith("mini.jsonl:7")
+    assert read[0].media[0].path == str(dataset.parent / "clips" / "clip-0.mp4")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "line 1: is no JSON object"), ('{"id": 1}', "needs an id, and the prediction")]
+)
+def test_unreadable_answers_are_refused(tmp_path, text, message):
+    (tmp_path / "a.jsonl").write_text(text)
+    with pytest.raises(EvaluationError, match=message):
+        given_answers(tmp_path / "a.jsonl")
+    with pytest.raises(EvaluationError, match="cannot read"):
+        given_answers(tmp_path / "none.jsonl")
+    with pytest.raises(TrainingError, match="cannot be read"):
+        read_samples(tmp_path / "none.jsonl")
+
+
+def test_numbers_below_one_are_refused(dataset, tmp_path):
+    with pytest.raises(EvaluationError, match="--limit is 0"):
+        running.run(arguments(dataset, "--model", tmp_path, "--out", tmp_path / "out", "--limit", 0))

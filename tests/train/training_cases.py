@@ -1,0 +1,40 @@
+"""What the tests of training share: media that are made on the spot, and three conversations."""
+
+import numpy as np
+
+from ov2lib import VisualTokens, tokenize_image
+from ov2lib.train.sample import Media, Sample
+
+
+def codec_tokens(canvases: int = 2, seed: int = 0) -> VisualTokens:
+    """Codec canvases of 28x56 pixels, two blocks each, from source frames 0, 5, 10, …; one block of the last is padding."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (canvases, 28, 56, 3), dtype=np.uint8)
+    blocks = np.arange(2 * canvases)
+    positions = np.zeros((canvases, 2, 4, 3), np.int64)
+    positions[..., 0] = 5 * blocks.reshape(canvases, 1, 2).repeat(2, axis=1).repeat(2, axis=2)
+    positions[..., 1], positions[..., 2] = np.arange(2)[:, None], np.arange(4)
+    positions[-1, :, 2:] = -1
+    times = np.arange(10 * canvases) / 10
+    return VisualTokens(pixels, positions.reshape(-1, 3), np.zeros(canvases, np.int64), 10.0, times)
+
+
+def tokens_of(item: Media) -> VisualTokens:
+    """Media are made, not read: a path ending in a digit chooses the pixels."""
+    seed = int(item.path[-1])
+    if item.kind == "video":
+        return codec_tokens(seed=seed)
+    return tokenize_image(np.random.default_rng(seed).integers(0, 256, (56, 28, 3), dtype=np.uint8), min_pixels=28 * 56)
+
+
+TWO_ROUNDS = Sample(
+    "two",
+    (
+        ("user", "<image>\nWhat is this?"),
+        ("assistant", "a figure"),
+        ("user", "<video>When does it jump?"),
+        ("assistant", "0.5, 1.0"),
+    ),
+    (Media("image", "image1"), Media("video", "clip2")),
+)
+TEXT = Sample("text", (("system", "Be short."), ("user", "How many jumps?"), ("assistant", "two")))
+VIDEO = Sample("video", (("user", "<video>How many jumps?"), ("assistant", "three jumps")), (Media("video", "clip3"),))
