@@ -56,9 +56,9 @@ def choice(kind: str, text: str, answer: str, choices) -> Question:
     return Question(kind, "choice", text, answer, {"choices": list(choices), "answer": answer})
 
 
-def looks(rng: np.random.Generator, count: int) -> list[tuple[str, str]]:
-    """(shape, colour) of `count` things (at most four), no shape and no colour twice."""
-    shapes, colours = rng.permutation(SHAPES)[:count], rng.permutation(list(COLOURS))[:count]
+def looks(rng: np.random.Generator, count: int, shapes: tuple[str, ...] = SHAPES) -> list[tuple[str, str]]:
+    """(shape, colour) of `count` things, no shape and no colour twice."""
+    shapes, colours = rng.permutation(shapes)[:count], rng.permutation(list(COLOURS))[:count]
     return [(str(shape), str(colour)) for shape, colour in zip(shapes, colours, strict=True)]
 
 

@@ -16,6 +16,7 @@ SHORT, LONG = 8, 16  # sampled frames of a clip of stage 2 (36 s) and stage 3 (7
 FAST, FRAMES = 5, 32  # frames per second and frames of a codec clip (6.4 s)
 CANVASES = 8
 MOVES = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+SOLID = tuple(shape for shape in SHAPES if shape != "ring")  # a point in the middle of a ring is not on it
 JUMP = (6, 16, 16, 6)  # pixels above the ground, frame by frame; the rope is behind the legs on the first
 # The question of JumpScore in our words.
 JUMP_QUESTION = "List the start time in seconds of each jump, when the rope is behind the legs, as a JSON list."
@@ -130,7 +131,7 @@ EVENTS = {"jump": _jump, "wave": _wave, "pass": _pass}
 
 def roaming(rng: np.random.Generator) -> Scene:
     """Two things move from place to place, a step at a time: the track of one, and where it ends up from the other."""
-    pair, answer, shade = looks(rng, 2), str(rng.choice(list(RELATIONS))), tint(rng)
+    pair, answer, shade = looks(rng, 2, SOLID), str(rng.choice(list(RELATIONS))), tint(rng)
     walks = _walks(rng, answer)
     middles = [[CELL * (np.array([spot % 2, spot // 2]) + 0.5) for spot in walk] for walk in walks]
     frames = []

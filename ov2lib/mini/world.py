@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..evaluate.scorers import write_runs
 from .encode import Encoding, cached, cached_bytes
 from .shapes import distance
 
@@ -134,9 +135,3 @@ def mask_runs(things: Sequence[Thing], side: int) -> list[list[int]]:
         cover = alone.any(-1)
         masks = [mask & ~cover for mask in masks] + [cover]
     return [write_runs(mask) for mask in masks]
-
-
-def write_runs(mask):
-    flat = np.asarray(mask, dtype=bool).ravel()
-    edges = np.flatnonzero(np.diff(flat, prepend=False))
-    return np.diff(edges, prepend=0).tolist() + [int(len(flat) - edges[-1])] if len(edges) else []
