@@ -29,6 +29,7 @@ import peft
 import torch
 import transformers
 from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 from torch.utils.tensorboard import SummaryWriter
 from transformers import TrainingArguments, set_seed
 from transformers.integrations import TensorBoardCallback
@@ -203,6 +204,11 @@ def resolve(sample: Sample, source: Source, config: StageConfig) -> Sample:
     return replace(sample, media=tuple(media))
 
 
+def on_cpu() -> bool:
+    """Whether to train on the CPU: the launcher asks for it, or there is nothing else. Several processes must agree on it."""
+    return parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
+
+
 def training_arguments(config: StageConfig, folder: Path, processes: int) -> TrainingArguments:
     """The stage's settings in the Trainer's words."""
     steps = config.steps or 0
@@ -210,6 +216,7 @@ def training_arguments(config: StageConfig, folder: Path, processes: int) -> Tra
         output_dir=str(folder / "checkpoints"),
         per_device_train_batch_size=config.micro_batch,
         gradient_accumulation_steps=config.accumulation(processes),
+        use_cpu=on_cpu(),
         max_steps=steps or -1,
         num_train_epochs=1,
         learning_rate=config.learning_rate,
@@ -229,6 +236,7 @@ def training_arguments(config: StageConfig, folder: Path, processes: int) -> Tra
         seed=config.seed,
         data_seed=config.seed,
         remove_unused_columns=False,
+        ddp_find_unused_parameters=False,  # there are none: `Collator` sees to it
         dataloader_drop_last=True,
         dataloader_num_workers=0 if config.scale == "mini" else 8,
         dataloader_pin_memory=torch.cuda.is_available(),
@@ -260,7 +268,7 @@ def train(
     """
     limit = int(os.environ.get(STEPS_LIMIT) or 0)
     config = replace(config, steps=min(limit, config.steps or limit)) if limit else config
-    state = PartialState()
+    state = PartialState(cpu=on_cpu())
     folder = run_folder(output, config.stage, config.variant, config.scale)
     with state.main_process_first():
         start = starting_point(config, output, start)
