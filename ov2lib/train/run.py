@@ -29,6 +29,7 @@ import peft
 import torch
 import transformers
 from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 from torch.utils.tensorboard import SummaryWriter
 from transformers import TrainingArguments, set_seed
 from transformers.integrations import TensorBoardCallback
@@ -44,12 +45,13 @@ from .encoding import SampleEncoder
 from .files import whole_file
 from .lora import BASE, add_lora, load_adapter, merge, save_adapter
 from .mixing import choose_backend, mix
+from .options import add_stage_arguments, chosen_config, named_value
 from .parts import set_trainable
 from .prepare import BinDataset, Prepared, prepare
 from .readers import read_hf, read_jsonl, read_webdataset
 from .report import Report
 from .sample import Sample
-from .stages import SCALES, STAGES, VARIANTS, Source, StageConfig, stage_config
+from .stages import Source, StageConfig
 from .trainer import MetricsFile, StageTrainer, last_checkpoint
 
 OUTPUT = Path("runs/train")
@@ -202,6 +204,11 @@ def resolve(sample: Sample, source: Source, config: StageConfig) -> Sample:
     return replace(sample, media=tuple(media))
 
 
+def on_cpu() -> bool:
+    """Whether to train on the CPU: the launcher asks for it, or there is nothing else. Several processes must agree on it."""
+    return parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
+
+
 def training_arguments(config: StageConfig, folder: Path, processes: int) -> TrainingArguments:
     """The stage's settings in the Trainer's words."""
     steps = config.steps or 0
@@ -209,6 +216,7 @@ def training_arguments(config: StageConfig, folder: Path, processes: int) -> Tra
         output_dir=str(folder / "checkpoints"),
         per_device_train_batch_size=config.micro_batch,
         gradient_accumulation_steps=config.accumulation(processes),
+        use_cpu=on_cpu(),
         max_steps=steps or -1,
         num_train_epochs=1,
         learning_rate=config.learning_rate,
@@ -228,6 +236,7 @@ def training_arguments(config: StageConfig, folder: Path, processes: int) -> Tra
         seed=config.seed,
         data_seed=config.seed,
         remove_unused_columns=False,
+        ddp_find_unused_parameters=False,  # there are none: `Collator` sees to it
         dataloader_drop_last=True,
         dataloader_num_workers=0 if config.scale == "mini" else 8,
         dataloader_pin_memory=torch.cuda.is_available(),
@@ -259,7 +268,7 @@ def train(
     """
     limit = int(os.environ.get(STEPS_LIMIT) or 0)
     config = replace(config, steps=min(limit, config.steps or limit)) if limit else config
-    state = PartialState()
+    state = PartialState(cpu=on_cpu())
     folder = run_folder(output, config.stage, config.variant, config.scale)
     with state.main_process_first():
         start = starting_point(config, output, start)
@@ -363,9 +372,7 @@ def _save_result(trainer: StageTrainer, processor: LlavaOnevision2Processor, con
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `ov2 train`."""
-    parser.add_argument("--stage", type=int, choices=list(STAGES), required=True, help="1 to 4")
-    parser.add_argument("--variant", choices=VARIANTS, default="full", help="all weights, or LoRA (default full)")
-    parser.add_argument("--scale", choices=SCALES, default="mini", help="the mini world, or the 8B (default mini)")
+    add_stage_arguments(parser, scale="mini")
     parser.add_argument(
         "--from", dest="start", type=Path, metavar="DIR", help="model or adapter to start from (default: the stage before)"
     )
@@ -374,30 +381,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR", help=f"folder of all runs (default {OUTPUT})")
     parser.add_argument("--media", type=Path, metavar="DIR", help="cache of tokenized videos (default OUTPUT/media)")
-    parser.add_argument(
-        "--samples",
-        action="append",
-        default=[],
-        metavar="NAME=COUNT",
-        help="size of a source, where none is published or less is at hand",
-    )
-    parser.add_argument("--global-batch", type=int, help="bins per optimiser step over all devices, instead of the stage's")
-    parser.add_argument("--steps", type=int, help="optimiser steps, instead of the stage's")
     parser.add_argument("--seed", type=int, help="of data order and new weights, instead of the stage's")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
 
 
 def run(args: argparse.Namespace) -> int:
     """Train one stage, or say what would be trained."""
-    config = stage_config(args.stage, args.variant, args.scale)
-    chosen = {name: getattr(args, name) for name in ("global_batch", "steps", "seed") if getattr(args, name) is not None}
-    for name in ("global_batch", "steps"):
-        if chosen.get(name, 1) < 1:
-            raise TrainingError(f"--{name.replace('_', '-')} is {chosen[name]}; give at least 1")
-    if args.samples:
-        chosen["sources"] = _resized(config.sources, dict(_named(text, "--samples") for text in args.samples))
-    config = replace(config, **chosen, origin=config.origin | dict.fromkeys(chosen, "assumed: chosen by the caller"))
-    data = dict(_named(text, "--data") for text in args.data)
+    config = chosen_config(args)
+    data = dict(named_value(text, "--data") for text in args.data)
     if args.dry_run:
         print(describe(config))
         return 0
@@ -415,18 +406,3 @@ def describe(config: StageConfig) -> str:
         else:
             lines.append(f"{row['field']:<24}{str(row['value']):<40}{row['kind']}: {row['origin']}")
     return "\n".join(lines)
-
-
-def _named(text: str, option: str) -> tuple[str, str]:
-    name, found, value = text.partition("=")
-    if not found or not name or not value:
-        raise TrainingError(f"{option} is {text!r}; write NAME=VALUE")
-    return name, value
-
-
-def _resized(sources: tuple[Source, ...], counts: Mapping[str, str]) -> tuple[Source, ...]:
-    if unknown := sorted(counts.keys() - {source.name for source in sources}):
-        raise TrainingError(f"--samples names {unknown[0]!r}; the sources are {', '.join(source.name for source in sources)}")
-    if wrong := [count for count in counts.values() if not count.isdecimal() or int(count) < 1]:
-        raise TrainingError(f"--samples is {wrong[0]!r}; give a whole number of samples")
-    return tuple(replace(source, samples=int(counts.get(source.name, source.samples or 0)) or None) for source in sources)
