@@ -37,10 +37,11 @@ from ..errors import TrainingError
 from ..files import whole_folder
 from ..mini.model import mini_model, mini_processor
 from ..mini.tasks import stage_samples
-from ..model import LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor
+from ..model import LlavaOnevision2Config, LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor
 from .cache import TokenCache
 from .collate import Collator
 from .encoding import SampleEncoder
+from .files import whole_file
 from .lora import BASE, add_lora, load_adapter, merge, save_adapter
 from .mixing import choose_backend, mix
 from .parts import set_trainable
@@ -81,6 +82,12 @@ def load_start(
     """
     if not (source / "config.json").is_file():
         raise TrainingError(f"{source} holds no model; pass --from a folder that save_pretrained or `ov2 train` wrote")
+    kind = json.loads((source / "config.json").read_text()).get("model_type")
+    if kind != LlavaOnevision2Config.model_type:
+        raise TrainingError(
+            f"{source} holds a model of type {kind!r}, not {LlavaOnevision2Config.model_type!r}; `ov2 assemble` makes one of a "
+            "language model and a vision encoder"
+        )
     model = LlavaOnevision2ForConditionalGeneration.from_pretrained(source, dtype=dtype)
     return model, LlavaOnevision2Processor.from_pretrained(source)
 
@@ -257,8 +264,7 @@ def train(
     with state.main_process_first():
         start = starting_point(config, output, start)
     facts = describe_run(config, start, data or {})
-    with state.main_process_first():
-        _claim(folder, facts)
+    _refuse_another_run(folder, facts)
     if done := result_of(folder):
         return done
     set_seed(config.seed)
@@ -269,6 +275,7 @@ def train(
     encoder = SampleEncoder(processor.tokenizer, cache.tokens, config.frames_prompt, config.timestamp_decimals)
     with state.main_process_first():
         prepared = _prepare(config, encoder, data or {}, media_dir or output / "media", folder, facts)
+        _write_config(folder, facts)
     if config.lora is None:
         set_trainable(model, config.trainable)
     else:
@@ -310,24 +317,23 @@ def describe_run(config: StageConfig, start: Path, data: Mapping[str, str]) -> d
     }
 
 
-def _claim(folder: Path, facts: dict) -> None:
-    """Write config.json, or compare it with the one that is there."""
+def _refuse_another_run(folder: Path, facts: dict) -> None:
+    """Compare with the config.json of a run that is there, versions aside."""
     path = folder / "config.json"
-    if path.is_file():
-        before = json.loads(path.read_text())
-        flat = [{**found["config"], "start": found["start"], "data": found["data"]} for found in (before, facts)]
-        changed = [
-            f"{name} was {flat[0].get(name)!r} and is {value!r}"
-            for name, value in flat[1].items()
-            if flat[0].get(name) != value
-        ]
-        if changed:
-            raise TrainingError(f"{folder} holds another run: {'; '.join(changed)}; remove it or choose another --output")
+    if not path.is_file():
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(".part")
-    scratch.write_text(json.dumps(facts, indent=2) + "\n")
-    scratch.replace(path)
+    before, now = (
+        {**found["config"], "start": found["start"], "data": found["data"]} for found in (json.loads(path.read_text()), facts)
+    )
+    changed = [f"{name} was {before.get(name)!r} and is {value!r}" for name, value in now.items() if before.get(name) != value]
+    if changed:
+        raise TrainingError(f"{folder} holds another run: {'; '.join(changed)}; remove it or choose another --output")
+
+
+def _write_config(folder: Path, facts: dict) -> None:
+    if not (folder / "config.json").is_file():
+        with whole_file(folder / "config.json") as file:
+            file.write(json.dumps(facts, indent=2).encode() + b"\n")
 
 
 def _prepare(config, encoder, data, media_dir, folder, facts) -> Prepared:
@@ -404,10 +410,10 @@ def describe(config: StageConfig) -> str:
     lines = [f"stage {config.stage}, {config.name}: scale {config.scale}, variant {config.variant}", ""]
     for row in config.rows():
         if row["field"] == "sources":
-            lines.append(f"{'sources':<22}{'':<34}{row['kind']}: {row['origin']}")
-            lines += [f"  {source.name:<30}{source.samples or 'not published':>14} {source.kind}" for source in row["value"]]
+            lines.append(f"{'sources':<24}{'':<40}{row['kind']}: {row['origin']}")
+            lines += [f"  {source.name:<40}{source.samples or 'not published':>14} {source.kind}" for source in row["value"]]
         else:
-            lines.append(f"{row['field']:<22}{str(row['value']):<34}{row['kind']}: {row['origin']}")
+            lines.append(f"{row['field']:<24}{str(row['value']):<40}{row['kind']}: {row['origin']}")
     return "\n".join(lines)
 
 

@@ -248,3 +248,14 @@ def test_a_stage_without_the_one_before_says_how_to_make_it(tmp_path):
 def test_a_source_without_data_names_its_card(tmp_path, start):
     with pytest.raises(TrainingError, match="no data for 'mid_training_85m'.*data_cards/mid_training_85m.md"):
         train(replace(stage_config(1, "full", "8b"), precision="fp32"), tmp_path, start)
+
+
+def test_a_checkpoint_of_another_architecture_is_named_and_claims_nothing(tmp_path, start, data):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text('{"model_type": "qwen3"}')
+    with pytest.raises(TrainingError, match="holds a model of type 'qwen3', not 'llava_onevision2'"):
+        train(tiny_stage(), tmp_path / "runs", other, {"pictures": data})
+    assert not (run_folder(tmp_path / "runs", 1, "full", "mini") / "config.json").exists()
+    with pytest.raises(TrainingError, match="nowhere holds no model"):
+        train(tiny_stage(), tmp_path / "runs", tmp_path / "nowhere", {"pictures": data})
