@@ -132,8 +132,6 @@ EVENTS = {"jump": _jump, "wave": _wave, "pass": _pass}
 def roaming(rng: np.random.Generator) -> Scene:
     """Two things move from place to place, a step at a time: the track of one, and where it ends up from the other."""
     pair, answer, shade = looks(rng, 2), str(rng.choice(RELATIONS)), tint(rng)
-    if pair[0][0] == "ring":  # a track's points lie on the thing, and the middle of a ring does not
-        pair.reverse()
     walks = _walks(rng, answer)
     middles = [[CELL * (np.array(CELLS[spot][::-1]) + 0.5) for spot in walk] for walk in walks]
     frames = []
