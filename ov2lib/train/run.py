@@ -236,6 +236,8 @@ def training_arguments(config: StageConfig, folder: Path, processes: int) -> Tra
         seed=config.seed,
         data_seed=config.seed,
         remove_unused_columns=False,
+        # Sharded gradients are added up after every micro-batch; otherwise each device would keep them whole, 32 GiB at 8B.
+        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": parse_flag_from_env("ACCELERATE_USE_FSDP")}},
         ddp_find_unused_parameters=False,  # there are none: `Collator` sees to it
         dataloader_drop_last=True,
         dataloader_num_workers=0 if config.scale == "mini" else 8,
@@ -363,7 +365,7 @@ def _save_result(trainer: StageTrainer, processor: LlavaOnevision2Processor, con
             if config.lora is None:
                 trained.save_pretrained(scratch, state_dict=state)
             else:
-                save_adapter(trained, scratch)
+                save_adapter(trained, scratch, state)
             processor.save_pretrained(scratch)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     trainer.accelerator.wait_for_everyone()

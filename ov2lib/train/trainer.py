@@ -6,6 +6,7 @@ The loop, accumulation, mixed precision, clipping, schedule, resume and every di
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -34,6 +35,14 @@ class StageTrainer(Trainer):
         self.part_learning_rates = dict(part_learning_rates or {})
         self.pool_lengths, self.pool = pool_lengths, pool
         self.model_accepts_loss_kwargs, self.loss_is_scaled_for_ga = False, False  # ours is a mean over a micro-batch
+
+    def create_accelerator_and_postprocess(self):
+        """As transformers', but FSDP2 sums gradients over devices, and returns the loss, in float32 under bf16 too."""
+        super().create_accelerator_and_postprocess()
+        plugin = getattr(self.accelerator.state, "fsdp_plugin", None)
+        if plugin is not None and plugin.fsdp_version == 2 and self.args.bf16:
+            policy = replace(plugin.mixed_precision_policy, reduce_dtype=torch.float32, output_dtype=None)
+            plugin.mixed_precision_policy = policy
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The bin-mean loss of one micro-batch.
