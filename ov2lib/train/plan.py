@@ -97,7 +97,7 @@ def recipe_of(config: StageConfig) -> Recipe:
 
 
 def source_work(source: Source, config: StageConfig, model: LlavaOnevision2Config) -> Work:
-    """One sample of a corpus; of a video that may be shown in two ways, their mean by `codec_share`."""
+    """One sample of a corpus; of a video that may be shown in two ways, their mean by `input_ratio`."""
     patches = config.max_pixels // model.vision_config.patch_size**2
     merge = model.vision_config.spatial_merge_size
     caption = {f"captions_{bucket.name.replace('-', '_')}": bucket.caption_tokens_per_clip for bucket in buckets()}
@@ -108,9 +108,9 @@ def source_work(source: Source, config: StageConfig, model: LlavaOnevision2Confi
     frames = source.max_frames or 0
     tagged = text + TAG * frames
     canvases = source.num_canvases or max(1, frames // FRAMES_PER_CANVAS)
-    shares = {"codec": 1.0, "frames": 0.0} if source.backend == "codec" else {"codec": 0.0, "frames": 1.0}
-    if source.backend is None:
-        shares = {"codec": config.codec_share, "frames": 1 - config.codec_share}
+    ratio = config.input_ratio if source.backend is None else {source.backend: 1.0}
+    codec, sampled = (ratio.get(form, 0.0) for form in ("codec", "frames"))
+    shares = {"codec": codec / (codec + sampled), "frames": sampled / (codec + sampled)}
     pictures = {"codec": canvases, "frames": frames}
     return sum(
         (sample_work(pictures[form] * patches, GROUP * patches, tagged, text, merge) * share for form, share in shares.items()),
