@@ -88,7 +88,8 @@ def examine(
 
 def _ask(arm: str, folder: Path, stage: int, questions: list, notes: Path, seed: int) -> Evaluation:
     if arm == "constant":
-        predict, options = fit_constant(stage_samples(stage, "train", FITTED, seed)), {"fitted": FITTED}
+        fitted = min(FITTED, 4 * len(questions))
+        predict, options = fit_constant(stage_samples(stage, "train", fitted, seed)), {"fitted": fitted}
     elif arm == "permuted":
         predict, options = permuted(questions, seed), {}
     else:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from ..errors import TrainingError
 from ..model.configuration import LlavaOnevision2Config
+from ..model.loss import CHUNK
 
 PARTS = ("vision", "connector", "language")
 LAYOUTS = ("one GPU", "DDP", "FSDP2")
@@ -28,7 +29,8 @@ class Work:
         patch_pairs: pairs (query, key) of patches that see each other.
         visual, text: tokens that the language model reads.
         token_pairs: pairs of tokens that see each other; n² / 2 for a sample of n tokens.
-        predicted: tokens that are supervised; logits are computed for these only.
+        predicted: tokens that are supervised; logits are computed for these only, a chunk at a time, and once more in the
+            backward pass (`ov2lib.model.loss`).
     """
 
     patches: float = 0.0
@@ -182,6 +184,7 @@ def training_flops(config: LlavaOnevision2Config, work: Work, recipe: Recipe) ->
             part in skipped and part in recipe.reached and recipe.checkpointing
         )
         flops[part] = Flops(linear + attention, back, again)
+    flops["head"] += Flops(recomputed=products["head"][0] * ("language" in recipe.reached))
     flops["vision"] += Flops(embed, embed * ("vision" in recipe.trained))
     lora, last = 2 * tokens * w.adapters(recipe.rank), 2 * tokens * w.layers * recipe.rank * w.hidden
     flops["adapters"] = Flops(lora, 2 * lora, (lora - last) * recipe.checkpointing)
@@ -236,7 +239,7 @@ class Memory:
         weights, gradients, optimizer: of the parameters this device holds; gradients are there throughout, as accumulated.
         copies: bfloat16 copies of weights: cast by autocast, or gathered by FSDP2; and DDP's gradient buckets.
         activations: kept from the forward pass until the backward pass, and the pixels.
-        transient: the larger of logits with their loss and gradient, and one recomputed layer.
+        transient: the larger of a chunk of logits with their loss and gradient, and one recomputed layer.
     """
 
     weights: float
@@ -306,7 +309,7 @@ def training_memory(
         optimizer=MOMENTS * learns / share,
         copies=copies,
         activations=kept + 4 * w.patch * work.patches,
-        transient=max(LOGITS * work.predicted * w.vocabulary, layer),
+        transient=max(LOGITS * min(work.predicted, CHUNK) * w.vocabulary, layer),
     )
 
 
