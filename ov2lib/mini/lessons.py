@@ -26,9 +26,9 @@ from ..train.encoding import Example, SampleEncoder
 from ..train.prepare import BinDataset, load_prepared
 from ..train.run import STEPS_LIMIT, resolve, run_folder, train
 from ..train.sample import Media, Sample
-from ..train.stages import VARIANTS, StageConfig, stage_config
+from ..train.stages import StageConfig, stage_config
 from ..train.trainer import read_metrics
-from .exam import SAMPLES, examine_run, load_result, read_results
+from .exam import SAMPLES, examine_run, read_results
 from .model import mini_processor
 from .stories import CANVASES, SHORT, SIDE
 from .tasks import RECIPES, stage_samples
@@ -126,9 +126,9 @@ def verdicts(rows: Iterable[dict], stage: int) -> dict[str, list[str]]:
     """Kinds of question by what their 95 % intervals say; two that overlap say nothing.
 
     Returns:
-        "learnt": the stage's own, better after it than before; "sight": better than with black pixels; "above constant":
-        better than the best constant answer; "forgotten": of the stage before, worse than before this one; "kept": of the
-        stage before, all others.
+        "learnt": the stage's own, better after it than before; "sight": better than with black pixels; "above constant" and
+        "above tags": better than the best constant answer, and than the rule that reads time tags; "forgotten": of the stage
+        before, worse than before this one; "kept": of the stage before, all others.
     """
     held = {(row["after"], row["stage"], row["task"], row["arm"]): row for row in rows}
 
@@ -138,13 +138,12 @@ def verdicts(rows: Iterable[dict], stage: int) -> dict[str, list[str]]:
     own = [task for after, asked, task, arm in held if (after, asked, arm) == (stage, stage, "sighted")]
     old = [task for after, asked, task, arm in held if (after, asked, arm) == (stage, stage - 1, "sighted")]
     seen = {task: (stage, stage, task, "sighted") for task in own}
-    forgotten = [
-        task for task in old if above((stage - 1, stage - 1, task, "sighted"), (stage, stage - 1, task, "sighted"))
-    ]
+    forgotten = [task for task in old if above((stage - 1, stage - 1, task, "sighted"), (stage, stage - 1, task, "sighted"))]
     return {
         "learnt": [task for task in own if above(seen[task], (stage - 1, stage, task, "sighted"))],
         "sight": [task for task in own if above(seen[task], (stage, stage, task, "blind"))],
         "above constant": [task for task in own if above(seen[task], (stage, stage, task, "constant"))],
+        "above tags": [task for task in own if above(seen[task], (stage, stage, task, "tags"))],
         "forgotten": forgotten,
         "kept": [task for task in old if task not in forgotten],
     }

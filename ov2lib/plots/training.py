@@ -1,13 +1,18 @@
 """A stage of training in pictures and tables: its configuration, its curves, and held-out scores before and after."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from ..train.lora import LoraSettings
+from ..train.plan import Plan
 from ..train.stages import StageConfig
 from .sheet import Sheet, lay_out
+
+if TYPE_CHECKING:
+    from ..mini.footprint import Footprint
 
 # After the stage, before it, and what needs no sight: (label, colour, marker)
 LOOKS = {
@@ -16,6 +21,7 @@ LOOKS = {
     "blind": ("after, black pixels", "#332288", "s"),
     "constant": ("best constant answer", "#117733", "D"),
     "permuted": ("true answers, shuffled", "#AA4499", "X"),
+    "tags": ("time tags alone", "#56B4E9", "^"),
 }
 ASIDE = ("stage", "name", "scale", "variant", "sources")  # fields that the table shows in another way
 CURVES = (("loss", "loss"), ("learning_rate", "learning rate"), ("grad_norm", "norm of the gradient"))
@@ -32,11 +38,23 @@ def config_table(mini: StageConfig, real: StageConfig) -> Sheet:
     return lay_out(columns, rows, width=38)
 
 
+def change_table(before: StageConfig, now: StageConfig) -> Sheet:
+    """The fields in which a stage differs from the one before it."""
+    rows = [["sources", _named_sources(before), _named_sources(now)]]
+    for old, new in zip(before.rows(), now.rows(), strict=True):
+        if old["field"] not in ASIDE and old["value"] != new["value"]:
+            rows.append([old["field"], _value(old["value"]), _value(new["value"])])
+    return lay_out(["field", f"stage {before.stage}", f"stage {now.stage}"], rows, width=60)
+
+
+def _named_sources(config: StageConfig) -> str:
+    return ", ".join(f"{source.name} {_count(source.samples)}" for source in config.sources)
+
+
 def _sources_row(mini: StageConfig, real: StageConfig) -> list[str]:
     cells = ["sources"]
     for config in (mini, real):
-        named = ", ".join(f"{source.name} {_count(source.samples)}" for source in config.sources)
-        cells += [named, config.origin["sources"]]
+        cells += [_named_sources(config), config.origin["sources"]]
     return cells
 
 
@@ -132,3 +150,29 @@ def _interval(row: dict | None) -> str:
     if row["low"] is None:
         return f"{row['score']:.2f}"
     return f"{row['score']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+
+
+def footprint_table(found: Sequence["Footprint"]) -> Sheet:
+    """Measured steps side by side; megabytes are 10⁶ bytes."""
+    rows = [
+        [
+            one.variant, f"{one.trained:,}", f"{one.trained / one.parameters:.1%}", f"{one.seconds:.2f}",
+            *(f"{size / 1e6:.1f}" for size in (one.weights, one.gradients, one.moments, one.activations, one.memory, one.disk)),
+        ]
+        for one in found
+    ]  # fmt: skip
+    parts = [("MB in memory", name) for name in ("weights", "gradients", "moments", "activations", "together")]
+    return lay_out(["variant", "trained", "of all", "s / step", *parts, "MB on disk"], rows)
+
+
+def plan_table(plans: Sequence[Plan]) -> Sheet:
+    """Plans of one stage side by side: steps, hours, and the memory of a GPU in the layouts there are."""
+    rows = [
+        [
+            plan.variant, f"{plan.gpus:,}", layout, f"{plan.steps:,}", f"{plan.hours:,.0f}", f"{plan.hours * plan.gpus:,.0f}",
+            f"{memory.total / 2**30:.0f}", f"{'fits' if plan.fits(layout) else 'too large for'} {plan.gpu_memory:g} GB",
+        ]
+        for plan in plans
+        for layout, memory in plan.memory.items()
+    ]  # fmt: skip
+    return lay_out(["variant", "GPUs", "layout", "steps", "hours", "GPU hours", "GiB a GPU", ""], rows)

@@ -41,7 +41,8 @@ def launch_command(config: StageConfig, gpus: int, start: str, corpora: str) -> 
         TrainingError: more GPUs than a machine has, or a global batch that does not divide among them.
     """
     if not 1 <= gpus <= NODE:
-        raise TrainingError(f"{gpus} GPUs; this starts 1 to {NODE} on one machine, {accelerate_config('ddp_8').parent}/slurm.sh more")
+        slurm = accelerate_config("fsdp2_256").with_name("slurm.sh")
+        raise TrainingError(f"{gpus} GPUs; this starts 1 to {NODE} on one machine, and {slurm} is an example for more")
     config.accumulation(gpus)
     name = "one_gpu" if gpus == 1 else "fsdp2_8" if config.lora is None else "ddp_8"
     command = ["accelerate", "launch", "--config_file", str(accelerate_config(name)), "--num_processes", str(gpus)]
