@@ -44,12 +44,13 @@ from .encoding import SampleEncoder
 from .files import whole_file
 from .lora import BASE, add_lora, load_adapter, merge, save_adapter
 from .mixing import choose_backend, mix
+from .options import add_stage_arguments, chosen_config, named_value
 from .parts import set_trainable
 from .prepare import BinDataset, Prepared, prepare
 from .readers import read_hf, read_jsonl, read_webdataset
 from .report import Report
 from .sample import Sample
-from .stages import SCALES, STAGES, VARIANTS, Source, StageConfig, stage_config
+from .stages import Source, StageConfig
 from .trainer import MetricsFile, StageTrainer, last_checkpoint
 
 OUTPUT = Path("runs/train")
@@ -363,9 +364,7 @@ def _save_result(trainer: StageTrainer, processor: LlavaOnevision2Processor, con
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `ov2 train`."""
-    parser.add_argument("--stage", type=int, choices=list(STAGES), required=True, help="1 to 4")
-    parser.add_argument("--variant", choices=VARIANTS, default="full", help="all weights, or LoRA (default full)")
-    parser.add_argument("--scale", choices=SCALES, default="mini", help="the mini world, or the 8B (default mini)")
+    add_stage_arguments(parser, scale="mini")
     parser.add_argument(
         "--from", dest="start", type=Path, metavar="DIR", help="model or adapter to start from (default: the stage before)"
     )
@@ -374,30 +373,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR", help=f"folder of all runs (default {OUTPUT})")
     parser.add_argument("--media", type=Path, metavar="DIR", help="cache of tokenized videos (default OUTPUT/media)")
-    parser.add_argument(
-        "--samples",
-        action="append",
-        default=[],
-        metavar="NAME=COUNT",
-        help="size of a source, where none is published or less is at hand",
-    )
-    parser.add_argument("--global-batch", type=int, help="bins per optimiser step over all devices, instead of the stage's")
-    parser.add_argument("--steps", type=int, help="optimiser steps, instead of the stage's")
     parser.add_argument("--seed", type=int, help="of data order and new weights, instead of the stage's")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
 
 
 def run(args: argparse.Namespace) -> int:
     """Train one stage, or say what would be trained."""
-    config = stage_config(args.stage, args.variant, args.scale)
-    chosen = {name: getattr(args, name) for name in ("global_batch", "steps", "seed") if getattr(args, name) is not None}
-    for name in ("global_batch", "steps"):
-        if chosen.get(name, 1) < 1:
-            raise TrainingError(f"--{name.replace('_', '-')} is {chosen[name]}; give at least 1")
-    if args.samples:
-        chosen["sources"] = _resized(config.sources, dict(_named(text, "--samples") for text in args.samples))
-    config = replace(config, **chosen, origin=config.origin | dict.fromkeys(chosen, "assumed: chosen by the caller"))
-    data = dict(_named(text, "--data") for text in args.data)
+    config = chosen_config(args)
+    data = dict(named_value(text, "--data") for text in args.data)
     if args.dry_run:
         print(describe(config))
         return 0
@@ -415,18 +398,3 @@ def describe(config: StageConfig) -> str:
         else:
             lines.append(f"{row['field']:<24}{str(row['value']):<40}{row['kind']}: {row['origin']}")
     return "\n".join(lines)
-
-
-def _named(text: str, option: str) -> tuple[str, str]:
-    name, found, value = text.partition("=")
-    if not found or not name or not value:
-        raise TrainingError(f"{option} is {text!r}; write NAME=VALUE")
-    return name, value
-
-
-def _resized(sources: tuple[Source, ...], counts: Mapping[str, str]) -> tuple[Source, ...]:
-    if unknown := sorted(counts.keys() - {source.name for source in sources}):
-        raise TrainingError(f"--samples names {unknown[0]!r}; the sources are {', '.join(source.name for source in sources)}")
-    if wrong := [count for count in counts.values() if not count.isdecimal() or int(count) < 1]:
-        raise TrainingError(f"--samples is {wrong[0]!r}; give a whole number of samples")
-    return tuple(replace(source, samples=int(counts.get(source.name, source.samples or 0)) or None) for source in sources)
