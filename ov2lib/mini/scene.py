@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..train.sample import Media
-from .world import COLOURS, SHAPES, Thing
+from .world import CELL, COLOURS, SHAPES, Thing
 
 TEST_SHARE = 5  # one layout in five belongs to the test world
 
@@ -56,16 +56,17 @@ def choice(kind: str, text: str, answer: str, choices) -> Question:
     return Question(kind, "choice", text, answer, {"choices": list(choices), "answer": answer})
 
 
-def looks(rng: np.random.Generator, count: int) -> list[tuple[str, str]]:
-    """(shape, colour) of `count` things (at most four), no shape and no colour twice."""
-    shapes, colours = rng.permutation(SHAPES)[:count], rng.permutation(list(COLOURS))[:count]
+def looks(rng: np.random.Generator, count: int, shapes: tuple[str, ...] = SHAPES) -> list[tuple[str, str]]:
+    """(shape, colour) of `count` things, no shape and no colour twice."""
+    shapes, colours = rng.permutation(shapes)[:count], rng.permutation(list(COLOURS))[:count]
     return [(str(shape), str(colour)) for shape, colour in zip(shapes, colours, strict=True)]
 
 
-def shifted(rng: np.random.Generator, look: tuple[str, str], x: float, y: float, reach: int = 3) -> Thing:
-    """A thing near x, y."""
-    dx, dy = rng.integers(-reach, reach + 1, 2)
-    return Thing(*look, round(x) + int(dx), round(y) + int(dy))
+def in_place(rng: np.random.Generator, look: tuple[str, str], spot: int) -> Thing:
+    """A thing at one of the four `PLACES`, give or take two pixels."""
+    down, right = divmod(spot, 2)
+    x, y = (int(CELL * (cell + 0.5) + shift) for cell, shift in zip((right, down), rng.integers(-2, 3, 2), strict=True))
+    return Thing(*look, x, y)
 
 
 def tint(rng: np.random.Generator) -> int:

@@ -7,16 +7,16 @@ five seconds; those of stage 4 run at five frames a second and go through a code
 import numpy as np
 
 from ..train.sample import Media
-from .scene import Question, Scene, choice, looks, shifted, tint
-from .stills import CELLS, PLACES, RELATIONS
-from .world import CELL, COLOURS, SHAPES, Thing, clip_file, mask_runs
+from .scene import Question, Scene, choice, in_place, looks, tint
+from .stills import RELATIONS, side_by_side
+from .world import CELL, COLOURS, PLACES, SHAPES, SIDE, Thing, clip_file, mask_runs
 
-SIDE = 2 * CELL
 EVERY = 5  # seconds between sampled frames
 SHORT, LONG = 8, 16  # sampled frames of a clip of stage 2 (36 s) and stage 3 (76 s)
 FAST, FRAMES = 5, 32  # frames per second and frames of a codec clip (6.4 s)
 CANVASES = 8
 MOVES = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+SOLID = tuple(shape for shape in SHAPES if shape != "ring")  # a point in the middle of a ring is not on it
 JUMP = (6, 16, 16, 6)  # pixels above the ground, frame by frame; the rope is behind the legs on the first
 # The question of JumpScore in our words.
 JUMP_QUESTION = "List the start time in seconds of each jump, when the rope is behind the legs, as a JSON list."
@@ -47,7 +47,7 @@ def change(rng: np.random.Generator) -> Scene:
     trio, spots = looks(rng, 3), [int(spot) for spot in rng.permutation(4)[:3]]
     new = next(colour for colour in rng.permutation(list(COLOURS)).tolist() if colour not in [look[1] for look in trio])
     shape, shade, turn = trio[0][0], tint(rng), EVERY * int(rng.integers(2, SHORT - 2)) - 2
-    before = [_in_cell(rng, look, spot) for look, spot in zip(trio, spots, strict=True)]
+    before = [in_place(rng, look, spot) for look, spot in zip(trio, spots, strict=True)]
     after = [Thing(shape, new, before[0].x, before[0].y), *before[1:]]
     frames = [before if t < turn else after for t in range(EVERY * (SHORT - 1) + 1)]
     questions = (
@@ -65,9 +65,9 @@ def parade(rng: np.random.Generator) -> Scene:
     gaps = np.diff(np.sort(rng.integers(0, LONG - sum(stays) - 1, 3)), prepend=0)
     starts = (np.cumsum([0, *stays[:2]]) + np.cumsum(gaps)).tolist()
     spans = [(EVERY * start, EVERY * (start + stay - 1)) for start, stay in zip(starts, stays, strict=True)]
-    things = [_in_cell(rng, look, spot) for look, spot in zip(trio, spots, strict=True)]
+    things = [in_place(rng, look, spot) for look, spot in zip(trio, spots, strict=True)]
     flash, corner = int(rng.integers(LONG)) * EVERY, int(rng.integers(4))
-    star = _in_cell(rng, ("star", "white"), corner)
+    star = in_place(rng, ("star", "white"), corner)
     ball, rate = rng.uniform(0, 6.3), rng.uniform(0.2, 0.4)
     frames = []
     for t in range(EVERY * (LONG - 1) + 1):
@@ -82,7 +82,7 @@ def parade(rng: np.random.Generator) -> Scene:
     start, end = spans[last]
     questions = (
         order[int(rng.integers(3))],
-        choice("needle", "Where does the star flash?", PLACES[2][corner], PLACES[2]),
+        choice("needle", "Where does the star flash?", PLACES[corner], PLACES),
         _span(f"When is the {things[last].name} there?", start, end),
     )
     return Scene(("parade", *trio, *spots, *spans, flash, corner), _sampled("parade", frames, LONG, shade), questions)
@@ -131,9 +131,9 @@ EVENTS = {"jump": _jump, "wave": _wave, "pass": _pass}
 
 def roaming(rng: np.random.Generator) -> Scene:
     """Two things move from place to place, a step at a time: the track of one, and where it ends up from the other."""
-    pair, answer, shade = looks(rng, 2), str(rng.choice(RELATIONS)), tint(rng)
+    pair, answer, shade = looks(rng, 2, SOLID), str(rng.choice(list(RELATIONS))), tint(rng)
     walks = _walks(rng, answer)
-    middles = [[CELL * (np.array(CELLS[spot][::-1]) + 0.5) for spot in walk] for walk in walks]
+    middles = [[CELL * (np.array([spot % 2, spot // 2]) + 0.5) for spot in walk] for walk in walks]
     frames = []
     for t in range(FRAMES):
         stop, part = divmod(t, 8)
@@ -161,18 +161,11 @@ def roaming(rng: np.random.Generator) -> Scene:
 
 def _walks(rng: np.random.Generator, answer: str) -> list[list[int]]:
     """Four cells each for two walkers that end with the first `answer` of the second, drawn backwards; they never meet."""
-    row, col = rng.integers(2, size=2)
-    ends = {
-        "left": ((row, 0), (row, 1)),
-        "right": ((row, 1), (row, 0)),
-        "above": ((0, col), (1, col)),
-        "below": ((1, col), (0, col)),
-    }
-    now = [CELLS.index(tuple(int(i) for i in cell)) for cell in ends[answer]]
+    now = side_by_side(rng, answer)
     walks = [[now[0]], [now[1]]]
     while len(walks[0]) < 4:
         steps = [(a, b) for a in _near(now[0]) for b in _near(now[1]) if a != b and (a, b) != (now[1], now[0])]
-        now = list(steps[int(rng.integers(len(steps)))])
+        now = steps[int(rng.integers(len(steps)))]
         for walk, cell in zip(walks, now, strict=True):
             walk.insert(0, cell)
     return walks
@@ -185,11 +178,6 @@ def _near(cell: int) -> tuple[int, ...]:
 
 def _span(text: str, start: float, end: float, kind: str = "span") -> Question:
     return Question(kind, "grounding", text, f"{start:.1f} to {end:.1f}", {"span": [float(start), float(end)]})
-
-
-def _in_cell(rng: np.random.Generator, look: tuple[str, str], spot: int) -> Thing:
-    row, col = CELLS[spot]
-    return shifted(rng, look, CELL * (col + 0.5), CELL * (row + 0.5))
 
 
 def _sampled(kind: str, frames: list[list[Thing]], count: int, shade: int):

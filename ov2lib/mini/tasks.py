@@ -10,8 +10,7 @@
 From stage 2 on, one training sample in five is of the stage before, as the paper's stages keep their image instructions.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 
@@ -81,31 +80,3 @@ def conversation(name: str, scene: Scene, asked: list[Question]) -> Sample:
     messages[0] = ("user", f"<{media.kind}>\n{asked[0].text}")
     last = asked[-1]
     return Sample(name, tuple(messages), (media,), last.task, {"kind": last.kind, **last.truth})
-
-
-def chance(sample: Sample) -> float | None:
-    """Expected score of a guess among the choices; None where there are none to guess among."""
-    return 1 / len(sample.truth["choices"]) if sample.task == "choice" else None
-
-
-def constant_answers(
-    samples: Iterable[Sample], score: Callable[[str, Sample], float], candidates: int = 64
-) -> dict[tuple[str, str], str]:
-    """The one answer to every question of a kind that would score best on `samples`, the training split's.
-
-    Args:
-        samples: single questions with their truths, best of the training world.
-        score: of an answer to a sample, higher is better.
-        candidates: how many of the most frequent true answers are tried for each kind.
-
-    Returns:
-        {(task, kind): answer}.
-    """
-    by_kind = defaultdict(list)
-    for sample in samples:
-        by_kind[sample.task, sample.truth["kind"]].append(sample)
-    best = {}
-    for kind, members in by_kind.items():
-        answers = [answer for answer, _ in Counter(sample.messages[-1][1] for sample in members).most_common(candidates)]
-        best[kind] = max(answers, key=lambda answer: sum(score(answer, sample) for sample in members))
-    return best

@@ -1,8 +1,9 @@
 """Small pictures and short clips of plain things, painted fast enough to make thousands while a reader waits.
 
-The model's eye is small: patches of 14 pixels, four of them a token. So things are flat, about one token (28 pixels) wide,
-and few. A warm light from the left and a cool one from above tell every patch where in the picture it lies: attention in the
-encoder knows relative places only, and a codec canvas has its blocks out of place.
+The model's eye is small: patches of 14 pixels, four of them a token. So a picture is two by two tokens, and things are flat,
+bright on a dark ground (contrast of one sign is seen much sooner), about one token wide, and differ in outline. A warm light
+from the left and a cool one from above tell every patch where in the picture it lies: attention in the encoder knows relative
+places only, and a codec canvas has its blocks out of place.
 """
 
 import io
@@ -15,12 +16,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..evaluate.scorers import write_runs
 from .encode import Encoding, cached, cached_bytes
 from .shapes import distance
 
 CELL = 28  # pixels: one visual token, 2x2 patches of 14
-COLOURS = {"red": (220, 50, 47), "yellow": (250, 210, 50), "blue": (45, 95, 215), "green": (40, 160, 75)}
-SHAPES = ("disc", "square", "triangle", "ring")
+SIDE = 2 * CELL  # of every picture and frame
+PLACES = ("top left", "top right", "bottom left", "bottom right")  # of the four tokens, in the order the model reads them
+COLOURS = {"red": (235, 60, 50), "yellow": (240, 215, 60), "blue": (70, 120, 250), "green": (60, 200, 90)}
+SHAPES = ("disc", "cross", "triangle", "ring")
 ENCODING = Encoding(quality=18, gop=250, bframes=0)
 
 
@@ -39,7 +43,7 @@ class Thing:
     colour: str
     x: int
     y: int
-    radius: int = 10
+    radius: int = 12
 
     @property
     def name(self) -> str:
@@ -51,6 +55,10 @@ def _signed_distance(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Negative inside a shape of radius 1 at the origin."""
     if shape == "figure":
         return np.minimum(np.hypot(u, v + 0.68) - 0.32, np.maximum(np.abs(u) - 0.26, np.abs(v - 0.3) - 0.7))
+    if shape == "cross":
+        return np.maximum(np.minimum(np.abs(u), np.abs(v)) - 0.28, np.maximum(np.abs(u), np.abs(v)) - 1.0)
+    if shape == "ring":
+        return np.abs(np.hypot(u, v) - 0.78) - 0.22
     if shape == "arm":
         return np.maximum(np.abs(u) - 1.0, np.abs(v) - 0.35)
     if shape == "rope":
@@ -70,9 +78,9 @@ def _stamp(shape: str, radius: int) -> np.ndarray:
 def _ground(side: int, tint: int) -> np.ndarray:
     """A plain ground of one of a few greys under the two lights, float32 [side, side, 3]."""
     along = np.linspace(-1, 1, side, dtype=np.float32)
-    ground = np.full((side, side, 3), 150 + 12 * tint, np.float32)
-    ground[..., 0] -= 40 * along
-    ground[..., 2] -= 40 * along[:, None]
+    ground = np.full((side, side, 3), 55 + 6 * tint, np.float32)
+    ground[..., 0] -= 30 * along
+    ground[..., 2] -= 30 * along[:, None]
     return ground
 
 
@@ -90,7 +98,7 @@ def paint(things: Sequence[Thing], side: int, tint: int = 0) -> np.ndarray:
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:
-    return COLOURS.get(colour) or {"white": (255, 255, 255), "black": (20, 20, 20)}[colour]
+    return COLOURS.get(colour) or {"white": (255, 255, 255), "black": (5, 5, 5)}[colour]
 
 
 def picture_file(things: Sequence[Thing], side: int, tint: int = 0) -> Path:
@@ -127,9 +135,3 @@ def mask_runs(things: Sequence[Thing], side: int) -> list[list[int]]:
         cover = alone.any(-1)
         masks = [mask & ~cover for mask in masks] + [cover]
     return [write_runs(mask) for mask in masks]
-
-
-def write_runs(mask):
-    flat = np.asarray(mask, dtype=bool).ravel()
-    edges = np.flatnonzero(np.diff(flat, prepend=False))
-    return np.diff(edges, prepend=0).tolist() + [int(len(flat) - edges[-1])] if len(edges) else []
