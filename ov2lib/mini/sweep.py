@@ -46,8 +46,9 @@ from ..train.sample import Media, Sample
 from ..train.stages import Source, stage_config
 from .exam import write_results
 from .model import mini_processor
-from .stories import SIDE, skipping
+from .stories import skipping
 from .tasks import SPLITS, conversation, draw
+from .world import SIDE
 
 MODELS = ("codec", "frames", "eyeless")
 BUDGETS = (4, 8, 16, 32)
