@@ -176,7 +176,7 @@ def ask(model: Path, seed: int, budget: int, backend: str, arm: str, output: Pat
     network, processor = load_start(model)
     predict = CachedPredictor(
         network.eval(), processor, ANSWER_TOKENS, batch_size=80, blind=arm == "blind",
-        frames_prompt=stage_config(4).frames_prompt, cache=_cache(output, processor),
+        frames_prompt=stage_config(4).frames_prompt, cache=token_cache(output),
     )  # fmt: skip
     where = cell_folder(output, seed, backend, arm, budget)
     options = predict.options | {"budget": budget, "backend": backend, "front_end": front_end}
@@ -188,7 +188,7 @@ def ask_rules(seed: int, output: Path, size: Size) -> None:
     fitted, held_out = clips("train", size.fitted, seed), clips("test", size.tested)
     same = {"model": "rule", "revision": __version__, "seed": seed}
     evaluate(held_out, fit_constant(fitted), cell_folder(output, seed, "none", "constant", 0), **same)
-    cache = _cache(output, mini_processor())
+    cache = token_cache(output)
     for budget in size.budgets:
 
         def tags(sample: Sample, budget: int = budget) -> list[tuple[float, int]]:
@@ -205,18 +205,20 @@ def cell_folder(output: Path, seed: int, backend: str, arm: str, budget: int) ->
     return output / f"seed{seed}" / "answers" / f"{backend}-{arm.replace(' ', '-')}-{budget}"
 
 
-def _cache(output: Path, processor) -> TokenCache:
-    return TokenCache(output / "media" / "tokens", processor.image_processor.patch_size, processor.image_processor.size)
+def token_cache(output: Path) -> TokenCache:
+    """The tokens of all clips of a sweep, shared by training and asking."""
+    images = mini_processor().image_processor
+    return TokenCache(output / "media" / "tokens", images.patch_size, images.size)
 
 
 Cell = dict[tuple[int, str], float]  # (seed, held-out sample) -> score
 
 
-def read_cells(output: Path, seeds: Iterable[int], size: Size) -> dict[tuple, Cell]:
-    """All scores by (task, metric, backend, arm, budget)."""
+def read_cells(output: Path, seeds: Iterable[int], size: Size, arms: Iterable[tuple[str, str]] = ARMS) -> dict[tuple, Cell]:
+    """All scores of the given arms by (task, metric, backend, arm, budget)."""
     cells: dict[tuple, Cell] = {}
     for seed in seeds:
-        for backend, arm in ARMS:
+        for backend, arm in arms:
             for budget in size.budgets if arm != "constant" else (0,):
                 for line in (cell_folder(output, seed, backend, arm, budget) / SAMPLES).read_text().splitlines():
                     row = json.loads(line)
@@ -262,7 +264,7 @@ def table(cells: dict[tuple, Cell], tokens: dict[tuple, tuple[float, float]]) ->
 def count_tokens(output: Path, size: Size) -> dict[tuple, tuple[float, float]]:
     """Mean visual and text tokens that stand for a held-out clip in the prompt, by (backend, arm, budget)."""
     processor, counts = mini_processor(), {}
-    cache, form = _cache(output, processor), stage_config(4).frames_prompt
+    cache, form = token_cache(output), stage_config(4).frames_prompt
     samples = clips("test", size.tested)[::2]
     for backend, arm in ARMS:
         for budget in size.budgets if arm != "constant" else ():

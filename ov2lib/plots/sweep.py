@@ -95,6 +95,22 @@ def draw_gaps(ax: Axes, table: pd.DataFrame, names: Mapping[tuple[str, str], str
     ax.tick_params(axis="y", length=0)
 
 
+def draw_effects(axes: Sequence[Axes], table: pd.DataFrame) -> None:
+    """`ov2lib.codec.selection.Effect` rows: one mark a clip and their mean, variants downwards."""
+    names = list(dict.fromkeys(table["variant"]))
+    titles = {"shared": "blocks shared", "frames": "moments (time tags)", "events_seen": "events seen"}
+    for ax, (column, title) in zip(axes, titles.items(), strict=True):
+        places = table["variant"].map(names.index)
+        ax.scatter(table[column], places, s=12, color="#999999", zorder=2)
+        means = table.groupby("variant", sort=False)[column].mean()
+        ax.scatter(means, range(len(means)), s=34, marker="|", color=CODEC, linewidth=2, zorder=3)
+        ax.axvline(means.iloc[0], color=INK, linewidth=0.8, linestyle=":", zorder=1)
+        ax.set_title(title)
+        ax.set_yticks(range(len(names)), names)
+        ax.set_ylim(len(names) - 0.5, -0.5)
+        ax.tick_params(axis="y", length=0)
+
+
 def inputs_figure(shown: Mapping[str, VisualTokens], events: Mapping[str, Sequence[float]]):
     """What each input shows of one clip: its canvases in a row, and the times of its tokens over the clip's events."""
     from matplotlib import pyplot as plt

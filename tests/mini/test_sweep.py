@@ -11,10 +11,9 @@ from ov2lib.errors import MiniError
 from ov2lib.evaluate.baselines import time_tags
 from ov2lib.mini import sweep
 from ov2lib.mini.exam import read_results, write_results
-from ov2lib.mini.model import mini_processor
 from ov2lib.train.run import load_start, write_mini_start
 
-TINY = sweep.Size(budgets=(4,), clips=8, steps=1, tested=2, fitted=4)
+TINY = sweep.Size(budgets=(4,), clips=8, steps=2, tested=2, fitted=4)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +32,7 @@ def test_worlds_share_no_clip_and_stay_the_same():
 
 @pytest.mark.parametrize("budget", [4, 8])
 def test_both_inputs_have_the_same_visual_tokens_and_codec_more_times(budget, tmp_path):
-    cache = sweep._cache(tmp_path, mini_processor())
+    cache = sweep.token_cache(tmp_path)
     sample = sweep.clips("test", 1)[0]
     codec, frames = (cache.tokens(sweep.shown(sample, backend, budget).media[0]) for backend in ("codec", "frames"))
     assert len(codec.canvases) == len(frames.canvases) == budget
@@ -51,7 +50,7 @@ def test_without_eyes_pixels_change_nothing(tmp_path):
     sample = sweep.shown(sweep.clips("test", 1)[0], "codec", 4)
     for folder, blind in ((start, False), (sweep.blindfold(start, tmp_path / "eyeless"), True)):
         model, processor = load_start(folder)
-        predictor = sweep.CachedPredictor(model.eval(), processor, cache=sweep._cache(tmp_path, processor))
+        predictor = sweep.CachedPredictor(model.eval(), processor, cache=sweep.token_cache(tmp_path))
         with torch.inference_mode():
             seen = model(**predictor.inputs([sample])).logits
             dark = model(**replace(predictor, blind=True).inputs([sample])).logits
@@ -62,9 +61,8 @@ def test_an_eyeless_training_leaves_vision_and_connector_alone(done):
     output, _ = done
     before, _ = load_start(output / "eyeless")
     after, _ = load_start(next((output / "seed0" / "eyeless").glob("**/model")))
-    changed = {
-        name for (name, a), b in zip(before.named_parameters(), after.parameters(), strict=True) if not torch.equal(a, b)
-    }
+    pairs = zip(before.named_parameters(), after.parameters(), strict=True)
+    changed = {name for (name, old), new in pairs if not torch.equal(old, new)}
     assert changed and not any("visual" in name for name in changed)
 
 
