@@ -1,7 +1,7 @@
 """The paper's central comparison in the small: codec canvases against sampled frames at matched visual tokens.
 
 Clips of the skipping figure (6.4 s, 32 frames, four tokens a picture), two questions each: when does each jump start, and when
-does somebody walk by. One model per kind and seed, all from one start:
+does somebody walk by. One model per kind and seed; a seed has its own initial weights and its own order of the training clips.
 
 | model | trained on | asked |
 |---|---|---|
@@ -15,7 +15,7 @@ of a model that learnt with them; "eyeless" never had any, so that it learnt all
 Budgets are mixed within a model, as one published checkpoint answers at every budget; and one training serves four points of
 the curve. A budget of 64 exceeds a clip: from 32 on both inputs hold every frame.
 
-    python -m ov2lib.mini.sweep --seeds 0 1 2 --from runs/train/mini/stage3-full/model --output runs/sweep
+    python -m ov2lib.mini.sweep --seeds 0 1 2 --output runs/sweep
 
 A killed sweep goes on where it stopped. Copies of its sweep.csv and sweep.json are in `ov2lib/mini/results/`.
 """
@@ -61,6 +61,7 @@ ARMS = (
     ("codec", "sighted"), ("codec", "blind"), ("codec", "fixed groups"), ("frames", "sighted"), ("frames", "blind"),
     ("codec", "eyeless"), ("codec", "tags rule"), ("none", "constant"),
 )  # fmt: skip
+RULES = ("tags rule", "constant")
 METRICS = {"jump_times": ("mAP", "AP@0.1"), "grounding": ("mIoU",)}
 GAPS = (
     (("codec", "sighted"), ("frames", "sighted")),
@@ -159,14 +160,20 @@ def train_one(kind: str, seed: int, start: Path, output: Path, size: Size) -> Pa
     chosen = {"sources": (Source("skipping", "mini_world", size.clips, "video"),), "steps": size.steps, "seed": seed}
     chosen |= {"packing": "pool", "micro_batch": BATCH, "global_batch": BATCH}  # half the time of packed bins on a CPU
     if kind == "eyeless":
-        start, chosen["trainable"] = blindfold(start, output / "eyeless"), ("language",)
-    origin = base.origin | dict.fromkeys(chosen, "assumed: the sweep's own")
-    folder = output / f"seed{seed}" / kind
-    if not (data := folder / "data.jsonl").is_file():
-        samples = mixed(clips("train", size.clips, seed), "frames" if kind == "frames" else "codec", size.budgets)
-        with whole_file(data) as file:
+        start, chosen["trainable"] = blindfold(start, output / f"seed{seed}" / "blindfolded"), ("language",)
+    config = replace(base, **chosen, origin=base.origin | dict.fromkeys(chosen, "assumed: the sweep's own"))
+    data = _training_data("frames" if kind == "frames" else "codec", output, size)
+    return train(config, output / f"seed{seed}" / kind, start, {"skipping": str(data)}, output / "media")
+
+
+def _training_data(backend: str, output: Path, size: Size) -> Path:
+    """The training clips at all budgets in turn, written once."""
+    path = output / f"{backend}.jsonl"
+    if not path.is_file():
+        samples = mixed(clips("train", size.clips, together=True), backend, size.budgets)
+        with whole_file(path) as file:
             file.writelines(json.dumps(sample.to_json()).encode() + b"\n" for sample in samples)
-    return train(replace(base, **chosen, origin=origin), folder, start, {"skipping": str(data)}, output / "media")
+    return path
 
 
 def ask(model: Path, seed: int, budget: int, backend: str, arm: str, output: Path, size: Size) -> None:
@@ -183,11 +190,11 @@ def ask(model: Path, seed: int, budget: int, backend: str, arm: str, output: Pat
     evaluate(samples, predict, where, model=model.parts[-3], revision=fingerprint(model), options=options, seed=seed)
 
 
-def ask_rules(seed: int, output: Path, size: Size) -> None:
+def ask_rules(output: Path, size: Size) -> None:
     """Answers without learning: the best constant for each question, and a rule on the time tags at every budget."""
-    fitted, held_out = clips("train", size.fitted, seed), clips("test", size.tested)
-    same = {"model": "rule", "revision": __version__, "seed": seed}
-    evaluate(held_out, fit_constant(fitted), cell_folder(output, seed, "none", "constant", 0), **same)
+    fitted, held_out = clips("train", size.fitted), clips("test", size.tested)
+    same = {"model": "rule", "revision": __version__}
+    evaluate(held_out, fit_constant(fitted), cell_folder(output, 0, "none", "constant", 0), **same)
     cache = token_cache(output)
     for budget in size.budgets:
 
@@ -196,13 +203,13 @@ def ask_rules(seed: int, output: Path, size: Size) -> None:
 
         rule = fit_bursts(fitted, tags)
         jumps = [sample for sample in held_out if sample.task == "jump_times"]
-        where = cell_folder(output, seed, "codec", "tags rule", budget)
+        where = cell_folder(output, 0, "codec", "tags rule", budget)
         evaluate(jumps, lambda sample, rule=rule, tags=tags: rule.answer(tags(sample)), where, **same)
 
 
 def cell_folder(output: Path, seed: int, backend: str, arm: str, budget: int) -> Path:
-    """Where the answers of one arm at one budget are kept."""
-    return output / f"seed{seed}" / "answers" / f"{backend}-{arm.replace(' ', '-')}-{budget}"
+    """Where the answers of one arm at one budget are kept; rules have no seed."""
+    return output / ("rules" if arm in RULES else f"seed{seed}") / "answers" / f"{backend}-{arm.replace(' ', '-')}-{budget}"
 
 
 def token_cache(output: Path) -> TokenCache:
@@ -284,21 +291,21 @@ def sweep(seeds: Sequence[int], output: Path, start: Path | None = None, size: S
     """Train and ask everything that is not there yet.
 
     Args:
-        seeds: of the training clips, their order and the fitted rules; the held-out clips are the same for all.
+        seeds: of the initial weights and the order of training clips; clips and rules are the same for all.
         output: folder of the sweep.
-        start: model folder that all trainings start from; None takes fresh weights.
+        start: model folder that all trainings start from; None takes fresh weights, a seed's own.
         size: how large.
 
     Returns:
         rows of `table`, differences included.
     """
-    start = start or write_mini_start(output / "start", 0)
+    ask_rules(output, size)
     for seed in seeds:
-        ask_rules(seed, output, size)
+        begin = start or write_mini_start(output / f"seed{seed}" / "start", seed)
         for kind in MODELS:
-            model = train_one(kind, seed, start, output, size)
+            model = train_one(kind, seed, begin, output, size)
             for backend, arm in ARMS:
-                if kind == ("eyeless" if arm == "eyeless" else backend) and arm not in ("tags rule", "constant"):
+                if kind == ("eyeless" if arm == "eyeless" else backend) and arm not in RULES:
                     for budget in size.budgets:
                         ask(model, seed, budget, backend, arm, output, size)
     cells = read_cells(output, seeds, size)

@@ -59,7 +59,7 @@ def test_without_eyes_pixels_change_nothing(tmp_path):
 
 def test_an_eyeless_training_leaves_vision_and_connector_alone(done):
     output, _ = done
-    before, _ = load_start(output / "eyeless")
+    before, _ = load_start(output / "seed0" / "blindfolded")
     after, _ = load_start(next((output / "seed0" / "eyeless").glob("**/model")))
     pairs = zip(before.named_parameters(), after.parameters(), strict=True)
     changed = {name for (name, old), new in pairs if not torch.equal(old, new)}
