@@ -172,15 +172,15 @@ def read_results(name: str) -> tuple[list[dict], dict]:
         ) from error
 
 
-def write_results(rows: list[dict], folder: Path, name: str, seeds: list[int]) -> None:
-    """Write `NAME.csv` and `NAME.json` in the form that `read_results` reads."""
+def write_results(rows: list[dict], folder: Path, name: str, seeds: list[int], module: str = "ov2lib.mini.exam") -> None:
+    """Write `NAME.csv` and `NAME.json` in the form that `read_results` reads; `module` is the program that ran."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     facts = {
-        "command": " ".join(["python", "-m", "ov2lib.mini.exam", *sys.argv[1:]]),
+        "command": " ".join(["python", "-m", module, *sys.argv[1:]]),
         "commit": _commit(),
         "device": f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
         "date": datetime.date.today().isoformat(),
