@@ -12,7 +12,8 @@ from training_cases import distributed_stage, losses
 
 from ov2lib.model import LlavaOnevision2ForConditionalGeneration
 from ov2lib.train.launch import accelerate_config
-from ov2lib.train.run import run_folder, train
+from ov2lib.train.run import train
+from ov2lib.train.start import run_folder
 
 ROOT = Path(__file__).parents[2]
 LAUNCHERS = {  # each chooses a free port

@@ -17,8 +17,9 @@ from ov2lib.errors import TrainingError
 from ov2lib.model import LlavaOnevision2ForConditionalGeneration, modeling
 from ov2lib.model.loss import bin_mean_loss
 from ov2lib.train.parts import part_of
-from ov2lib.train.run import run_folder, train
+from ov2lib.train.run import train
 from ov2lib.train.stages import Source, stage_config
+from ov2lib.train.start import run_folder
 from ov2lib.train.trainer import read_metrics
 
 ROOT = Path(__file__).parents[2]
