@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from torch import nn
+from tqdm import tqdm
 from transformers import Trainer, TrainerCallback
 
 from ..errors import TrainingError
@@ -150,6 +151,31 @@ class MetricsFile(TrainerCallback):
         if state.is_world_process_zero:
             with self.path.open("a") as file:
                 file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+
+
+class ProgressBar(TrainerCallback):
+    """One line on stderr with the steps and the loss: Trainer's own bar prints every logged row, and is HTML in a notebook.
+
+    Args:
+        name: what is trained.
+    """
+
+    def __init__(self, name: str):
+        self.name, self.bar = name, None
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        hidden = None if state.is_world_process_zero else True
+        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=self.name, disable=hidden, mininterval=1)
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if "loss" in (logs or {}):
+            self.bar.set_postfix_str(f"loss {logs['loss']:.3f}", refresh=False)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.bar.update()
+
+    def on_train_end(self, args, state, control, **kwargs):
+        self.bar.close()
 
 
 def read_metrics(path: Path) -> list[dict]:
