@@ -15,7 +15,7 @@ from training_cases import distributed_stage
 from transformers import training_args
 
 from ov2lib.model.vision import VisionAttention
-from ov2lib.train import run
+from ov2lib.train import run, trainer
 from ov2lib.train.trainer import MetricsFile
 
 
@@ -44,7 +44,7 @@ def main(layout: str, output: Path, start: Path, data: Path) -> None:
         return
     PartialState._prepare_backend = lambda self, *args: ("gloo", DistributedType.MULTI_GPU)
     training_args.is_torch_bf16_gpu_available = lambda: True
-    run.on_cpu = lambda: False
+    run.on_cpu = trainer.on_cpu = lambda: False
     MetricsFile.on_step_end = stop
     try:
         run.train(distributed_stage(), output, *places)
