@@ -11,8 +11,8 @@ import torch
 from ..train.collate import Collator
 from ..train.lora import save_adapter
 from ..train.parts import count_trained, make_trainable
-from ..train.run import load_start
 from ..train.stages import stage_config
+from ..train.start import load_start
 from .lessons import Lesson, bins
 
 

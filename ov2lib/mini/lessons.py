@@ -23,10 +23,12 @@ from ..errors import MiniError
 from ..figures import project_root
 from ..train.cache import TokenCache
 from ..train.encoding import Example, SampleEncoder
+from ..train.mixture import resolve
 from ..train.prepare import BinDataset, load_prepared
-from ..train.run import STEPS_LIMIT, resolve, run_folder, train
+from ..train.run import STEPS_LIMIT, train
 from ..train.sample import Media, Sample
 from ..train.stages import StageConfig, stage_config
+from ..train.start import run_folder
 from ..train.trainer import read_metrics
 from .exam import SAMPLES, examine_run, read_results
 from .model import mini_processor

@@ -41,9 +41,10 @@ from ..model.prompt import visual_text
 from ..tokens import VisualTokens
 from ..train.cache import TokenCache
 from ..train.files import whole_file
-from ..train.run import load_start, train, write_mini_start
+from ..train.run import train
 from ..train.sample import Media, Sample
 from ..train.stages import Source, stage_config
+from ..train.start import load_start, write_mini_start
 from .exam import write_results
 from .model import mini_processor
 from .stories import skipping
