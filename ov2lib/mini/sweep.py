@@ -36,11 +36,10 @@ from ..evaluate.intervals import bootstrap
 from ..evaluate.ledger import SAMPLES
 from ..evaluate.predict import Predictor, fingerprint
 from ..evaluate.run import evaluate
-from ..files import whole_folder
+from ..files import whole_file, whole_folder
 from ..model.prompt import visual_text
 from ..tokens import VisualTokens
 from ..train.cache import TokenCache
-from ..train.files import whole_file
 from ..train.run import train
 from ..train.sample import Media, Sample
 from ..train.stages import Source, stage_config
