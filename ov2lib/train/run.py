@@ -29,8 +29,9 @@ import peft
 import torch
 import transformers
 from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 from torch.utils.tensorboard import SummaryWriter
-from transformers import TrainingArguments, set_seed
+from transformers import PrinterCallback, TrainingArguments, set_seed
 from transformers.integrations import TensorBoardCallback
 
 from ..errors import TrainingError
@@ -42,16 +43,16 @@ from .cache import TokenCache
 from .collate import Collator
 from .encoding import SampleEncoder
 from .files import whole_file
-from .lora import BASE, add_lora, load_adapter, merge, save_adapter
+from .lora import BASE, load_adapter, merge, save_adapter
 from .mixing import choose_backend, mix
 from .options import add_stage_arguments, chosen_config, named_value
-from .parts import set_trainable
+from .parts import make_trainable
 from .prepare import BinDataset, Prepared, prepare
 from .readers import read_hf, read_jsonl, read_webdataset
 from .report import Report
 from .sample import Sample
 from .stages import Source, StageConfig
-from .trainer import MetricsFile, StageTrainer, last_checkpoint
+from .trainer import MetricsFile, ProgressBar, StageTrainer, last_checkpoint
 
 OUTPUT = Path("runs/train")
 STEPS_LIMIT = "OV2_MAX_STEPS"  # an environment variable that shortens every run, for trying things out
@@ -203,6 +204,11 @@ def resolve(sample: Sample, source: Source, config: StageConfig) -> Sample:
     return replace(sample, media=tuple(media))
 
 
+def on_cpu() -> bool:
+    """Whether to train on the CPU: the launcher asks for it, or there is nothing else. Several processes must agree on it."""
+    return parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
+
+
 def training_arguments(config: StageConfig, folder: Path, processes: int) -> TrainingArguments:
     """The stage's settings in the Trainer's words."""
     steps = config.steps or 0
@@ -210,6 +216,7 @@ def training_arguments(config: StageConfig, folder: Path, processes: int) -> Tra
         output_dir=str(folder / "checkpoints"),
         per_device_train_batch_size=config.micro_batch,
         gradient_accumulation_steps=config.accumulation(processes),
+        use_cpu=on_cpu(),
         max_steps=steps or -1,
         num_train_epochs=1,
         learning_rate=config.learning_rate,
@@ -229,10 +236,14 @@ def training_arguments(config: StageConfig, folder: Path, processes: int) -> Tra
         seed=config.seed,
         data_seed=config.seed,
         remove_unused_columns=False,
+        # Sharded gradients are added up after every micro-batch; otherwise each device would keep them whole, 32 GiB at 8B.
+        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": parse_flag_from_env("ACCELERATE_USE_FSDP")}},
+        ddp_find_unused_parameters=False,  # there are none: `Collator` sees to it
         dataloader_drop_last=True,
         dataloader_num_workers=0 if config.scale == "mini" else 8,
         dataloader_pin_memory=torch.cuda.is_available(),
         report_to=[],
+        disable_tqdm=True,  # `ProgressBar` instead
     )
 
 
@@ -260,10 +271,11 @@ def train(
     """
     limit = int(os.environ.get(STEPS_LIMIT) or 0)
     config = replace(config, steps=min(limit, config.steps or limit)) if limit else config
-    state = PartialState()
+    state = PartialState(cpu=on_cpu())
+    output = output.absolute()  # the same run, whichever folder it is resumed from
     folder = run_folder(output, config.stage, config.variant, config.scale)
     with state.main_process_first():
-        start = starting_point(config, output, start)
+        start = starting_point(config, output, start).absolute()
     facts = describe_run(config, start, data or {})
     _refuse_another_run(folder, facts)
     if done := result_of(folder):
@@ -277,10 +289,7 @@ def train(
     with state.main_process_first():
         prepared = _prepare(config, encoder, data or {}, media_dir or output / "media", folder, facts)
         _write_config(folder, facts)
-    if config.lora is None:
-        set_trainable(model, config.trainable)
-    else:
-        model = add_lora(model, config.lora)
+    model = make_trainable(model, config)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     board = SummaryWriter(str(folder / "tensorboard")) if state.is_main_process else None
@@ -290,10 +299,11 @@ def train(
         train_dataset=BinDataset(prepared, encoder),
         data_collator=Collator(processor, config.frames_prompt),
         processing_class=processor,
-        callbacks=[MetricsFile(folder / "metrics.jsonl"), TensorBoardCallback(board)],
+        callbacks=[MetricsFile(folder / "metrics.jsonl"), TensorBoardCallback(board), ProgressBar(f"stage {config.stage}")],
         part_learning_rates=config.part_learning_rates,
         pool_lengths=prepared.lengths if config.packing == "pool" else None,
     )
+    trainer.remove_callback(PrinterCallback)
     newest = last_checkpoint(folder / "checkpoints")
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     return _save_result(trainer, processor, config, folder)
@@ -355,7 +365,7 @@ def _save_result(trainer: StageTrainer, processor: LlavaOnevision2Processor, con
             if config.lora is None:
                 trained.save_pretrained(scratch, state_dict=state)
             else:
-                save_adapter(trained, scratch)
+                save_adapter(trained, scratch, state)
             processor.save_pretrained(scratch)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     trainer.accelerator.wait_for_everyone()

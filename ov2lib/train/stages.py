@@ -228,7 +228,7 @@ _LORA = {
 # Placeholders until the mini world's experiments are in.
 _LORA_MINI = {
     "learning_rate": (3e-3, "assumed: mini world, as the full variant"),
-    "global_batch": (1, "assumed: mini world, as the full variant"),
+    "global_batch": (4, "assumed: mini world, as the full variant"),
 }  # fmt: skip
 
 
@@ -280,27 +280,31 @@ def _mini(stage: int) -> dict:
     return {
         "sources": (_mini_sources(stage), f"{why}; the stage before is replayed, as the paper replays instruct data"),
         "input_ratio": ({"codec": 0.5, "frames": 0.375} if stage == 4 else {"frames": 1.0}, _RATIO_ORIGIN),
-        "max_pixels": (112**2, why),
-        "learning_rate": (3e-3, f"{why}: best of a few rates tried on two cores"),
-        "min_learning_rate": (1e-4, why),
+        "max_pixels": (56**2, why),
+        "learning_rate": (3e-3, f"{why}: best of a few tried on two cores"),
+        "min_learning_rate": (1.5e-4, why),
         "warmup_fraction": (0.03, why),
         "betas": ((0.9, 0.98), f"{why}: best of a few tried"),
         "eps": (1e-8, why),
         "weight_decay": (0.01, f"{why}, as mid_training.sh"),
         "clip": (1.0, f"{why}, as all public scripts"),
-        "sequence_length": (1024, why),
+        "sequence_length": (512, f"{why}: about nine samples of stage 1, one clip of stage 3"),
         "packing": ("bins", f"{why}, as at full scale"),
-        "micro_batch": (1, why),
-        "global_batch": (1, f"{why}: a bin of 1,024 tokens holds about seven samples"),
-        "steps": (400, why),
+        "micro_batch": (4, why),
+        "global_batch": (4, f"{why}: 2,000 tokens a step; with fewer samples a step too little is learnt"),
+        "steps": (_MINI_STEPS[stage], f"{why}: the loss falls late, see notebook 07"),
         "precision": ("fp32", f"{why}: bf16 is slower on a CPU"),
         "gradient_checkpointing": (False, f"{why}: memory is not short"),
     }  # fmt: skip
 
 
+_MINI_SAMPLES = {1: 8000, 2: 2500, 3: 800, 4: 1100}
+_MINI_STEPS = {1: 1000, 2: 1000, 3: 1000, 4: 1000}
+
+
 def _mini_sources(stage: int) -> tuple[Source, ...]:
     # Media name their own frames and canvases; every fifth sample of stages 2 to 4 is of the stage before.
-    return (Source(f"mini_stage{stage}", "mini_world", 2000, "image" if stage == 1 else "video"),)
+    return (Source(f"mini_stage{stage}", "mini_world", _MINI_SAMPLES[stage], "image" if stage == 1 else "video"),)
 
 
 _RATIO_ORIGIN = (

@@ -6,11 +6,13 @@ The loop, accumulation, mixed precision, clipping, schedule, resume and every di
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from torch import nn
+from tqdm import tqdm
 from transformers import Trainer, TrainerCallback
 
 from ..errors import TrainingError
@@ -34,6 +36,14 @@ class StageTrainer(Trainer):
         self.part_learning_rates = dict(part_learning_rates or {})
         self.pool_lengths, self.pool = pool_lengths, pool
         self.model_accepts_loss_kwargs, self.loss_is_scaled_for_ga = False, False  # ours is a mean over a micro-batch
+
+    def create_accelerator_and_postprocess(self):
+        """As transformers', but FSDP2 sums gradients over devices, and returns the loss, in float32 under bf16 too."""
+        super().create_accelerator_and_postprocess()
+        plugin = getattr(self.accelerator.state, "fsdp_plugin", None)
+        if plugin is not None and plugin.fsdp_version == 2 and self.args.bf16:
+            policy = replace(plugin.mixed_precision_policy, reduce_dtype=torch.float32, output_dtype=None)
+            plugin.mixed_precision_policy = policy
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The bin-mean loss of one micro-batch.
@@ -141,6 +151,31 @@ class MetricsFile(TrainerCallback):
         if state.is_world_process_zero:
             with self.path.open("a") as file:
                 file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+
+
+class ProgressBar(TrainerCallback):
+    """One line on stderr with the steps and the loss: Trainer's own bar prints every logged row, and is HTML in a notebook.
+
+    Args:
+        name: what is trained.
+    """
+
+    def __init__(self, name: str):
+        self.name, self.bar = name, None
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        hidden = None if state.is_world_process_zero else True
+        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=self.name, disable=hidden, mininterval=1)
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if "loss" in (logs or {}):
+            self.bar.set_postfix_str(f"loss {logs['loss']:.3f}", refresh=False)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.bar.update()
+
+    def on_train_end(self, args, state, control, **kwargs):
+        self.bar.close()
 
 
 def read_metrics(path: Path) -> list[dict]:
