@@ -36,17 +36,16 @@ from ..evaluate.intervals import bootstrap
 from ..evaluate.ledger import SAMPLES
 from ..evaluate.predict import Predictor, fingerprint
 from ..evaluate.run import evaluate
-from ..files import whole_folder
+from ..files import whole_file, whole_folder
 from ..model.prompt import visual_text
 from ..tokens import VisualTokens
 from ..train.cache import TokenCache
-from ..train.files import whole_file
 from ..train.run import train
 from ..train.sample import Media, Sample
 from ..train.stages import Source, stage_config
-from ..train.start import load_start, write_mini_start
+from ..train.start import load_start
 from .exam import write_results
-from .model import mini_processor
+from .model import give_times_a_code, mini_model, mini_processor
 from .stories import skipping
 from .tasks import SPLITS, conversation, draw
 from .world import SIDE
@@ -153,6 +152,17 @@ def blindfold(start: Path, target: Path) -> Path:
             model.save_pretrained(scratch)
             processor.save_pretrained(scratch)
     return target
+
+
+def write_start(folder: Path, seed: int) -> Path:
+    """Fresh weights of the mini model, its times with a code (`model.give_times_a_code`)."""
+    if not (folder / "config.json").is_file():
+        model = mini_model(seed)
+        give_times_a_code(model)
+        with whole_folder(folder, TrainingError) as scratch:
+            model.save_pretrained(scratch)
+            mini_processor().save_pretrained(scratch)
+    return folder
 
 
 def train_one(kind: str, seed: int, start: Path, output: Path, size: Size) -> Path:
@@ -302,7 +312,7 @@ def sweep(seeds: Sequence[int], output: Path, start: Path | None = None, size: S
     """
     ask_rules(output, size)
     for seed in seeds:
-        begin = start or write_mini_start(output / f"seed{seed}" / "start", seed)
+        begin = start or write_start(output / f"seed{seed}" / "start", seed)
         for kind in MODELS:
             model = train_one(kind, seed, begin, output, size)
             for backend, arm in ARMS:

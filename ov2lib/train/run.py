@@ -32,12 +32,11 @@ from transformers import PrinterCallback, set_seed
 from transformers.integrations import TensorBoardCallback
 
 from ..errors import TrainingError
-from ..files import whole_folder
+from ..files import whole_file, whole_folder
 from ..model import LlavaOnevision2Processor
 from .cache import TokenCache
 from .collate import Collator
 from .encoding import SampleEncoder
-from .files import whole_file
 from .lora import save_adapter
 from .mixture import source_samples
 from .options import add_stage_arguments, chosen_config, named_value

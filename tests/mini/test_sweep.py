@@ -11,7 +11,7 @@ from ov2lib.errors import MiniError
 from ov2lib.evaluate.baselines import time_tags
 from ov2lib.mini import sweep
 from ov2lib.mini.exam import read_results, write_results
-from ov2lib.train.start import load_start, write_mini_start
+from ov2lib.train.start import load_start
 
 TINY = sweep.Size(budgets=(4,), clips=8, steps=2, tested=2, fitted=4)
 
@@ -46,7 +46,7 @@ def test_budgets_take_turns():
 
 
 def test_without_eyes_pixels_change_nothing(tmp_path):
-    start = write_mini_start(tmp_path / "start", 0)
+    start = sweep.write_start(tmp_path / "start", 0)
     sample = sweep.shown(sweep.clips("test", 1)[0], "codec", 4)
     for folder, blind in ((start, False), (sweep.blindfold(start, tmp_path / "eyeless"), True)):
         model, processor = load_start(folder)
