@@ -2,12 +2,14 @@
 
 Outputs that differ between machines without meaning anything (warnings, HTML tables, pictures, widgets) are never compared.
 Figures go to a scratch folder, so that a test leaves the committed ones alone; kernels find this clone's library, installed
-or not.
+or not, and train a few steps only, in a folder of their own (`ov2lib.mini.lessons`).
 """
 
 import os
 import tempfile
 from pathlib import Path
+
+import pytest
 
 # These train models, whose last digits differ between processors: they only have to run and pass their own asserts.
 LAX = ("07", "08", "09", "10", "16")
@@ -22,3 +24,11 @@ def pytest_collectstart(collector):
     if collector.path.suffix == ".ipynb":
         collector.compare_outputs = collector.path.name[:2] not in LAX
         collector.skip_compare += ("stderr", "text/html", "image/svg+xml")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+    """Kernels start here; other tests of the session train as they say themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OV2_MAX_STEPS", "2")
+        return (yield)

@@ -21,6 +21,7 @@ COMMANDS = {  # name: (module, one line for the overview)
     "model-card": ("ov2lib.model.sizes", "parameters, memory and cost of a model size"),
     "train": ("ov2lib.train.run", "train one of the four stages, full or LoRA"),
     "evaluate": ("ov2lib.evaluate.run", "score a model's answers to any dataset of samples"),
+    "assemble": ("ov2lib.train.assemble", "put a language model and a vision encoder together for stage 1"),
     "plan": ("ov2lib.train.plan", "what a training stage costs: tokens, FLOPs, memory, hours"),
     "reproduce": ("ov2lib.reproduce", "run the notebooks, regenerate figures/"),
 }

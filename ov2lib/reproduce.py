@@ -4,6 +4,9 @@ Notebook `01_gop_partition` leaves under `runs/01_gop_partition/` (ignored by gi
 If it ran with its own defaults and passed, the figures replace those in `figures/`; with other parameters they stay where
 they are, so that a reader's own video never overwrites the project's pictures. Notebooks run one after another, in the
 caller's working directory: a path given with `-p` means what it means in the shell.
+
+A notebook that declares a parameter of `VARIANTS` runs once more for each of its other values: the stages of training with
+VARIANT="lora", under `runs/07_stage1_bootstrap.lora/`. Its figures have the variant in their names and are published too.
 """
 
 import argparse
@@ -25,6 +28,7 @@ from tqdm import tqdm
 from .errors import Ov2Error
 from .figures import project_root, write_whole
 
+VARIANTS = {"VARIANT": ("lora",)}  # parameters that the batch tries beside their defaults
 _TYPES = {"int": (int,), "float": (float, int), "bool": (bool,)}
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 # One thread per kernel: sums keep one order, so that the numbers do not depend on how many cores a machine has.
@@ -34,8 +38,29 @@ _QUIET = ["--log-level=CRITICAL"]
 
 
 @dataclass(frozen=True)
+class Job:
+    """One run of one notebook.
+
+    Attributes:
+        notebook: the file.
+        parameters: that differ from its own defaults.
+        variant: the value of `VARIANTS` that it tries, "" for none.
+        own: whether the reader chose parameters; the figures stay under `runs/` then.
+    """
+
+    notebook: Path
+    parameters: dict
+    variant: str = ""
+    own: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.notebook.stem}.{self.variant}" if self.variant else self.notebook.stem
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What became of one notebook: its name, seconds, the figures it wrote (names), and the error, "" if it passed."""
+    """What became of one job: its name, seconds, the figures it wrote (names), and the error, "" if it passed."""
 
     name: str
     seconds: float
@@ -79,6 +104,23 @@ def resolve_parameters(notebook: Path, given: list[tuple[str, str]]) -> dict:
     return values
 
 
+def plan_jobs(notebook: Path, given: list[tuple[str, str]]) -> list[Job]:
+    """A notebook's runs: as it is, or with the parameters given, and with each of its variants.
+
+    Raises:
+        Ov2Error: see `resolve_parameters`.
+    """
+    chosen = resolve_parameters(notebook, given)
+    jobs = [Job(notebook, chosen, own=bool(chosen))]
+    try:
+        declared = papermill.inspect_notebook(notebook)
+    except nbformat.reader.NotJSONError:
+        return jobs  # running it will tell
+    for name in (declared.keys() & VARIANTS.keys()) - chosen.keys():
+        jobs += [Job(notebook, chosen | {name: value}, value, bool(chosen)) for value in VARIANTS[name]]
+    return jobs
+
+
 def _parse(name: str, text: str, declared: str) -> object:
     if declared == "str":
         return text
@@ -110,7 +152,7 @@ def run_notebook(notebook: Path, run: Path, parameters: dict, label: str = "") -
         except (DeadKernelError, nbformat.reader.NotJSONError, RuntimeError) as failure:
             error = f"{type(failure).__name__}: {failure}"
     figures = tuple(sorted(path.stem for path in (run / "figures").glob("*.png")))
-    return Outcome(notebook.stem, time.perf_counter() - start, figures, " ".join(error.split()))
+    return Outcome(run.name, time.perf_counter() - start, figures, " ".join(error.split()))
 
 
 @contextmanager
@@ -177,7 +219,7 @@ def table(outcomes: list[Outcome]) -> str:
     rows = [("notebook", "seconds", "result", "figures written")]
     rows += [(o.name, f"{o.seconds:.1f}", "FAIL" if o.error else "pass", ", ".join(o.figures) or "-") for o in outcomes]
     failed = sum(bool(o.error) for o in outcomes)
-    rows.append((f"{len(outcomes)} notebooks", f"{sum(o.seconds for o in outcomes):.1f}", f"{failed} failed", ""))
+    rows.append((f"{len(outcomes)} runs", f"{sum(o.seconds for o in outcomes):.1f}", f"{failed} failed", ""))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     return "\n".join(f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:<{widths[2]}}  {d}".rstrip() for a, b, c, d in rows)
 
@@ -201,20 +243,19 @@ def run(args: argparse.Namespace) -> int:
     if args.update and args.parameter:
         raise Ov2Error("--update commits what the defaults give; leave out -p, or leave out --update")
     root = project_root()
-    notebooks = find_notebooks(root, args.only)
-    jobs = [(notebook, resolve_parameters(notebook, args.parameter)) for notebook in notebooks]
+    jobs = [job for notebook in find_notebooks(root, args.only) for job in plan_jobs(notebook, args.parameter)]
     outcomes = []
-    for number, (notebook, parameters) in enumerate(jobs, start=1):
-        label = f"[{number}/{len(jobs)}] {notebook.stem}"
-        folder = root / "runs" / notebook.stem
-        outcome = run_notebook(notebook, folder, parameters, label)
+    for number, job in enumerate(jobs, start=1):
+        label = f"[{number}/{len(jobs)}] {job.name}"
+        folder = root / "runs" / job.name
+        outcome = run_notebook(job.notebook, folder, job.parameters, label)
         outcomes.append(outcome)
         tqdm.write(f"{label}: {'FAIL, ' + outcome.error if outcome.error else 'pass'} ({outcome.seconds:.1f} s)")
-        if outcome.error or parameters:
+        if outcome.error or job.own:
             continue
         publish(folder, root / "figures")
-        if args.update:
-            executed = nbformat.read(folder / notebook.name, as_version=4)
-            write_whole(notebook, (nbformat.writes(strip(executed, root)) + "\n").encode())
+        if args.update and not job.variant:
+            executed = nbformat.read(folder / job.notebook.name, as_version=4)
+            write_whole(job.notebook, (nbformat.writes(strip(executed, root)) + "\n").encode())
     print(f"\n{table(outcomes)}\n\nexecuted copies and logs: {root / 'runs'}")
     return int(any(outcome.error for outcome in outcomes))

@@ -142,6 +142,33 @@ def test_ctrl_c_stops_the_batch_and_its_kernel_without_a_word_too_many(tmp_path)
         os.kill(kernel, 0)
 
 
+def test_a_notebook_with_variants_runs_once_for_each(tmp_path, monkeypatch, capsys):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "pyproject.toml").touch()
+    draw = (
+        DRAW.replace("01_line", "07_line_{VARIANT}")
+        .replace('"07', 'f"07')
+        .replace("repr(VIDEO), type(SHARE)", "VARIANT, type(N)")
+    )
+    notebook = tmp_path / "notebooks/07_stage.ipynb"
+    write(notebook, 'VARIANT: str = "full"  # what is trained\nN: int = 2  # how many', draw)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["reproduce", "--only", "07", "--update"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.split("\n\n")[1].splitlines()[1:3]] == [
+        "07_stage",
+        "07_stage.lora",
+    ]
+    for name, value in (("07_stage", "full"), ("07_stage.lora", "lora")):
+        assert f"kernel says 2 {value} int" in (tmp_path / "runs" / name / "log.txt").read_text()
+        assert (tmp_path / "figures" / f"07_line_{value}.png").is_file()
+    assert "says 2 full" in notebook.read_text() and "lora" not in notebook.read_text()
+    own = reproduce.plan_jobs(notebook, [("N", "3")])
+    assert [(job.name, job.parameters, job.own) for job in own] == [
+        ("07_stage", {"N": 3}, True), ("07_stage.lora", {"N": 3, "VARIANT": "lora"}, True),
+    ]  # fmt: skip
+    assert [job.parameters for job in reproduce.plan_jobs(notebook, [("VARIANT", "lora")])] == [{"VARIANT": "lora"}]
+
+
 def test_values_take_the_declared_type(clone):
     given = [("N", "3"), ("SHARE", "1"), ("FAST", "False"), ("VIDEO", "1.mp4")]
     assert reproduce.resolve_parameters(clone / "notebooks/01_draw.ipynb", given) == {

@@ -16,6 +16,7 @@ from itertools import pairwise, product
 import numpy as np
 
 from ..errors import EvaluationError
+from ..model.media import MediaOptions, video_tokens
 from ..model.prompt import runs
 from ..tokens import VisualTokens
 from ..train.sample import Sample
@@ -86,9 +87,37 @@ def permuted(samples: Iterable[Sample], seed: int = 0) -> Predict:
     return predict
 
 
+def pace(period: float, end: float, phase: float = 1.0) -> str:
+    """A list at a constant pace as an answer: the first time at `phase` periods, the last at `end` at most, in seconds."""
+    return _listed(np.arange(period * phase, end + 1e-9, period).round(2))
+
+
+def within_reach(truth: Sequence[float], end: float, tolerance: float) -> float:
+    """Share of the seconds from 0 to `end` that lie within `tolerance` of a true start: what a guess at random hits."""
+    grid = np.arange(0, end, 0.001)
+    if not len(truth):
+        return 0.0
+    return float((np.abs(grid[:, None] - np.asarray(truth)).min(axis=1) <= tolerance).mean())
+
+
 def time_tags(tokens: VisualTokens, decimals: int = 1) -> list[tuple[float, int]]:
     """(seconds, visual tokens) of every time tag in the prompt of a video, the seconds rounded as they are written there."""
     return [(round(t / tokens.fps, decimals), count) for t, count in runs(tokens)]
+
+
+def tags_of(sample: Sample, patch_size: int = 14) -> list[tuple[float, int]]:
+    """The time tags of a sample's first video, tokenized as the sample says.
+
+    Raises:
+        EvaluationError: the sample shows no video.
+        VideoError: it cannot be read.
+    """
+    video = next((item for item in sample.media if item.kind == "video"), None)
+    if video is None:
+        raise EvaluationError(f"{sample.id} shows no video, so its prompt has no time tags")
+    options = {name: value for name, value in video.options.items() if name != "timestamp_decimals"}
+    tokens = video_tokens(video.path, MediaOptions(**options), None, patch_size)
+    return time_tags(tokens, video.options.get("timestamp_decimals", 1))
 
 
 @dataclass(frozen=True)
@@ -162,9 +191,7 @@ def _best_constant(members: Sequence[Sample], candidates: int) -> str:
 
 def _paces(end: float) -> list[str]:
     """Lists at a constant pace up to `end` seconds, from four phases each."""
-    return [
-        _listed(np.arange(period * phase, end + 0.05, period).round(2)) for period in PERIODS for phase in (0.25, 0.5, 0.75, 1)
-    ]
+    return [pace(period, end, phase) for period in PERIODS for phase in (0.25, 0.5, 0.75, 1)]
 
 
 def _listed(times: Iterable[float]) -> str:

@@ -20,6 +20,9 @@ class Interval:
     low: float | None
     high: float | None
 
+    def __str__(self) -> str:
+        return f"{self.value:.2f}" if self.low is None else f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+
 
 def bootstrap(
     scores: Sequence[float], clips: Sequence[Hashable], seed: int = 0, resamples: int = RESAMPLES, level: float = LEVEL

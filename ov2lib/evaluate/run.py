@@ -1,4 +1,4 @@
-"""Any model on any dataset of the sample schema: answers → scores with intervals. `ov2 evaluate SAMPLES.jsonl --out DIR …`
+"""Any model on any dataset of the sample schema: answers → scores with intervals. `ov2 evaluate SAMPLES --out DIR …`
 
     evaluation = evaluate(samples, predict, "runs/a", model="my model", revision="1")
 
@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from .. import __version__
 from ..errors import EvaluationError, Ov2Error
+from ..mini.benchmarks import BENCHMARKS, SAMPLES, benchmark
 from ..train.readers import read_jsonl
 from ..train.report import Report
 from ..train.sample import Sample
@@ -233,24 +234,27 @@ def _object(path: str | os.PathLike, number: int, line: str) -> dict:
 
 def format_scores(evaluation: Evaluation, folder: str | os.PathLike) -> str:
     """What `ov2 evaluate` prints: a line for each metric, the bad samples, and where all of it is."""
-    lines = [f"{'task':<14}{'samples':>8}  {'metric':<10}{'mean':>7}   {LEVEL:.0%} interval"]
+    width = max(map(len, ["task", *evaluation.tasks]))
+    lines = [f"{'task':<{width}}{'samples':>9}  {'metric':<10}{'mean':>7}   {LEVEL:.0%} interval"]
     for task, scores in evaluation.tasks.items():
         for metric, one in scores.metrics.items():
             spread = "one clip: none" if one.low is None else f"{one.low:.3f} to {one.high:.3f}"
-            lines.append(f"{task:<14}{scores.samples:>8}  {metric:<10}{one.value:>7.3f}   {spread}")
+            lines.append(f"{task:<{width}}{scores.samples:>9}  {metric:<10}{one.value:>7.3f}   {spread}")
     lines += [f"bad: {name}: {' '.join(why.split())}" for name, why in evaluation.bad.items()]
     return "\n".join([*lines, f"{len(evaluation.bad)} bad samples; all in {folder}"])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `ov2 evaluate`."""
-    parser.add_argument("samples", metavar="SAMPLES.jsonl", help="dataset, one sample a line")
+    parser.add_argument(
+        "samples", metavar="SAMPLES", help=f"JSONL file, one sample a line; or one of the mini world's: {', '.join(BENCHMARKS)}"
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for answers and scores; a killed run goes on there")
     answers = parser.add_mutually_exclusive_group(required=True)
     answers.add_argument("--model", metavar="DIR", help="checkpoint folder")
     answers.add_argument("--predictions", metavar="FILE", help="answers of another program: JSONL with id and prediction")
     parser.add_argument("--revision", help="name of the model's version (default: a digest of the files)")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples")
+    parser.add_argument("--limit", type=int, metavar="N", help=f"only the first N samples (mini world: {SAMPLES})")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the intervals (default 0)")
     model = parser.add_argument_group("with --model")
     model.add_argument("--device", help="cpu, cuda, cuda:1, ...; a GPU where there is one by default")
@@ -273,7 +277,10 @@ def run(args: argparse.Namespace) -> int:
     for name in ("limit", "batch_size", "max_new_tokens"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise EvaluationError(f"--{name.replace('_', '-')} is {value}; it must be at least 1")
-    samples, bad = read_samples(args.samples)
+    if args.samples in BENCHMARKS:
+        samples, bad = benchmark(args.samples, args.limit or SAMPLES), {}
+    else:
+        samples, bad = read_samples(args.samples)
     if args.predictions:
         with open(args.predictions, "rb") as file:
             revision = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()

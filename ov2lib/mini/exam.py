@@ -6,6 +6,7 @@
 | blind | the model's with every pixel value at zero; time tags, positions and token counts stay |
 | constant | for each kind of question the one answer that scores best on the training world |
 | permuted | the true answers, dealt out to other samples of the kind: chance that knows how answers are distributed |
+| tags | jump times by a rule fitted on the time tags of the codec's prompt, which say where things move; no pixels, no model |
 
     python -m ov2lib.mini.exam --seeds 0 1 2 --output runs/study
 
@@ -21,7 +22,7 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,19 +30,23 @@ import torch
 
 from .. import __version__
 from ..errors import MiniError
-from ..evaluate.baselines import fit_constant, permuted
+from ..evaluate.baselines import fit_bursts, fit_constant, permuted, time_tags
 from ..evaluate.predict import Predictor
 from ..evaluate.run import Evaluation, evaluate
 from ..model import LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor
+from ..model.media import MediaOptions, video_tokens
 from ..train.lora import BASE, load_adapter
-from ..train.run import load_start, run_folder, train
+from ..train.run import train
+from ..train.sample import Sample
 from ..train.stages import STAGES, stage_config
+from ..train.start import load_start, run_folder
+from .model import mini_processor
 from .tasks import stage_samples
 
 SAMPLES = 240  # held-out questions of a stage
 FITTED = 600  # training samples that the constant answers are fitted on
 ANSWER_TOKENS = 64
-ARMS = ("sighted", "blind", "constant", "permuted")
+ARMS = ("sighted", "blind", "constant", "permuted", "tags")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -74,7 +79,10 @@ def examine(
     questions = stage_samples(stage, "test", samples, seed)
     rows = []
     for arm in arms:
-        found = _ask(arm, folder, stage, questions, notes, seed)
+        asked = [sample for sample in questions if sample.task == "jump_times"] if arm == "tags" else questions
+        if not asked:
+            continue
+        found = _ask(arm, folder, stage, asked, notes, seed)
         for task, scores in found.tasks.items():
             if "/" not in task:  # a task over all its kinds of question
                 continue
@@ -87,8 +95,10 @@ def examine(
 
 
 def _ask(arm: str, folder: Path, stage: int, questions: list, notes: Path, seed: int) -> Evaluation:
-    if arm == "constant":
-        predict, options = fit_constant(stage_samples(stage, "train", FITTED, seed)), {"fitted": FITTED}
+    if arm in ("constant", "tags"):
+        options = {"fitted": min(FITTED, 4 * len(questions))}
+        known = stage_samples(stage, "train", options["fitted"], seed)
+        predict = fit_constant(known) if arm == "constant" else _by_tags(known)
     elif arm == "permuted":
         predict, options = permuted(questions, seed), {}
     else:
@@ -101,6 +111,19 @@ def _ask(arm: str, folder: Path, stage: int, questions: list, notes: Path, seed:
     return evaluate(
         questions, predict, where, model=name, revision=revision, dataset=f"mini stage {stage}", options=options, seed=seed
     )
+
+
+def _by_tags(known: list[Sample]) -> Callable[[Sample], str]:
+    patch_size = mini_processor().image_processor.patch_size
+
+    def tags(sample: Sample) -> list[tuple[float, int]]:
+        media = sample.media[0]
+        options = {name: value for name, value in media.options.items() if name != "timestamp_decimals"}
+        tokens = video_tokens(media.path, MediaOptions(**options), None, patch_size)
+        return time_tags(tokens, media.options.get("timestamp_decimals", 1))
+
+    rule = fit_bursts(known, tags)
+    return lambda sample: rule.answer(tags(sample))
 
 
 def _digest(folder: Path) -> str:
@@ -150,15 +173,15 @@ def read_results(name: str) -> tuple[list[dict], dict]:
         ) from error
 
 
-def write_results(rows: list[dict], folder: Path, name: str, seeds: list[int]) -> None:
-    """Write `NAME.csv` and `NAME.json` in the form that `read_results` reads."""
+def write_results(rows: list[dict], folder: Path, name: str, seeds: list[int], module: str = "ov2lib.mini.exam") -> None:
+    """Write `NAME.csv` and `NAME.json` in the form that `read_results` reads; `module` is the program that ran."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     facts = {
-        "command": " ".join(["python", "-m", "ov2lib.mini.exam", *sys.argv[1:]]),
+        "command": " ".join(["python", "-m", module, *sys.argv[1:]]),
         "commit": _commit(),
         "device": f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
         "date": datetime.date.today().isoformat(),

@@ -63,7 +63,7 @@ def _sample(stage: int, split: str, index: int, seed: int) -> Sample:
         asked = [questions[int(i)] for i in rng.permutation(len(questions))]
     else:
         asked = [questions[turn % len(questions)]]
-    return _conversation(f"mini-{stage}-{split}-{seed}-{index}", scene, asked)
+    return conversation(f"mini-{stage}-{split}-{seed}-{index}", scene, asked)
 
 
 def draw(build: Callable[[np.random.Generator], Scene], split: str, rng: np.random.Generator) -> Scene:
@@ -73,7 +73,8 @@ def draw(build: Callable[[np.random.Generator], Scene], split: str, rng: np.rand
     return scene
 
 
-def _conversation(name: str, scene: Scene, asked: list[Question]) -> Sample:
+def conversation(name: str, scene: Scene, asked: list[Question]) -> Sample:
+    """Questions about one scene, rendered into the cache; the sample is scored by its last question."""
     media = scene.media()
     messages = [turn for question in asked for turn in (("user", question.text), ("assistant", question.answer))]
     messages[0] = ("user", f"<{media.kind}>\n{asked[0].text}")

@@ -4,6 +4,7 @@ Only headers are read until everything is known to fit; tensors are safetensors,
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,13 +16,33 @@ from .configuration import LlavaOnevision2Config
 HUB_MODEL = "lmms-lab-encoder/LLaVA-OneVision-2-8B-Instruct"  # published, the released 8B
 
 
-def checkpoint_shapes(directory: str | Path) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor in a checkpoint folder, from the headers of its safetensors files.
+@dataclass(frozen=True)
+class Stored:
+    """Where a tensor lies, its name there, and what it is; `dtype` as safetensors writes it, for instance "BF16"."""
+
+    file: Path
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    def read(self) -> torch.Tensor:
+        """The tensor."""
+        with safe_open(self.file, framework="pt") as tensors:
+            return tensors.get_tensor(self.name)
+
+
+def checkpoint_tensors(directory: str | Path) -> dict[str, Stored]:
+    """Every tensor in a checkpoint folder by name, from the headers of its safetensors files.
 
     Raises:
         ModelError: no such files, one that the index names is missing, or a damaged one.
     """
-    return {name: shape for file in _files(Path(directory)) for name, shape in _header(file).items()}
+    return {name: stored for file in _files(Path(directory)) for name, stored in _header(file).items()}
+
+
+def checkpoint_shapes(directory: str | Path) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor in a checkpoint folder; see `checkpoint_tensors`."""
+    return {name: stored.shape for name, stored in checkpoint_tensors(directory).items()}
 
 
 def _files(folder: Path) -> list[Path]:
@@ -33,16 +54,17 @@ def _files(folder: Path) -> list[Path]:
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         raise ModelError(
-            f"{folder} lacks {', '.join(missing)}; get the whole checkpoint, for instance with "
-            f"`hf download {HUB_MODEL} --local-dir {folder}`"
+            f"{folder} lacks {', '.join(missing)}; get the whole checkpoint with `hf download NAME --local-dir {folder}` (the "
+            f"released 8B is {HUB_MODEL})"
         )
     return files
 
 
-def _header(file: Path) -> dict[str, tuple[int, ...]]:
+def _header(file: Path) -> dict[str, Stored]:
     try:
         with safe_open(file, framework="pt") as tensors:
-            return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}
+            slices = {name: tensors.get_slice(name) for name in tensors.keys()}
+            return {name: Stored(file, name, tuple(one.get_shape()), one.get_dtype()) for name, one in slices.items()}
     except SafetensorError as error:
         raise ModelError(f"{file} is damaged ({error}); get it again") from error
 
@@ -68,10 +90,15 @@ def check_checkpoint(cls: type, path: str | Path, config: object = None) -> None
         wanted.pop("lm_head.weight", None)
     if not any(name.startswith("model.") for name in wanted):  # a bare LlavaOnevision2Model reads the whole checkpoint too
         held = {name.removeprefix("model."): shape for name, shape in held.items()}
-    _compare(wanted, held, str(folder))
+    compare_shapes(wanted, held, str(folder))
 
 
-def _compare(wanted: dict[str, tuple[int, ...]], held: dict[str, tuple[int, ...]], where: str) -> None:
+def compare_shapes(wanted: dict[str, tuple[int, ...]], held: dict[str, tuple[int, ...]], where: str) -> None:
+    """Refuse tensors that do not fit; those that are held and not wanted are left to the caller.
+
+    Raises:
+        ModelError: naming the first missing or misshaped tensors and how many there are.
+    """
     missing = [name for name in wanted if name not in held]
     misshaped = [f"{n} is {held[n]}, the model has {s}" for n, s in wanted.items() if n in held and held[n] != s]
     if missing:
@@ -98,15 +125,19 @@ def load_encoder(visual: torch.nn.Module, directory: str | Path) -> None:
     Raises:
         ModelError: a tensor is missing or has another shape; nothing has been changed then.
     """
-    tensors: dict[str, torch.Tensor] = {}
-    for file in _files(Path(directory)):
-        _header(file)
-        with safe_open(file, framework="pt") as stored:
-            tensors |= {name: stored.get_tensor(name) for name in stored.keys()}
-    fused = fuse_encoder(tensors)
+    fused = read_encoder(directory)
     wanted = {name: tuple(t.shape) for name, t in visual.state_dict().items() if not name.startswith("merger.")}
-    _compare(wanted, {name: tuple(t.shape) for name, t in fused.items()}, str(directory))
+    compare_shapes(wanted, {name: tuple(t.shape) for name, t in fused.items()}, str(directory))
     visual.load_state_dict({name: fused[name] for name in wanted}, strict=False)
+
+
+def read_encoder(directory: str | Path) -> dict[str, torch.Tensor]:
+    """Tensors of a stand-alone OneVision-Encoder checkpoint under our names, without `visual.` before them.
+
+    Raises:
+        ModelError: damaged files, or a q, k or v without the other two.
+    """
+    return fuse_encoder({name: stored.read() for name, stored in checkpoint_tensors(directory).items()})
 
 
 def fuse_encoder(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -44,7 +44,7 @@ def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
         cos, sin: float32 [N, D] of `rotary_tables`.
     """
     shape = (len(x), *[1] * (x.ndim - 2), -1)
-    values = x.float()
+    values, cos, sin = x.float(), cos.to(x.device), sin.to(x.device)
     swapped = values.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)  # (x_1, x_0): J's minus sign goes to the sine instead
     signs = torch.tensor([-1.0, 1.0], device=x.device)
     signed = (sin.unflatten(-1, (-1, 2)) * signs).view(shape)

@@ -5,6 +5,9 @@
 No class token, no learned positions, no norm after the last block. Module names are those of the published checkpoint.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import nn
 from transformers.activations import ACT2FN
@@ -19,6 +22,9 @@ from ..errors import ModelError
 from .attention import Runs, attend, plan_visibility
 from .configuration import LlavaOnevision2VisionConfig
 from .rope import rotary_tables, rotate
+
+# Queries and keys → rotated. A function and no pair of tensors: FSDP2 rounds the tensors that a block is given to bfloat16.
+Rotation = Callable[[torch.Tensor], torch.Tensor]
 
 
 class VisionEmbeddings(nn.Module):
@@ -53,9 +59,9 @@ class VisionAttention(nn.Module):
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
         self.proj = nn.Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, hidden_states: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor], runs: Runs) -> torch.Tensor:
+    def forward(self, hidden_states: torch.Tensor, rotation: Rotation, runs: Runs) -> torch.Tensor:
         states = self.qkv(hidden_states).unflatten(-1, (3, self.num_heads, -1))
-        query, key = rotate(states[:, :2], *rotary).unbind(1)
+        query, key = rotation(states[:, :2]).unbind(1)
         interface = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, eager_attention_forward)
         output = attend(
             self, query, key, states[:, 2], runs, interface,
@@ -92,8 +98,8 @@ class VisionBlock(GradientCheckpointingLayer):
         self.layer_norm1, self.layer_norm2 = _norm(config), _norm(config)
         self.self_attn, self.mlp = VisionAttention(config), VisionMLP(config)
 
-    def forward(self, hidden_states: torch.Tensor, rotary: tuple[torch.Tensor, torch.Tensor], runs: Runs) -> torch.Tensor:
-        hidden_states = hidden_states + self.self_attn(self.layer_norm1(hidden_states), rotary, runs)
+    def forward(self, hidden_states: torch.Tensor, rotation: Rotation, runs: Runs) -> torch.Tensor:
+        hidden_states = hidden_states + self.self_attn(self.layer_norm1(hidden_states), rotation, runs)
         return hidden_states + self.mlp(self.layer_norm2(hidden_states))
 
 
@@ -237,11 +243,12 @@ class LlavaOnevision2VisionModel(PreTrainedModel):
         side = None if config.window_size is None else config.window_size // config.patch_size
         groups, windows = plan_visibility(grid, patch_positions, group_ids, config.frame_windows_size, side)
 
-        rotary = rotary_tables(patch_positions, config.hidden_size // config.num_attention_heads, config.rope_theta)
+        cos, sin = rotary_tables(patch_positions, config.hidden_size // config.num_attention_heads, config.rope_theta)
+        rotation = partial(rotate, cos=cos, sin=sin)
         hidden_states = self.layernorm_pre(self.embeddings(pixel_values))
         for number, block in enumerate(self.encoder.layers):
             whole = windows is None or number in config.fullatt_block_indexes
-            hidden_states = block(hidden_states, rotary, groups if whole else windows)
+            hidden_states = block(hidden_states, rotation, groups if whole else windows)
         return BaseModelOutputWithPooling(last_hidden_state=hidden_states, pooler_output=self.merger(hidden_states))
 
 

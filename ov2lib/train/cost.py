@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from ..errors import TrainingError
 from ..model.configuration import LlavaOnevision2Config
+from ..model.loss import CHUNK
 
 PARTS = ("vision", "connector", "language")
 LAYOUTS = ("one GPU", "DDP", "FSDP2")
@@ -178,9 +179,8 @@ def training_flops(config: LlavaOnevision2Config, work: Work, recipe: Recipe) ->
     for part, (linear, attention) in products.items():
         owner = "language" if part == "head" else part
         back = (linear + 2 * attention) * (owner in recipe.reached) + linear * (owner in recipe.trained)
-        again = (linear + attention - skipped.get(part, 0)) * (
-            part in skipped and part in recipe.reached and recipe.checkpointing
-        )
+        recomputes = part == "head" or (part in skipped and recipe.checkpointing)  # the loss always recomputes its logits
+        again = (linear + attention - skipped.get(part, 0)) * (recomputes and owner in recipe.reached)
         flops[part] = Flops(linear + attention, back, again)
     flops["vision"] += Flops(embed, embed * ("vision" in recipe.trained))
     lora, last = 2 * tokens * w.adapters(recipe.rank), 2 * tokens * w.layers * recipe.rank * w.hidden
@@ -224,7 +224,7 @@ SAVED = {
     "fp32 adapters": Saved(28 + 5 * MASK, 16 + MASK, 12, 16 + MASK, 4, 40, 8, 16, 4),
     "bf16 adapters": Saved(18 + 5 * MASK, 10 + MASK, 8, 8 + MASK, 2, 20, 4, 8, 2),
 }
-LOGITS = 12  # bytes per logit at the loss: the logits, their float32 log-softmax, its gradient
+LOGITS = 12  # bytes per logit of a chunk of the loss: float32 log-softmax, its gradient and that of the logits
 MOMENTS = 8  # AdamW's two, float32
 
 
@@ -234,9 +234,9 @@ class Memory:
 
     Attributes:
         weights, gradients, optimizer: of the parameters this device holds; gradients are there throughout, as accumulated.
-        copies: bfloat16 copies of weights: cast by autocast, or gathered by FSDP2; and DDP's gradient buckets.
+        copies: of weights, in bfloat16: cast by autocast, or gathered by FSDP2; and DDP's gradient buckets.
         activations: kept from the forward pass until the backward pass, and the pixels.
-        transient: the larger of logits with their loss and gradient, and one recomputed layer.
+        transient: the larger of one recomputed layer, and a chunk of logits with the head's gradient, not yet added.
     """
 
     weights: float
@@ -261,7 +261,8 @@ def saved_bytes(config: LlavaOnevision2Config, work: Work, recipe: Recipe, layou
     cast = 2 * (recipe.precision == "bf16")
     ends = work.patches * (cast * w.patch + s.stream * w.vision) * ("vision" in recipe.trained)  # embedding, its norm
     ends += work.visual * s.joined * w.joined * ("connector" in recipe.reached)
-    ends += work.tokens * w.hidden * (s.hidden / 2 if "language" in recipe.trained else 4)  # last norm, and what the head reads
+    ends += work.tokens * w.hidden * (4 + s.stream * ("language" in recipe.trained))  # last norm
+    ends += work.predicted * w.hidden * s.stream  # what the head reads
     seen = w.layers * ("language" in recipe.reached), w.vision_layers * ("vision" in recipe.reached)
     if recipe.checkpointing:
         inputs = s.stream * (seen[0] * work.tokens * w.hidden + seen[1] * work.patches * w.vision)
@@ -290,24 +291,41 @@ def training_memory(
     frozen = sum(parameters.values()) - whole
     share = devices if layout == "FSDP2" else 1
     mixed = recipe.precision == "bf16"
-    copies = 0.0
+    kept, layer = saved_bytes(config, work, recipe, layout)
+    head = _head_bytes(w, work, recipe, layout)
     if layout == "FSDP2":  # gathered: what belongs to no layer, for the whole step; two layers, one of them ahead of use
         root = sum(parameters.values()) - w.layers * w.layer
         gathered = (2 if mixed else 4) * (root + 2 * w.layer)
-        copies = gathered + 4 * w.layer * ("language" in recipe.trained)
-    elif mixed:
-        copies = 2.0 * learns
+        copies, transient = gathered + 4 * w.layer * ("language" in recipe.trained), max(head, layer)
+    else:  # autocast casts a weight once in the forward pass; recomputing casts it again, a layer at a time
+        cast = 2.0 * mixed * (learns - w.vocabulary * w.hidden * ("language" in recipe.trained))
+        ahead = 8 * min(work.predicted, CHUNK) * w.vocabulary  # a chunk of logits and their log-softmax
+        moments = [(cast, ahead), (cast * (not recipe.checkpointing), max(head, layer))]
+        copies, transient = max(moments, key=sum)
     if layout == "DDP":
         copies += 4.0 * learns
-    kept, layer = saved_bytes(config, work, recipe, layout)
     return Memory(
         weights=(4 * learns + (2 if mixed else 4) * frozen) / share,
         gradients=4 * learns / share,
         optimizer=MOMENTS * learns / share,
         copies=copies,
         activations=kept + 4 * w.patch * work.patches,
-        transient=max(LOGITS * work.predicted * w.vocabulary, layer),
+        transient=transient,
     )
+
+
+def _head_bytes(w: Widths, work: Work, recipe: Recipe, layout: str) -> float:
+    """At the loss, in the backward pass of a chunk: its logits, and where the head learns also gradients of it.
+
+    Those of chunks before are summed in the precision that the product has; autocast casts the weight again.
+    """
+    logits, weights = min(work.predicted, CHUNK) * w.vocabulary, w.hidden * w.vocabulary
+    regime = _regime(recipe, layout)
+    if "language" not in recipe.trained:
+        return LOGITS * logits
+    size, cast = 4 if regime == "fp32" else 2, 2 * (regime == "autocast")
+    held = cast + size * (work.predicted > CHUNK)
+    return max(LOGITS * logits + weights * held, size * logits + weights * (held + size))
 
 
 def add_flops(parts: Iterable[Flops]) -> Flops:

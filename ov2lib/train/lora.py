@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,30 +118,43 @@ def adapted_modules(model: "PeftModel") -> list[str]:
     return [name for name, module in model.get_base_model().named_modules() if isinstance(module, LoraLayer)]
 
 
-def fingerprint(model: "torch.nn.Module") -> str:
+def fingerprint(model: "torch.nn.Module", state: Mapping[str, "torch.Tensor"] | None = None) -> str:
     """Short name of a model's weights: the same in float32 and bfloat16, with adapters or without.
 
     A SHA-256 over names, shapes and 64 values of every tensor, rounded to bfloat16; a moment even for the 8B.
+
+    Args:
+        model: with or without adapters.
+        state: its whole tensors by name, where the model holds only parts of them.
     """
     import torch
 
     digest = hashlib.sha256()
-    for name, tensor in sorted(_base_tensors(model).items()):
+    for name, tensor in sorted(_base_tensors(model, state or {}).items()):
         values = tensor.detach().flatten()
         probes = values[:: max(1, len(values) // PROBES)].to("cpu", torch.bfloat16)
         digest.update(f"{name} {tuple(tensor.shape)}".encode() + probes.view(torch.int16).numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
-def _base_tensors(model: "torch.nn.Module") -> dict[str, "torch.Tensor"]:
+def _base_tensors(model: "torch.nn.Module", state: Mapping[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
     """Parameters of the model under its adapters, by their names without them."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    own = {name: tensor for name, tensor in base.named_parameters() if ".lora_" not in name and ".modules_to_save." not in name}
+    own = {
+        name: state.get(f"base_model.model.{name}", tensor)
+        for name, tensor in base.named_parameters()
+        if ".lora_" not in name and ".modules_to_save." not in name
+    }
     return {name.replace(".base_layer.", ".").replace(".original_module.", "."): tensor for name, tensor in own.items()}
 
 
-def save_adapter(model: "PeftModel", folder: str | Path) -> Path:
+def save_adapter(model: "PeftModel", folder: str | Path, state: Mapping[str, "torch.Tensor"] | None = None) -> Path:
     """Write the adapter, and the connector where it was trained; the folder appears whole or not at all.
+
+    Args:
+        model: with adapters.
+        folder: to write.
+        state: the model's whole tensors by name, where it holds only parts of them (FSDP2).
 
     Raises:
         TrainingError: the folder holds something else, or cannot be written.
@@ -152,8 +165,8 @@ def save_adapter(model: "PeftModel", folder: str | Path) -> Path:
     name = model.get_base_model().config.name_or_path
     with whole_folder(target, TrainingError) as scratch:
         # Without the last argument peft asks a hub whether the vocabulary has grown.
-        model.save_pretrained(scratch, save_embedding_layers=False)
-        base = {"base_model": name, "architecture": model.config.model_type, "fingerprint": fingerprint(model)}
+        model.save_pretrained(scratch, save_embedding_layers=False, state_dict=state)
+        base = {"base_model": name, "architecture": model.config.model_type, "fingerprint": fingerprint(model, state)}
         (scratch / BASE).write_text(json.dumps(base, indent=2) + "\n")
     return target
 

@@ -11,19 +11,24 @@ from dataclasses import asdict, dataclass
 
 from ..errors import TrainingError
 from ..model.configuration import LlavaOnevision2Config
+from ..model.loss import CHUNK
 from ..model.sizes import GROUP, model_card, published_config
 from .buckets import TOKENS_PER_FRAME, buckets
 from .cost import LAYOUTS, Flops, Memory, Recipe, Work, add_flops, sample_work, training_flops, training_memory, widths
+from .options import add_stage_arguments, chosen_config
 from .parts import PARTS
-from .stages import FRAMES_PER_CANVAS, SCALES, STAGES, VARIANTS, Source, StageConfig, stage_config
+from .stages import FRAMES_PER_CANVAS, Source, StageConfig
 
 FILL = 0.99  # published: packing fills more than 99 % of a bin
 TAG = 12  # tokens of a time tag: "<123.4 seconds>", the two markers, a newline
 # Published: the 4B quick start packs 2.03M samples into 219,907 bins of 8,192. *Assumed*: each shows one image.
 TEXT = round(219_907 * 8192 / 2.03e6) - TOKENS_PER_FRAME
-TEXT_MINI = 16  # *assumed*, about what the mini world's conversations have
+# Measured, means of the first 60 training samples: visual tokens, text, and how much of it is supervised.
+MINI = {1: (4.0, 51.8, 12.8), 2: (15.2, 56.1, 5.7), 3: (54.8, 112.3, 8.1), 4: (38.4, 133.8, 18.8)}
+MINI_RUN = GROUP * 16  # patches that see each other: four pictures of 56x56
 UTILISATION = 0.4  # *assumed*: share of the peak that all FLOPs, the recomputed ones too, reach
 GPU_TFLOPS, GPU_MEMORY = 989.0, 80.0  # NVIDIA's data sheet of the H100 SXM: dense bfloat16, GB
+UNITS = ("EFLOP", 1e18), ("PFLOP", 1e15), ("TFLOP", 1e12)
 SPARE = 0.9  # *assumed*: share of a GPU's memory that tensors may take; the rest is the allocator's and the kernels'
 
 
@@ -97,20 +102,24 @@ def recipe_of(config: StageConfig) -> Recipe:
 
 
 def source_work(source: Source, config: StageConfig, model: LlavaOnevision2Config) -> Work:
-    """One sample of a corpus; of a video that may be shown in two ways, their mean by `codec_share`."""
-    patches = config.max_pixels // model.vision_config.patch_size**2
+    """One sample of a corpus; of a video that may be shown in two ways, their mean by the stage's `input_ratio`."""
     merge = model.vision_config.spatial_merge_size
+    if config.scale == "mini":
+        visual, text, predicted = MINI[config.stage]
+        return sample_work(visual * merge**2, min(visual * merge**2, MINI_RUN), text, predicted, merge)
+    patches = config.max_pixels // model.vision_config.patch_size**2
     caption = {f"captions_{bucket.name.replace('-', '_')}": bucket.caption_tokens_per_clip for bucket in buckets()}
-    text = TEXT_MINI if config.scale == "mini" else caption.get(source.card, TEXT)
+    text = caption.get(source.card, TEXT)
     if source.kind != "video":
         shown = patches if source.kind == "image" else 0
         return sample_work(shown, patches, text, text, merge)
     frames = source.max_frames or 0
     tagged = text + TAG * frames
     canvases = source.num_canvases or max(1, frames // FRAMES_PER_CANVAS)
-    shares = {"codec": 1.0, "frames": 0.0} if source.backend == "codec" else {"codec": 0.0, "frames": 1.0}
-    if source.backend is None:
-        shares = {"codec": config.codec_share, "frames": 1 - config.codec_share}
+    ratio = {form: config.input_ratio.get(form, 0.0) for form in ("codec", "frames")}
+    shares = {form: share / sum(ratio.values()) for form, share in ratio.items()}
+    if source.backend is not None:
+        shares = {form: float(form == source.backend) for form in shares}
     pictures = {"codec": canvases, "frames": frames}
     return sum(
         (sample_work(pictures[form] * patches, GROUP * patches, tagged, text, merge) * share for form, share in shares.items()),
@@ -186,20 +195,27 @@ def part_parameters(model: LlavaOnevision2Config) -> dict[str, int]:
 
 def _assumptions(config: StageConfig, works: dict[str, Work], passes: float, gpus: int) -> list[str]:
     """What a plan rests on, with the numbers."""
-    text = f"{TEXT_MINI}" if config.scale == "mini" else f"{TEXT} (the 4B quick start's mean sample less one image)"
     most = max(work.predicted / work.tokens for work in works.values())
-    notes = [
-        f"every image and frame has {config.max_pixels:,} pixels, every video its source's full number of frames or canvases",
-        f"text: captions as in the paper's token table, other samples {text}, {TAG} tokens for the time of every frame",
-        f"all text but time tags is supervised: {most:.0%} of a bin's tokens at most, and logits are computed for these only",
+    if config.scale == "mini":
+        notes = ["tokens of a sample: means measured over 60 of the mini world's, whatever its sources say"]
+    else:
+        notes = [
+            f"every image and frame has {config.max_pixels:,} pixels, every video its source's full frames or canvases",
+            f"text: captions as in the paper's token table, other samples {TEXT} (the 4B quick start's mean sample less one "
+            f"image), {TAG} tokens for the time of every frame",
+            f"all text but time tags is supervised: {most:.0%} of a bin's tokens at most",
+        ]
+    notes += [
+        f"logits are computed for supervised tokens only, {CHUNK:,} at a time, and again in the backward pass",
         f"bins are {FILL:.0%} full; attention kernels skip what a sample may not see and keep no scores",
-        "bf16: trained weights, gradients and AdamW's moments in float32 (16 bytes a parameter), frozen weights in bfloat16",
+        f"{config.precision}: trained weights, gradients and AdamW's moments in float32 (16 bytes a parameter), frozen weights "
+        f"in {'bfloat16' if config.precision == 'bf16' else 'float32'}",
         f"a GPU's memory serves tensors up to {SPARE:.0%}; FSDP2 shares everything among all GPUs",
         "utilisation is of all FLOPs, recomputed ones included; loading data, saving and waiting are not counted",
     ]
     unknown = [source.name for source in config.sources if source.samples is None]
     if unknown:
-        notes.append(f"not counted, as their size is not published: {', '.join(unknown)}")
+        notes.append(f"not counted, as their size is not published: {', '.join(unknown)} (say it with --samples)")
     if config.steps:
         notes.append(f"{config.steps:,} steps are {passes:.2f} passes over the data")
     long = [name for name, work in works.items() if work.tokens > config.sequence_length]
@@ -244,10 +260,11 @@ def format_plan(plan: Plan) -> str:
         lines.append(f"  {source.name:<26}{samples:>14}{source.visual:>10,.0f}{source.text:>10,.0f}{source.share:>11.1%}")
     lines += ["", f"{'samples':<28}{plan.samples:>22,.0f}", f"{'bins':<28}{plan.bins:>22,}", f"{'steps':<28}{plan.steps:>22,}"]
     lines += [f"{'visual tokens':<28}{plan.visual_tokens:>22,.0f}", f"{'text tokens':<28}{plan.text_tokens:>22,.0f}", ""]
-    lines.append(f"{'EFLOP':<14}{'forward':>14}{'backward':>14}{'recomputed':>14}{'total':>14}")
+    unit, scale = next((unit for unit in UNITS if plan.total_flops >= unit[1]), UNITS[-1])
+    lines.append(f"{unit:<14}{'forward':>14}{'backward':>14}{'recomputed':>14}{'total':>14}")
     for part, flops in [*plan.flops.items(), ("total", add_flops(plan.flops.values()))]:
         cells = (flops.forward, flops.backward, flops.recomputed, flops.total)
-        lines.append(f"  {part:<12}" + "".join(f"{value / 1e18:>14,.4g}" for value in cells))
+        lines.append(f"  {part:<12}" + "".join(f"{value / scale:>14,.4g}" for value in cells))
     lines += ["", f"{plan.hours:,.4g} hours ({plan.hours * plan.gpus:,.4g} GPU hours) at {plan.utilisation:.0%} of "
               f"{plan.gpu_tflops:g} TFLOP/s", ""]  # fmt: skip
     lines.append(f"{'GiB on one device':<20}" + "".join(f"{layout:>14}" for layout in plan.memory))
@@ -260,9 +277,7 @@ def format_plan(plan: Plan) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `ov2 plan`."""
-    parser.add_argument("--stage", type=int, choices=list(STAGES), required=True, help="1 to 4")
-    parser.add_argument("--variant", choices=VARIANTS, default="full", help="all weights, or LoRA (default full)")
-    parser.add_argument("--scale", choices=SCALES, default="8b", help="the mini world, or the 8B (default 8b)")
+    add_stage_arguments(parser, scale="8b")
     parser.add_argument("--gpus", type=int, default=1, help="GPUs that train together (default 1)")
     parser.add_argument("--utilisation", type=float, default=UTILISATION, help=f"share of the peak (default {UTILISATION:g})")
     parser.add_argument("--gpu-tflops", type=float, default=GPU_TFLOPS, help=f"peak of one GPU (default {GPU_TFLOPS:g}, H100)")
@@ -278,8 +293,7 @@ def run(args: argparse.Namespace) -> int:
         model = mini_config()
     else:
         model = published_config(args.scale)
-    config = stage_config(args.stage, args.variant, args.scale)
-    plan = make_plan(config, model, args.gpus, args.utilisation, args.gpu_tflops, args.gpu_memory)
+    plan = make_plan(chosen_config(args), model, args.gpus, args.utilisation, args.gpu_tflops, args.gpu_memory)
     totals = {"total_flops": plan.total_flops, "total_memory": {name: memory.total for name, memory in plan.memory.items()}}
     print(json.dumps(asdict(plan) | totals, indent=2) if args.json else format_plan(plan))
     return 0

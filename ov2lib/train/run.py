@@ -14,14 +14,12 @@ Every run has a folder `OUTPUT/SCALE/stageK-VARIANT`:
 """
 
 import argparse
-import glob
 import json
 import os
 import platform
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
-from itertools import islice
 from pathlib import Path
 
 import accelerate
@@ -30,209 +28,27 @@ import torch
 import transformers
 from accelerate import PartialState
 from torch.utils.tensorboard import SummaryWriter
-from transformers import TrainingArguments, set_seed
+from transformers import PrinterCallback, set_seed
 from transformers.integrations import TensorBoardCallback
 
 from ..errors import TrainingError
-from ..files import whole_folder
-from ..mini.model import mini_model, mini_processor
-from ..mini.tasks import stage_samples
-from ..model import LlavaOnevision2Config, LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor
+from ..files import whole_file, whole_folder
+from ..model import LlavaOnevision2Processor
 from .cache import TokenCache
 from .collate import Collator
 from .encoding import SampleEncoder
-from .files import whole_file
-from .lora import BASE, add_lora, load_adapter, merge, save_adapter
-from .mixing import choose_backend, mix
-from .parts import set_trainable
+from .lora import save_adapter
+from .mixture import source_samples
+from .options import add_stage_arguments, chosen_config, named_value
+from .parts import make_trainable
 from .prepare import BinDataset, Prepared, prepare
-from .readers import read_hf, read_jsonl, read_webdataset
 from .report import Report
-from .sample import Sample
-from .stages import SCALES, STAGES, VARIANTS, Source, StageConfig, stage_config
-from .trainer import MetricsFile, StageTrainer, last_checkpoint
+from .stages import StageConfig
+from .start import load_start, result_of, run_folder, starting_point
+from .trainer import MetricsFile, ProgressBar, StageTrainer, last_checkpoint, on_cpu, training_arguments
 
 OUTPUT = Path("runs/train")
 STEPS_LIMIT = "OV2_MAX_STEPS"  # an environment variable that shortens every run, for trying things out
-SAVES = 4  # checkpoints in the course of a run, at least
-
-
-def run_folder(output: Path, stage: int, variant: str, scale: str) -> Path:
-    """Where a stage's run is kept."""
-    return output / scale / f"stage{stage}-{variant}"
-
-
-def result_of(folder: Path) -> Path | None:
-    """The model or adapter that a finished run left, None where there is none."""
-    found = [folder / "model" / "config.json", folder / "adapter" / "adapter_config.json"]
-    return next((path.parent for path in found if path.is_file()), None)
-
-
-def load_start(
-    source: Path, dtype: torch.dtype = torch.float32
-) -> tuple[LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor]:
-    """Model and processor of a folder.
-
-    Weights that are trained are float32, under bf16 too: the optimiser needs master weights, and autocast rounds where it
-    computes.
-
-    Raises:
-        TrainingError: there is no model.
-        ModelError: a checkpoint of another architecture, or with missing tensors.
-    """
-    if not (source / "config.json").is_file():
-        raise TrainingError(f"{source} holds no model; pass --from a folder that save_pretrained or `ov2 train` wrote")
-    kind = json.loads((source / "config.json").read_text()).get("model_type")
-    if kind != LlavaOnevision2Config.model_type:
-        raise TrainingError(
-            f"{source} holds a model of type {kind!r}, not {LlavaOnevision2Config.model_type!r}; `ov2 assemble` makes one of a "
-            "language model and a vision encoder"
-        )
-    model = LlavaOnevision2ForConditionalGeneration.from_pretrained(source, dtype=dtype)
-    return model, LlavaOnevision2Processor.from_pretrained(source)
-
-
-def merge_start(adapter: Path, target: Path) -> Path:
-    """An adapter merged into the model it was trained on, written to `target` for a stage to start from.
-
-    Raises:
-        TrainingError: that model has gone, or the adapter does not fit it.
-    """
-    if not (target / "config.json").is_file():
-        base = Path(json.loads((adapter / BASE).read_text())["base_model"])
-        if not (base / "config.json").is_file():
-            raise TrainingError(f"{adapter} was trained on {base}, which is not there; bring it back, or merge where it is")
-        model, processor = load_start(base)
-        with whole_folder(target, TrainingError) as scratch:
-            merge(load_adapter(model, adapter)).save_pretrained(scratch)
-            processor.save_pretrained(scratch)
-    return target
-
-
-def starting_point(config: StageConfig, output: Path, given: Path | None) -> Path:
-    """What the stage starts from: what was given, or the result of the stage before.
-
-    Raises:
-        TrainingError: neither is there; the message says how to make it.
-    """
-    if given is not None:
-        if (given / BASE).is_file():
-            return merge_start(given, run_folder(output, config.stage, config.variant, config.scale) / "start")
-        return given
-    before = config.stage - 1
-    if before:
-        if found := result_of(run_folder(output, before, "full", config.scale)):
-            return found
-        raise TrainingError(
-            f"stage {config.stage} starts from the result of stage {before}, and {output / config.scale} has none; run "
-            f"`ov2 train --stage {before} --scale {config.scale} --output {output}` first, or pass --from"
-        )
-    if config.scale == "mini":
-        return write_mini_start(output / "mini" / f"start-{config.seed}", config.seed)
-    raise TrainingError(
-        "stage 1 at scale 8b starts from LLaVA-OneVision-1.5-8B with OneVision-Encoder; make it with `ov2 assemble` and pass "
-        "its folder with --from"
-    )
-
-
-def write_mini_start(folder: Path, seed: int) -> Path:
-    """A mini model with fresh weights, and its processor."""
-    if not (folder / "config.json").is_file():
-        with whole_folder(folder, TrainingError) as scratch:
-            mini_model(seed).save_pretrained(scratch)
-            mini_processor().save_pretrained(scratch)
-    return folder
-
-
-def source_samples(config: StageConfig, data: Mapping[str, str], media_dir: Path, report: Report) -> Iterable[Sample]:
-    """The stage's mixture, in training order.
-
-    Raises:
-        TrainingError: a source without data, or data for no source.
-    """
-    if unknown := sorted(data.keys() - {source.name for source in config.sources}):
-        names = ", ".join(source.name for source in config.sources)
-        raise TrainingError(f"--data names {unknown[0]!r}, which stage {config.stage} does not read; it reads {names}")
-    streams = {}
-    for source in config.sources:
-        if source.name in data:
-            stream = read_source(os.fspath(data[source.name]), media_dir, report)
-        elif config.scale == "mini":
-            stream = _seen(stage_samples(int(source.name[-1]), "train", source.samples, config.seed), report)
-        else:
-            raise TrainingError(
-                f"no data for {source.name!r}; pass --data {source.name}=PATH (data_cards/{source.card}.md says how to get it)"
-            )
-        streams[source.name] = _resolved(islice(stream, source.samples), source, config)
-    return mix(streams, config.weights(), config.seed)
-
-
-def read_source(place: str, media_dir: Path, report: Report) -> Iterable[Sample]:
-    """Samples of a JSONL file, of tar shards (one, a folder of them, or a pattern), or else of a Hugging Face dataset."""
-    if place.endswith((".jsonl", ".json")):
-        return read_jsonl(place, report)
-    shards = sorted(glob.glob(os.path.join(place, "*.tar*") if os.path.isdir(place) else place))
-    if shards and all(".tar" in Path(shard).suffixes for shard in shards):
-        return read_webdataset(shards, media_dir, report)
-    return read_hf(place, media_dir, report)
-
-
-def _seen(samples: Iterable[Sample], report: Report) -> Iterable[Sample]:
-    for sample in samples:
-        report.see()
-        yield sample
-
-
-def _resolved(samples: Iterable[Sample], source: Source, config: StageConfig) -> Iterable[Sample]:
-    return (resolve(sample, source, config) for sample in samples)
-
-
-def resolve(sample: Sample, source: Source, config: StageConfig) -> Sample:
-    """The sample with every option that its media leave open filled in from its source and stage."""
-    media = []
-    for item in sample.media:
-        options = {}  # images keep the processor's own bounds
-        if item.kind == "video":
-            backend = item.options.get("video_backend") or source.backend
-            backend = backend or choose_backend(sample.id, config.input_ratio, config.seed)
-            codec = {"front_end": config.front_end} | ({"num_canvases": source.num_canvases} if source.num_canvases else {})
-            frames = {"num_frames": source.max_frames} if source.max_frames else {}
-            options = {"max_pixels": config.max_pixels, "video_backend": backend} | (codec if backend == "codec" else frames)
-        media.append(replace(item, options=options | item.options))
-    return replace(sample, media=tuple(media))
-
-
-def training_arguments(config: StageConfig, folder: Path, processes: int) -> TrainingArguments:
-    """The stage's settings in the Trainer's words."""
-    steps = config.steps or 0
-    return TrainingArguments(
-        output_dir=str(folder / "checkpoints"),
-        per_device_train_batch_size=config.micro_batch,
-        gradient_accumulation_steps=config.accumulation(processes),
-        max_steps=steps or -1,
-        num_train_epochs=1,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type="cosine_with_min_lr",
-        lr_scheduler_kwargs={"min_lr": config.min_learning_rate},
-        warmup_steps=config.warmup_fraction,
-        adam_beta1=config.betas[0],
-        adam_beta2=config.betas[1],
-        adam_epsilon=config.eps,
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.clip,
-        bf16=config.precision == "bf16",
-        logging_steps=1 if config.scale == "mini" else 10,
-        logging_nan_inf_filter=False,
-        save_steps=1.0 / SAVES if config.scale == "mini" else 500,
-        save_total_limit=2,
-        seed=config.seed,
-        data_seed=config.seed,
-        remove_unused_columns=False,
-        dataloader_drop_last=True,
-        dataloader_num_workers=0 if config.scale == "mini" else 8,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        report_to=[],
-    )
 
 
 def train(
@@ -259,10 +75,11 @@ def train(
     """
     limit = int(os.environ.get(STEPS_LIMIT) or 0)
     config = replace(config, steps=min(limit, config.steps or limit)) if limit else config
-    state = PartialState()
+    state = PartialState(cpu=on_cpu())
+    output = output.absolute()  # the same run, whichever folder it is resumed from
     folder = run_folder(output, config.stage, config.variant, config.scale)
     with state.main_process_first():
-        start = starting_point(config, output, start)
+        start = starting_point(config, output, start).absolute()
     facts = describe_run(config, start, data or {})
     _refuse_another_run(folder, facts)
     if done := result_of(folder):
@@ -276,10 +93,7 @@ def train(
     with state.main_process_first():
         prepared = _prepare(config, encoder, data or {}, media_dir or output / "media", folder, facts)
         _write_config(folder, facts)
-    if config.lora is None:
-        set_trainable(model, config.trainable)
-    else:
-        model = add_lora(model, config.lora)
+    model = make_trainable(model, config)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     board = SummaryWriter(str(folder / "tensorboard")) if state.is_main_process else None
@@ -289,10 +103,11 @@ def train(
         train_dataset=BinDataset(prepared, encoder),
         data_collator=Collator(processor, config.frames_prompt),
         processing_class=processor,
-        callbacks=[MetricsFile(folder / "metrics.jsonl"), TensorBoardCallback(board)],
+        callbacks=[MetricsFile(folder / "metrics.jsonl"), TensorBoardCallback(board), ProgressBar(f"stage {config.stage}")],
         part_learning_rates=config.part_learning_rates,
         pool_lengths=prepared.lengths if config.packing == "pool" else None,
     )
+    trainer.remove_callback(PrinterCallback)
     newest = last_checkpoint(folder / "checkpoints")
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     return _save_result(trainer, processor, config, folder)
@@ -354,7 +169,7 @@ def _save_result(trainer: StageTrainer, processor: LlavaOnevision2Processor, con
             if config.lora is None:
                 trained.save_pretrained(scratch, state_dict=state)
             else:
-                save_adapter(trained, scratch)
+                save_adapter(trained, scratch, state)
             processor.save_pretrained(scratch)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
@@ -363,9 +178,7 @@ def _save_result(trainer: StageTrainer, processor: LlavaOnevision2Processor, con
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `ov2 train`."""
-    parser.add_argument("--stage", type=int, choices=list(STAGES), required=True, help="1 to 4")
-    parser.add_argument("--variant", choices=VARIANTS, default="full", help="all weights, or LoRA (default full)")
-    parser.add_argument("--scale", choices=SCALES, default="mini", help="the mini world, or the 8B (default mini)")
+    add_stage_arguments(parser, scale="mini")
     parser.add_argument(
         "--from", dest="start", type=Path, metavar="DIR", help="model or adapter to start from (default: the stage before)"
     )
@@ -374,30 +187,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR", help=f"folder of all runs (default {OUTPUT})")
     parser.add_argument("--media", type=Path, metavar="DIR", help="cache of tokenized videos (default OUTPUT/media)")
-    parser.add_argument(
-        "--samples",
-        action="append",
-        default=[],
-        metavar="NAME=COUNT",
-        help="size of a source, where none is published or less is at hand",
-    )
-    parser.add_argument("--global-batch", type=int, help="bins per optimiser step over all devices, instead of the stage's")
-    parser.add_argument("--steps", type=int, help="optimiser steps, instead of the stage's")
     parser.add_argument("--seed", type=int, help="of data order and new weights, instead of the stage's")
     parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
 
 
 def run(args: argparse.Namespace) -> int:
     """Train one stage, or say what would be trained."""
-    config = stage_config(args.stage, args.variant, args.scale)
-    chosen = {name: getattr(args, name) for name in ("global_batch", "steps", "seed") if getattr(args, name) is not None}
-    for name in ("global_batch", "steps"):
-        if chosen.get(name, 1) < 1:
-            raise TrainingError(f"--{name.replace('_', '-')} is {chosen[name]}; give at least 1")
-    if args.samples:
-        chosen["sources"] = _resized(config.sources, dict(_named(text, "--samples") for text in args.samples))
-    config = replace(config, **chosen, origin=config.origin | dict.fromkeys(chosen, "assumed: chosen by the caller"))
-    data = dict(_named(text, "--data") for text in args.data)
+    config = chosen_config(args)
+    data = dict(named_value(text, "--data") for text in args.data)
     if args.dry_run:
         print(describe(config))
         return 0
@@ -415,18 +212,3 @@ def describe(config: StageConfig) -> str:
         else:
             lines.append(f"{row['field']:<24}{str(row['value']):<40}{row['kind']}: {row['origin']}")
     return "\n".join(lines)
-
-
-def _named(text: str, option: str) -> tuple[str, str]:
-    name, found, value = text.partition("=")
-    if not found or not name or not value:
-        raise TrainingError(f"{option} is {text!r}; write NAME=VALUE")
-    return name, value
-
-
-def _resized(sources: tuple[Source, ...], counts: Mapping[str, str]) -> tuple[Source, ...]:
-    if unknown := sorted(counts.keys() - {source.name for source in sources}):
-        raise TrainingError(f"--samples names {unknown[0]!r}; the sources are {', '.join(source.name for source in sources)}")
-    if wrong := [count for count in counts.values() if not count.isdecimal() or int(count) < 1]:
-        raise TrainingError(f"--samples is {wrong[0]!r}; give a whole number of samples")
-    return tuple(replace(source, samples=int(counts.get(source.name, source.samples or 0)) or None) for source in sources)

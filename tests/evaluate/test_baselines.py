@@ -5,7 +5,7 @@ import pytest
 
 from ov2lib import VisualTokens
 from ov2lib.errors import EvaluationError
-from ov2lib.evaluate.baselines import BurstRule, fit_bursts, fit_constant, permuted, time_tags
+from ov2lib.evaluate.baselines import BurstRule, fit_bursts, fit_constant, pace, permuted, time_tags, within_reach
 from ov2lib.evaluate.scorers import reference, score
 from ov2lib.train.sample import Sample
 
@@ -42,6 +42,13 @@ def test_constant_list_finds_the_common_pace():
 def test_a_list_at_a_pace_beats_every_true_answer_where_lengths_differ():
     clips = [jumps(n, np.arange(0.5, 3 + n, 0.5)) for n in range(12)]
     assert fit_constant(clips, candidates=1)(clips[0]) != reference(clips[0])
+
+
+def test_pace_and_reach_by_hand():
+    assert pace(0.5, 2.0) == "[0.5, 1, 1.5, 2]"
+    assert pace(0.5, 1.2, phase=0.5) == "[0.25, 0.75]"
+    assert within_reach([1.0, 1.1], 4.0, 0.2) == pytest.approx(0.5 / 4, abs=1e-3)  # 0.8 to 1.3
+    assert within_reach([], 4.0, 0.2) == 0
 
 
 def test_permuted_uses_every_answer_once_and_never_the_own():

@@ -8,6 +8,7 @@ import pytest
 from ov2lib.errors import EvaluationError, TrainingError, VideoError
 from ov2lib.evaluate import run as running
 from ov2lib.evaluate.run import digest, evaluate, given_answers, read_samples
+from ov2lib.mini.benchmarks import benchmark
 from ov2lib.train.sample import Media, Sample
 
 
@@ -184,10 +185,20 @@ def test_command_scores_given_predictions(dataset, tmp_path, capsys):
         file.write("nonsense\n")
     assert running.run(arguments(dataset, "--predictions", answers, "--out", tmp_path / "out", "--limit", 5)) == 1
     out = capsys.readouterr().out
-    assert "jump_times           4  mAP" in out and "clip-4" in out and "mini.jsonl:7" in out and "2 bad samples" in out
+    assert "jump_times        4  mAP" in out and "clip-4" in out and "mini.jsonl:7" in out and "2 bad samples" in out
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert scores["dataset"]["name"] == "mini.jsonl" and scores["dataset"]["samples"] == 5
     assert scores["revision"].startswith("sha256:")
+
+
+def test_command_scores_a_mini_benchmark_by_name(tmp_path, capsys):
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text(
+        "".join(json.dumps({"id": one.id, "prediction": knowing(one)}) + "\n" for one in benchmark("JumpScore-mini", 3))
+    )
+    assert running.run(arguments("JumpScore-mini", "--predictions", answers, "--out", tmp_path / "out", "--limit", 3)) == 0
+    assert "jump_times/jumps" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "scores.json").read_text())["dataset"]["name"] == "JumpScore-mini"
 
 
 def test_samples_are_read_with_their_media_beside_them(dataset):

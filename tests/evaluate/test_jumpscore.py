@@ -34,6 +34,11 @@ def test_published_vectors(pred, truth, ap):
     assert scored.map == pytest.approx(sum(ap) / 3, abs=1e-6)
 
 
+def test_the_limit_itself_is_left_to_binary_rounding():
+    assert jumpscore.match([3.8], [3.6], 0.2) == [0]
+    assert jumpscore.match([3.4], [3.6], 0.2) == [None]
+
+
 def test_greedy_matching_is_worked_by_hand():
     # 1.15 takes 1.2 (0.05 away, nearer than 1.0); 1.25 then has only 1.0, 0.25 away: within 0.3, not within 0.2
     assert jumpscore.match([1.15, 1.25], [1.0, 1.2], 0.2) == [1, None]

@@ -14,6 +14,7 @@ from ov2lib.evaluate import run as running
 from ov2lib.evaluate.predict import Predictor, fingerprint, load_predictor
 from ov2lib.mini.tokenizer import train_tokenizer
 from ov2lib.model import LlavaOnevision2Config, LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor
+from ov2lib.train.encoding import SampleEncoder
 from ov2lib.train.sample import Media, Sample
 
 TINY = Path(__file__).parents[1] / "data" / "golden" / "tiny_p14m2"
@@ -96,6 +97,17 @@ def test_prompt_is_chat_without_the_answer(folder, samples):
         "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWhich?<|im_end|>\n<|im_start|>assistant\nred<|im_end|>\n"
         "<|im_start|>user\nWhich colour?<|im_end|>\n<|im_start|>assistant\n"
     )
+
+
+def test_the_model_reads_what_it_was_trained_on(folder, samples, calls):
+    predict = load_predictor(folder, "cpu", frames_prompt="training")
+    encoder = SampleEncoder(predict.processor.tokenizer, predict.visual)
+    for sample in samples[:3]:
+        example = encoder.encode(sample)
+        answer = (
+            int(torch.nonzero(example.labels >= 0)[-1]) + 1 - len(predict.processor.tokenizer("red<|im_end|>")["input_ids"])
+        )
+        assert torch.equal(predict.inputs([sample])["input_ids"][0], example.input_ids[:answer])
 
 
 def test_decimals_of_time_tags_come_from_the_sample(folder, samples, calls):

@@ -1,7 +1,12 @@
 """A tiny random model, its processor, and an encoder of samples."""
 
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from training_cases import TEXT, TWO_ROUNDS, VIDEO, tokens_of
 
 from ov2lib.mini.tokenizer import train_tokenizer
@@ -39,3 +44,28 @@ def tiny_config(processor) -> LlavaOnevision2Config:
 def tiny(tiny_config) -> LlavaOnevision2ForConditionalGeneration:
     torch.manual_seed(0)
     return LlavaOnevision2ForConditionalGeneration(tiny_config).eval()
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory, tiny_config, processor) -> Path:
+    torch.manual_seed(1)
+    folder = tmp_path_factory.mktemp("start")
+    LlavaOnevision2ForConditionalGeneration(tiny_config).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    rows = []
+    for number in range(48):
+        colour = np.random.default_rng(number).integers(0, 256, 3, dtype=np.uint8)
+        Image.fromarray(np.broadcast_to(colour, (28, 28, 3)).copy()).save(folder / f"{number}.png")
+        answer = ["three jumps", "a figure", "two"][number % 3]
+        messages = [{"role": "user", "content": "<image>What is this?"}, {"role": "assistant", "content": answer}]
+        media = [{"type": "image", "path": f"{number}.png", "options": {"min_pixels": 784}}]
+        rows.append({"id": f"sample-{number}", "messages": messages, "media": media})
+    path = folder / "samples.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path

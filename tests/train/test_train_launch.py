@@ -1,5 +1,6 @@
 """The shipped accelerate configurations, read by accelerate itself, fit the model they are for."""
 
+import argparse
 import re
 import subprocess
 
@@ -13,7 +14,8 @@ from accelerate.utils.launch import prepare_multi_gpu_env
 from ov2lib.errors import TrainingError
 from ov2lib.model import LlavaOnevision2ForConditionalGeneration
 from ov2lib.model.sizes import published_config
-from ov2lib.train.launch import CONFIGS, accelerate_config
+from ov2lib.train import run
+from ov2lib.train.launch import CONFIGS, accelerate_config, launch_command, obstacles
 from ov2lib.train.stages import stage_config
 
 FSDP = [name for name in CONFIGS if name.startswith("fsdp")]
@@ -71,3 +73,33 @@ def test_the_slurm_example_is_a_script_and_its_batch_fits_its_machines():
     config = load_config_from_file(str(accelerate_config(re.search(r'accelerate_config\("(\w+)"\)', text)[1])))
     assert (nodes, nodes * gpus) == (config.num_machines, config.num_processes)
     assert batch % (nodes * gpus) == 0
+
+
+@pytest.mark.parametrize(("variant", "gpus", "kind"), [("full", 8, "FSDP"), ("lora", 8, "MULTI_GPU"), ("lora", 1, "NO")])
+def test_the_command_of_a_stage_is_one_that_accelerate_and_the_stage_take(variant, gpus, kind):
+    config = stage_config(3, variant, "8b")
+    program, verb, *rest = launch_command(config, gpus, "start", "corpora")
+    args = launch_command_parser().parse_args(rest)
+    assert (program, verb, args.training_script) == ("accelerate", "launch", "ov2lib.train")
+    assert load_config_from_file(args.config_file).distributed_type == kind and args.num_processes == gpus
+    parser = argparse.ArgumentParser()
+    run.add_arguments(parser)
+    own = parser.parse_args(args.training_script_args)
+    assert (own.stage, own.scale, own.variant, own.start.name) == (3, "8b", variant, "start")
+    assert [text.partition("=")[0] for text in own.data] == [source.name for source in config.sources]
+    assert own.samples == [f"{source.name}=COUNT" for source in config.sources if source.samples is None]
+
+
+def test_a_command_for_more_than_a_machine_is_refused():
+    with pytest.raises(TrainingError, match="1 to 8 on one machine, and .*slurm.sh"):
+        launch_command(stage_config(1, scale="8b"), 16, "start", "corpora")
+
+
+def test_what_keeps_a_command_from_starting_is_listed(tmp_path, monkeypatch):
+    command = launch_command(stage_config(3, scale="8b"), 8, str(tmp_path), str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    found = obstacles(command, 8, str(tmp_path), str(tmp_path / "none"))
+    assert [reason.split()[0] for reason in found] == ["2", "no", "no", "samples"] and "videochat_flash, molmo2" in found[-1]
+    (tmp_path / "config.json").touch()
+    command = launch_command(stage_config(1, scale="8b"), 2, str(tmp_path), str(tmp_path))
+    assert obstacles(command, 2, str(tmp_path), str(tmp_path)) == []

@@ -8,59 +8,21 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
+from training_cases import STEPS, losses, tiny_stage
 
 from ov2lib.errors import TrainingError
 from ov2lib.model import LlavaOnevision2ForConditionalGeneration, modeling
 from ov2lib.model.loss import bin_mean_loss
 from ov2lib.train.parts import part_of
-from ov2lib.train.run import run_folder, train
+from ov2lib.train.run import train
 from ov2lib.train.stages import Source, stage_config
+from ov2lib.train.start import run_folder
 from ov2lib.train.trainer import read_metrics
 
 ROOT = Path(__file__).parents[2]
-# One bin a step; dropout would make nothing random here, and weights start from a seed.
-STEPS = 8
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory, tiny_config, processor) -> Path:
-    torch.manual_seed(1)
-    folder = tmp_path_factory.mktemp("start")
-    LlavaOnevision2ForConditionalGeneration(tiny_config).save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
-    rows = []
-    for number in range(48):
-        colour = np.random.default_rng(number).integers(0, 256, 3, dtype=np.uint8)
-        Image.fromarray(np.broadcast_to(colour, (28, 28, 3)).copy()).save(folder / f"{number}.png")
-        answer = ["three jumps", "a figure", "two"][number % 3]
-        messages = [{"role": "user", "content": "<image>What is this?"}, {"role": "assistant", "content": answer}]
-        media = [{"type": "image", "path": f"{number}.png", "options": {"min_pixels": 784}}]
-        rows.append({"id": f"sample-{number}", "messages": messages, "media": media})
-    path = folder / "samples.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-def tiny_stage(**changes):
-    source = Source("pictures", "mini_world", 48, "image")
-    settings = {"sources": (source,), "steps": STEPS, "sequence_length": 128, "micro_batch": 1, "global_batch": 2}
-    settings |= {"learning_rate": 3e-3, "max_pixels": 784} | changes
-    return replace(stage_config(1), **settings)
-
-
-def losses(folder: Path) -> list[float]:
-    return [row["loss"] for row in read_metrics(folder / "metrics.jsonl") if "loss" in row]
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +161,7 @@ def test_unpacked_samples_are_trained_in_batches_of_like_length(tmp_path, start,
 
 def test_lora_leaves_the_base_alone_and_a_stage_can_start_from_an_adapter(tmp_path, start, data):
     stage = replace(stage_config(1, "lora"), **{name: getattr(tiny_stage(), name) for name in ("sources", "sequence_length")})
-    stage = replace(stage, steps=2, global_batch=2, max_pixels=784)
+    stage = replace(stage, steps=2, micro_batch=1, global_batch=2, max_pixels=784)
     adapter = train(stage, tmp_path, start, {"pictures": data})
     assert adapter.name == "adapter" and (adapter / "adapter_model.safetensors").is_file()
     assert not list(adapter.glob("model*.safetensors"))

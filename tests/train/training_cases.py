@@ -1,9 +1,15 @@
-"""What the tests of training share: media that are made on the spot, and three conversations."""
+"""What the tests of training share: media made on the spot, three conversations, and a stage of a few steps."""
+
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from ov2lib import VisualTokens, tokenize_image
+from ov2lib.train.lora import LoraSettings
 from ov2lib.train.sample import Media, Sample
+from ov2lib.train.stages import Source, stage_config
+from ov2lib.train.trainer import read_metrics
 
 
 def codec_tokens(canvases: int = 2, seed: int = 0) -> VisualTokens:
@@ -38,3 +44,23 @@ TWO_ROUNDS = Sample(
 )
 TEXT = Sample("text", (("system", "Be short."), ("user", "How many jumps?"), ("assistant", "two")))
 VIDEO = Sample("video", (("user", "<video>How many jumps?"), ("assistant", "three jumps")), (Media("video", "clip3"),))
+
+STEPS = 8
+
+
+def tiny_stage(**changes):
+    source = Source("pictures", "mini_world", 48, "image")
+    settings = {"sources": (source,), "steps": STEPS, "sequence_length": 128, "micro_batch": 1, "global_batch": 2}
+    settings |= {"learning_rate": 3e-3, "max_pixels": 784} | changes
+    return replace(stage_config(1), **settings)
+
+
+def losses(folder: Path) -> list[float]:
+    return [row["loss"] for row in read_metrics(folder / "metrics.jsonl") if "loss" in row]
+
+
+def distributed_stage(variant="full", **changes):
+    """Four steps of four bins, each bin one sample; weights are saved after every step."""
+    stage = tiny_stage(steps=4, global_batch=4, sequence_length=48, packing="pool")
+    lora = LoraSettings(rank=4, dropout=0.0) if variant == "lora" else None
+    return replace(stage, variant=variant, lora=lora, **changes)
