@@ -36,22 +36,11 @@ from ..evaluate.baselines import fit_bursts, fit_constant, time_tags
 from ..evaluate.intervals import bootstrap
 from ..evaluate.ledger import SAMPLES
 from ..evaluate.run import evaluate
-<<<<<<< HEAD
-from ..files import whole_file, whole_folder
-=======
->>>>>>> sweep
 from ..model.prompt import visual_text
 from ..train.cache import TokenCache
-<<<<<<< HEAD
-from ..train.run import train
-from ..train.sample import Media, Sample
-from ..train.stages import Source, stage_config
-from ..train.start import load_start
-=======
 from ..train.sample import Sample
 from ..train.stages import stage_config
 from . import reader, sweep_mini
->>>>>>> sweep
 from .exam import write_results
 from .model import mini_processor
 from .stories import skipping
