@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 
 import av
 import numpy as np
@@ -20,7 +20,7 @@ from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from ..errors import VideoError
-from .residual import Reference
+from .residual import PaddedLuma
 from .stream import EXPORTS_VECTORS, LIMITS, REPAIR, RETIME, Packets, open_video
 
 PAST = 3  # assumed: earlier reference frames kept at hand (a fourth moved the P estimate's rank agreement by .0002)
@@ -66,9 +66,9 @@ class CodedFrame:
         return plane(VideoReformatter().reformat(self.picture, format="gray", threads=1))
 
     @cached_property
-    def reference(self) -> Reference:
-        """The luma prepared for sampled motion compensation."""
-        return Reference(self.luma)
+    def padded(self) -> PaddedLuma:
+        """The luma with its edges repeated."""
+        return PaddedLuma(self.luma)
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,11 +242,11 @@ def link(frames: Iterable[CodedFrame], packets: Packets, by_time: bool = False) 
     `by_time` is for streams without vectors, where any earlier frame will do: the past is then simply the frames before,
     across key frames too, and nothing waits.
     """
-    past: deque[CodedFrame] = deque(maxlen=PAST)
+    past: deque[CodedFrame] = deque(maxlen=2 * PAST)  # twice as many: those decoded after a frame are not its references
     waiting: list[Linked] = []
     for frame in frames:
         if by_time:
-            yield Linked(frame, tuple(past), None)
+            yield Linked(frame, tuple(islice(past, PAST)), None)
             past.appendleft(frame)
             continue
         restart = bool(packets.clean[frame.order])
@@ -255,7 +255,7 @@ def link(frames: Iterable[CodedFrame], packets: Packets, by_time: bool = False) 
             waiting.clear()
         if restart:
             past.clear()
-        linked = Linked(frame, tuple(p for p in past if p.order < frame.order), None)
+        linked = Linked(frame, tuple(islice((p for p in past if p.order < frame.order), PAST)), None)
         if frame.kind == "B" or waiting:
             waiting.append(linked)
         else:
