@@ -75,13 +75,8 @@ def read_terms(path: str) -> Iterator[Terms]:
 
 
 def _batch_terms(batch: Sequence[Linked]) -> Iterator[Terms]:
-    frames = [linked.frame for linked in batch]
-    following = {id(x.following): x.following for x in batch if x.following is not None and x.following not in frames}
-    everyone = frames + list(following.values())
-    place = {id(frame): i for i, frame in enumerate(everyone)}
-    motion = motion_field([frame.vectors for frame in everyone], *frames[0].qp.shape)
-    colocated = [None if x.following is None else motion.vector[place[id(x.following)], 0] for x in batch]
-    difference, count, free = _vector_parts(motion, colocated + [None] * len(following))
+    motion = motion_field([linked.frame.vectors for linked in batch], *batch[0].frame.qp.shape)
+    difference, count, free = _vector_parts(motion, estimate.colocated_vectors(batch, motion))
     halves, quarters = (motion.split == ROWS) | (motion.split == COLUMNS), motion.split == QUARTERS
     for i, linked in enumerate(batch):
         frame, step, none = linked.frame, estimate.quantiser_step(linked.frame.qp), np.zeros(free.shape[1:], np.float32)

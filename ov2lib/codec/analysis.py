@@ -76,13 +76,13 @@ class Candidate:
 class Batch:
     """Decoded frames on their way to the scorer, with all that FFmpeg has to do for them already done.
 
-    linked: the frames; pictures: uint8 [n, H, W, 3], upright; good: see `Candidate`; gray: source index -> uint8
+    linked: the frames; pictures: uint8 [n, H, W, 3], upright; good: bool [n], see `Candidate`; gray: source index -> uint8
     [h, w] luma at the size of the residual, for each frame and the references it is compared with, coded orientation.
     """
 
     linked: list[Linked]
     pictures: np.ndarray
-    good: list[bool]
+    good: np.ndarray
     gray: dict[int, np.ndarray]
 
     def small(self, frame: CodedFrame) -> np.ndarray:
@@ -133,7 +133,7 @@ def candidates(
             pictures = np.empty((len(batch), video.height, video.width, 3), np.uint8)  # at once: costs less than one by one
             for picture, x in zip(pictures, batch, strict=True):
                 picture[:] = np.rot90(colour.rgb(x.frame.picture), video.turns)
-            yield Batch(batch, pictures, [is_good(p) for p in pictures], small)
+            yield Batch(batch, pictures, is_good(pictures), small)
 
     for batch in in_order(jobs, work, workers, AHEAD):
         scores = scorer(video, batch) if scorer else np.zeros((len(batch.linked), 0, 0), np.float32)

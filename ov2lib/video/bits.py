@@ -39,16 +39,12 @@ def estimate_bits(batch: Sequence[Linked], codec: str = "h264") -> np.ndarray:
         codec: "h264" or "mpeg4", for the meaning of the quantiser.
     """
     own = [linked.frame for linked in batch]
-    extra = {id(f): f for f in (linked.following for linked in batch) if f is not None and f not in own}
-    place = {id(f): i for i, f in enumerate(own + list(extra.values()))}
-    motion = motion_field([f.vectors for f in own + list(extra.values())], *own[0].qp.shape)
-    colocated = [None if x.following is None else motion.vector[place[id(x.following)], 0] for x in batch]
-    terms = vector_terms(motion, colocated + [None] * len(extra))
+    motion = motion_field([f.vectors for f in own], *own[0].qp.shape)
+    terms = vector_terms(motion, colocated_vectors(batch, motion))
     qp = np.stack([f.qp for f in own])
     step, changed = quantiser_step(qp, codec), quantiser_changes(qp)
     is_b = np.array([f.kind == "B" for f in own])[:, None, None]
-    vectors = np.where(is_b, terms.b_bits[: len(own)], terms.p_bits[: len(own)])
-    bits = vectors + np.where(is_b, np.float32(27), np.float32(9)) * changed
+    bits = np.where(is_b, terms.b_bits, terms.p_bits) + np.where(is_b, np.float32(27), np.float32(9)) * changed
     for i, linked in enumerate(batch):
         if linked.frame.kind == "P" and linked.past:
             sampled = sampled_residual(linked.frame.padded, [past.padded for past in linked.past], motion, i, step[i])
@@ -59,6 +55,16 @@ def estimate_bits(batch: Sequence[Linked], codec: str = "h264") -> np.ndarray:
     bits[~bits.any(axis=(1, 2))] = 1  # nothing but free macroblocks: the bytes are spread evenly
     scale = np.array([8 * f.size for f in own], np.float32) / bits.sum(axis=(1, 2))
     return bits * scale[:, None, None]
+
+
+def colocated_vectors(batch: Sequence[Linked], motion: MotionField) -> list[np.ndarray | None]:
+    """Per frame of a batch, the list-0 field int16 [R, C, 2] of the reference that follows it; None where none does."""
+    fields = {linked.frame.index: motion.vector[i, 0] for i, linked in enumerate(batch)}
+    others = {f.index: f for f in (x.following for x in batch) if f is not None and f.index not in fields}
+    if others:
+        found = motion_field([f.vectors for f in others.values()], *motion.split.shape[1:])
+        fields |= dict(zip(others, found.vector[:, 0], strict=True))
+    return [None if x.following is None else fields[x.following.index] for x in batch]
 
 
 @dataclass(frozen=True, eq=False)

@@ -228,11 +228,11 @@ def _quantisers(side_data: SideDataContainer, picture: av.VideoFrame) -> np.ndar
     if data.nb_blocks < mb_rows * mb_cols:
         return None
     blocks = np.frombuffer(data, np.int32, offset=data.blocks_offset).reshape(-1, data.block_size // 4)
-    qp = data.qp + blocks[: mb_rows * mb_cols, 4]  # an interlaced picture is padded to pairs of macroblock rows
+    # exported from the lowest quantiser up, which is -12 for 10 bits of H.264, and in half units for MPEG-4
+    lowest = 0 if data.codec_type == VideoEncParamsType.MPEG2 else 6 * (picture.format.components[0].bits - 8)
+    qp = blocks[: mb_rows * mb_cols, 4] + (data.qp - lowest)  # an interlaced picture is padded to pairs of macroblock rows
     if data.codec_type == VideoEncParamsType.MPEG2:
-        qp //= 2  # exported in half units
-    else:
-        qp -= 6 * (picture.format.components[0].bits - 8)  # exported from the lowest one up, which is -12 for 10 bits
+        qp //= 2
     return qp.reshape(mb_rows, mb_cols)
 
 
