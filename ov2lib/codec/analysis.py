@@ -9,6 +9,7 @@ import numpy as np
 from ..geometry import MIN_PIXELS, canvas_size
 from ..tokens import MERGE
 from ..video.decode import CodedFrame, Linked, Scaler, decode, display_turns, has_vectors, link
+from ..video.motion import MotionField
 from ..video.parallel import in_order
 from ..video.signals import batch_bits, batch_motion, batches, cached_gray, motion_and_residual
 from ..video.stream import Packets, open_video
@@ -77,13 +78,15 @@ class Batch:
     """Decoded frames on their way to the scorer, with all that FFmpeg has to do for them already done.
 
     linked: the frames; pictures: uint8 [n, H, W, 3], upright; good: bool [n], see `Candidate`; gray: source index -> uint8
-    [h, w] luma at the size of the residual, for each frame and the references it is compared with, coded orientation.
+    [h, w] luma at the size of the residual, for each frame and the references it is compared with, coded orientation; motion:
+    the frames' vectors, None for a stream without.
     """
 
     linked: list[Linked]
     pictures: np.ndarray
     good: np.ndarray
     gray: dict[int, np.ndarray]
+    motion: MotionField | None
 
     def small(self, frame: CodedFrame) -> np.ndarray:
         """The frame's scaled luma."""
@@ -133,7 +136,8 @@ def candidates(
             pictures = np.empty((len(batch), video.height, video.width, 3), np.uint8)  # at once: costs less than one by one
             for picture, x in zip(pictures, batch, strict=True):
                 picture[:] = np.rot90(colour.rgb(x.frame.picture), video.turns)
-            yield Batch(batch, pictures, is_good(pictures), small)
+            motion = batch_motion(batch, video.coded) if scorer and video.vectors else None
+            yield Batch(batch, pictures, is_good(pictures), small, motion)
 
     for batch in in_order(jobs, work, workers, AHEAD):
         scores = scorer(video, batch) if scorer else np.zeros((len(batch.linked), 0, 0), np.float32)
@@ -185,11 +189,10 @@ def score_motion_residual(video: Video, batch: Batch) -> np.ndarray:
     A frame without an earlier reference (a clean key frame) scores zero.
     """
     height, width = video.coded_canvas
-    motion = batch_motion(batch.linked, video.coded) if video.vectors else None
     out = np.zeros((len(batch.linked), height // video.block, width // video.block), np.float32)
     for i, linked in enumerate(batch.linked):
         if linked.past:
-            vectors, residual = motion_and_residual(linked, motion, i, video.coded, batch.small, past=1)
+            vectors, residual = motion_and_residual(linked, batch.motion, i, video.coded, batch.small, past=1)
             moved = scoring.resize_and_sum(scoring.normalize_motion(vectors), height, width, video.block)
             changed = scoring.block_sums(scoring.normalize_residual(residual), video.block // RESIDUAL_STEP)
             out[i] = moved + RESIDUAL_STEP**2 * changed
@@ -203,7 +206,8 @@ def bit_prior(video: Video, batch: Batch, grid: Callable[[np.ndarray], np.ndarra
     """
     height, width = video.coded_canvas
     out = np.zeros((len(batch.linked), height // video.block, width // video.block), np.float32)
-    told = {i: bits for i, bits in enumerate(batch_bits(batch.linked, video.codec, batch.small)) if bits is not None}
+    found = batch_bits(batch.linked, video.codec, batch.small, batch.motion)
+    told = {i: bits for i, bits in enumerate(found) if bits is not None}
     if told:
         prior = scoring.bit_cost_prior(grid(np.stack(list(told.values()))))
         out[list(told)] = scoring.resize_and_sum(prior, height, width, video.block)

@@ -31,15 +31,15 @@ def quantiser_step(qp: np.ndarray, codec: str = "h264") -> np.ndarray:
     return (np.exp2((qp - 4) / 6) if codec == "h264" else 2.0 * np.maximum(qp, 1)).astype(np.float32)
 
 
-def estimate_bits(batch: Sequence[Linked], codec: str = "h264") -> np.ndarray:
+def estimate_bits(batch: Sequence[Linked], motion: MotionField, codec: str = "h264") -> np.ndarray:
     """Estimated bits float32 [n, mb_rows, mb_cols]; each frame sums to 8 times its packet's bytes.
 
     Args:
         batch: frames of one size, with quantisers, linked to their references. Larger batches cost less per frame.
+        motion: their vectors.
         codec: "h264" or "mpeg4", for the meaning of the quantiser.
     """
     own = [linked.frame for linked in batch]
-    motion = motion_field([f.vectors for f in own], *own[0].qp.shape)
     terms = vector_terms(motion, colocated_vectors(batch, motion))
     qp = np.stack([f.qp for f in own])
     step, changed = quantiser_step(qp, codec), quantiser_changes(qp)

@@ -98,21 +98,21 @@ def sampled_residual(
     far |= (split == WHOLE)[:, None] & far.any(axis=1, keepdims=True)
     todo = np.flatnonzero(far)
     if len(todo) and len(references) > 1:
-        args = vector[todo], grid.window[todo]
-        tried = np.stack([off[:, todo]] + [np.abs(target[:, todo] - _read(r, *args)) for r in references[1:]])
+        wanted, args = target.take(todo, axis=1), (vector.take(todo, axis=0), grid.window.take(todo))
+        tried = [off.take(todo, axis=1)] + [np.abs(wanted - _read(reference, *args)) for reference in references[1:]]
         best = _best(tried, todo >> 2, split == WHOLE)
         chosen[todo >> 2] = best
-        off[:, todo] = np.take_along_axis(tried, best[None, None], axis=0)[0]
+        off[:, todo] = np.choose(best, tried)
     off *= np.repeat(split != NONE, 4)
     steps = off.reshape(4, -1, 4).transpose(1, 2, 0).reshape(mb_rows, mb_cols, 16) / step[:, :, None]
     return SampledResidual(steps, chosen.reshape(mb_rows, mb_cols))
 
 
-def _best(tried: np.ndarray, macroblock: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Which of k references fits best, int [n], from samples' distances [k, 4, n]: one for an unsplit macroblock's cells."""
-    error = tried.sum(axis=1)
-    together = np.stack([np.bincount(macroblock, e, len(whole)).take(macroblock) for e in error])
-    return np.where(whole[macroblock], together, error).argmin(axis=0)
+def _best(tried: Sequence[np.ndarray], macroblock: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Which reference fits best, int [n], from samples' distances [4, n] to each: one for an unsplit macroblock's cells."""
+    error = [off.sum(axis=0) for off in tried]
+    together = [np.bincount(macroblock, e, len(whole)).take(macroblock) for e in error]
+    return np.where(whole.take(macroblock), together, error).argmin(axis=0)
 
 
 @dataclass(frozen=True, eq=False)

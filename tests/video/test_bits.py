@@ -21,7 +21,7 @@ from ov2lib.video.bits import (
 from ov2lib.video.decode import decode, link
 from ov2lib.video.motion import motion_field
 from ov2lib.video.residual import PaddedLuma
-from ov2lib.video.signals import batch_bits, batches, read_signals
+from ov2lib.video.signals import batch_bits, batch_motion, batches, read_signals
 from ov2lib.video.stream import read_packets
 
 CANVAS = (504, 280)  # (height, width) of the clip's canvas, upright; the clip is coded upright
@@ -89,8 +89,8 @@ def test_frames_may_be_estimated_in_any_company(specimen):
     path = specimen("h264_b_frames").path
     packets = read_packets(path)
     frames = list(link(decode(path, packets), packets))
-    alone = [batch_bits([x], "h264", None)[0] for x in frames]
-    for one, together in zip(alone, batch_bits(frames, "h264", None), strict=True):
+    alone = [batch_bits([x], "h264", None, batch_motion([x], zoo.SIZE))[0] for x in frames]
+    for one, together in zip(alone, batch_bits(frames, "h264", None, batch_motion(frames, zoo.SIZE)), strict=True):
         np.testing.assert_allclose(together, one, rtol=1e-5)
     assert [len(batch) for batch in batches(iter(frames), zoo.SIZE)] == [12]
     assert [len(batch) for batch in batches(iter(frames), (4000, 4000))] == [1] * 12  # large pictures go one by one
