@@ -131,8 +131,7 @@ def candidates(
         frames = link(decode(video.path, video.packets, start, stop, feed), video.packets, not video.vectors)
         for batch in batches((x for x in frames if x.frame.index in indices), video.coded):
             compared = {f.index: f for x in batch for f in (x.frame, *x.past[:1], x.following) if f is not None}
-            searches = compares or (scorer is not None and any(x.frame.qp is None for x in batch))
-            small = {index: gray(frame) for index, frame in compared.items()} if searches else {}
+            small = {index: gray(frame) for index, frame in compared.items()} if compares else {}
             pictures = np.empty((len(batch), video.height, video.width, 3), np.uint8)  # at once: costs less than one by one
             for picture, x in zip(pictures, batch, strict=True):
                 picture[:] = np.rot90(colour.rgb(x.frame.picture), video.turns)

@@ -40,9 +40,6 @@ class CodedFrame:
         is_reference: later frames may be predicted from it.
         order: decode order.
         picture: the decoded picture.
-        vectors: FFmpeg's motion vector records (structured array), or None.
-        qp: int32 [mb_rows, mb_cols] quantiser per 16x16 macroblock (H.264: on the scale of 8-bit video), or None. FFmpeg
-            gives neither for the last frame of MPEG-4 with reordering.
     """
 
     index: int
@@ -52,8 +49,22 @@ class CodedFrame:
     is_reference: bool
     order: int
     picture: av.VideoFrame
-    vectors: np.ndarray | None
-    qp: np.ndarray | None
+
+    @cached_property
+    def _side_data(self) -> SideDataContainer:
+        # not picture.side_data: it makes the frame part of a reference cycle, and its pixels stay until a garbage collection
+        return SideDataContainer(self.picture)
+
+    @cached_property
+    def vectors(self) -> np.ndarray | None:
+        """FFmpeg's motion vector records (structured array), or None, as for the last frame of MPEG-4 with reordering."""
+        data = self._side_data.get("MOTION_VECTORS")
+        return None if data is None else data.to_ndarray()
+
+    @cached_property
+    def qp(self) -> np.ndarray | None:
+        """int32 [mb_rows, mb_cols] quantiser per 16x16 macroblock (H.264: on the scale of 8-bit video), or None likewise."""
+        return _quantisers(self._side_data, self.picture)
 
     @cached_property
     def luma(self) -> np.ndarray:
@@ -199,8 +210,6 @@ def _pictures(path, packets: Packets, context, packet) -> Iterator[CodedFrame]:
         index = int(packets.frame[number])
         if index < 0:
             continue
-        # not picture.side_data: it makes the frame part of a reference cycle, and its pixels stay until a garbage collection
-        side_data = SideDataContainer(picture)
         yield CodedFrame(
             index=index,
             time=float(packets.frame_times[index]),
@@ -209,14 +218,7 @@ def _pictures(path, packets: Packets, context, packet) -> Iterator[CodedFrame]:
             is_reference=bool(packets.reference[number]),
             order=number,
             picture=picture,
-            vectors=_vectors(side_data),
-            qp=_quantisers(side_data, picture),
         )
-
-
-def _vectors(side_data: SideDataContainer) -> np.ndarray | None:
-    data = side_data.get("MOTION_VECTORS")
-    return None if data is None else data.to_ndarray()
 
 
 def _quantisers(side_data: SideDataContainer, picture: av.VideoFrame) -> np.ndarray | None:
