@@ -110,7 +110,7 @@ def build_groups(scores: np.ndarray, budget: int, threshold: float, max_frames: 
             frames = end - start
             chosen = np.append(chosen, np.arange(known * blocks, frames * blocks))
             chosen, known = chosen[top_blocks(flat[chosen], budget)], frames
-            total, bins = _sum(flat[chosen]), _touched_bins(chosen // blocks, frames)
+            total, bins = _sum(flat[chosen]), _touched_bins(chosen, frames, blocks)
             if total >= threshold and bins >= TIME_BINS:
                 accepted, stop = (end, total), "ready"
                 if before is not None and (total - before) / max(abs(before), 1e-6) < MIN_GAIN:
@@ -123,10 +123,12 @@ def build_groups(scores: np.ndarray, budget: int, threshold: float, max_frames: 
     return groups
 
 
-def _touched_bins(chosen: np.ndarray, frames: int) -> int:
-    """How many of the time bins of a group of so many frames hold one of the frames in `chosen`."""
-    edges = np.linspace(1, max(2, frames), TIME_BINS + 1).astype(int)
-    return np.count_nonzero(np.bincount(np.searchsorted(edges[1:-1], chosen, side="right")))
+def _touched_bins(chosen: np.ndarray, frames: int, blocks: int) -> int:
+    """How many time bins of a group of so many frames hold one of the chosen blocks (flat indices, ascending)."""
+    length = (max(2, frames) - 1) / TIME_BINS
+    starts = [int(1 + i * length) * blocks for i in range(1, TIME_BINS)]
+    ends = [0, *np.searchsorted(chosen, starts), len(chosen)]
+    return sum(first < last for first, last in zip(ends, ends[1:], strict=False))
 
 
 def top_blocks(scores: np.ndarray, budget: int) -> np.ndarray:
