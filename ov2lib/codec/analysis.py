@@ -14,7 +14,7 @@ from ..video.parallel import in_order
 from ..video.signals import batch_bits, batch_motion, batches, cached_gray, motion_and_residual
 from ..video.stream import Packets, open_video
 from . import scoring
-from .pictures import is_good
+from .pictures import are_good
 from .readiness import engine_grid
 
 # assumed: half the canvas size and the nearest reference are enough for a residual that is only ranked; on the clip in
@@ -77,13 +77,13 @@ class Candidate:
 class Batch:
     """Decoded frames on their way to the scorer, with all that FFmpeg has to do for them already done.
 
-    linked: the frames; pictures: uint8 [n, H, W, 3], upright; good: bool [n], see `Candidate`; gray: source index -> uint8
+    linked: the frames; pictures: uint8 [H, W, 3] of each, upright; good: bool [n], see `Candidate`; gray: source index -> uint8
     [h, w] luma at the size of the residual, for each frame and the references it is compared with, coded orientation; motion:
     the frames' vectors, None for a stream without.
     """
 
     linked: list[Linked]
-    pictures: np.ndarray
+    pictures: list[np.ndarray]
     good: np.ndarray
     gray: dict[int, np.ndarray]
     motion: MotionField | None
@@ -132,11 +132,9 @@ def candidates(
         for batch in batches((x for x in frames if x.frame.index in indices), video.coded):
             compared = {f.index: f for x in batch for f in (x.frame, *x.past[:1], x.following) if f is not None}
             small = {index: gray(frame) for index, frame in compared.items()} if compares else {}
-            pictures = np.empty((len(batch), video.height, video.width, 3), np.uint8)  # at once: costs less than one by one
-            for picture, x in zip(pictures, batch, strict=True):
-                picture[:] = np.rot90(colour.rgb(x.frame.picture), video.turns)
+            pictures = [np.ascontiguousarray(np.rot90(colour.rgb(x.frame.picture), video.turns)) for x in batch]
             motion = batch_motion(batch, video.coded) if scorer and video.vectors else None
-            yield Batch(batch, pictures, is_good(pictures), small, motion)
+            yield Batch(batch, pictures, are_good(pictures), small, motion)
 
     for batch in in_order(jobs, work, workers, AHEAD):
         scores = scorer(video, batch) if scorer else np.zeros((len(batch.linked), 0, 0), np.float32)

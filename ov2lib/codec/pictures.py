@@ -1,5 +1,7 @@
 """Pictures not worth packing: black, one-colour and corrupt frames, and letterbox bars."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 # published: codec-video-prep; grey levels of 0..255 and shares of the picture
@@ -11,10 +13,9 @@ STEP = 8  # assumed: every eighth row and column is enough to judge a frame
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def is_good(rgb: np.ndarray) -> np.ndarray:
-    """False for frames that are black, of one colour, or the green of a failed decode; uint8 [..., H, W, 3] -> bool [...]."""
-    sample = np.moveaxis(rgb[..., ::STEP, ::STEP, :], -1, 0)
-    sample = sample.reshape(*sample.shape[:-2], -1)
+def are_good(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """bool [n], False for pictures (uint8 [H, W, 3]) that are black, of one colour, or the green of a failed decode."""
+    sample = np.stack([picture[::STEP, ::STEP].reshape(-1, 3).T for picture in pictures], axis=1)
     luma = np.tensordot(LUMA, sample.astype(np.float32), 1)
     mean, spread = luma.mean(axis=-1), luma.std(axis=-1)
     black = (mean <= BLACK_MEAN) & (spread <= BLACK_SPREAD)

@@ -1,7 +1,7 @@
 """Bits per macroblock of an H.264 frame, estimated from what stock FFmpeg exports.
 
 True macroblock bits need a patched decoder. What a stock one exports (vectors, quantisers, pictures) predicts them well:
-Spearman .93 on P and .91 on B frames over 28x28 blocks of the clip in tests/data (notebook 02 has the ablation). The
+Spearman .94 on P and .91 on B frames over 28x28 blocks of the clip in tests/data (notebook 02 has the ablation). The
 weights are *assumed*: fitted on three x264 clips, where cross-clip refits differed by at most .01. The estimate is
 scaled so that a frame's macroblocks sum to its packet.
 

@@ -23,7 +23,7 @@ from ..errors import VideoError
 from .residual import PaddedLuma
 from .stream import EXPORTS_VECTORS, LIMITS, REPAIR, RETIME, Packets, open_video
 
-PAST = 3  # assumed: earlier reference frames kept at hand (a fourth moved the P estimate's rank agreement by .0002)
+PAST = 3  # assumed: earlier reference frames kept at hand (a fourth moved the P estimate's rank agreement by .0001)
 KINDS = {1: "I", 3: "B", 5: "I"}  # FFmpeg's AVPictureType; SI counts as I, and everything else that is predicted as P
 PLANAR_LUMA = ("yuv", "nv12", "nv21", "gray")  # pixel formats whose first plane is luma
 
