@@ -1,4 +1,4 @@
-"""What a training step takes, measured on this machine: seconds, bytes in memory, bytes on disk; full beside LoRA."""
+"""What a training step takes, measured on this machine's CPU: seconds, bytes in memory, bytes on disk; full beside LoRA."""
 
 import tempfile
 import time

@@ -32,12 +32,12 @@ from ..train.start import run_folder
 from ..train.trainer import read_metrics
 from .exam import SAMPLES, examine_run, read_results
 from .model import mini_processor
-from .stories import CANVASES, SHORT
+from .stories import CANVASES
 from .tasks import RECIPES, stage_samples
 from .world import SIDE
 
 SHORT_SAMPLES, SHORT_EXAM = 32, 16  # training samples of a source, and questions, where runs are shortened
-OWN_QUESTION = "What happens?"
+OWN_QUESTION, OWN_FRAMES = "What happens?", 8  # about your own video
 
 
 @dataclass(frozen=True)
@@ -207,6 +207,6 @@ def _own(video: str, config: StageConfig) -> Sample:
     """Your video as a sample, at the mini world's size: as canvases in stage 4, sampled frames before it."""
     pixels = {"max_pixels": 4 * SIDE**2}
     codec = {"video_backend": "codec", "front_end": config.front_end, "num_canvases": CANVASES}
-    frames = {"video_backend": "frames", "num_frames": SHORT}
+    frames = {"video_backend": "frames", "num_frames": OWN_FRAMES}
     media = Media("video", video, pixels | (codec if config.stage == 4 else frames))
     return Sample("your video", (("user", f"<video>\n{OWN_QUESTION}"), ("assistant", "…")), (media,))

@@ -112,7 +112,7 @@ def draw_scores(ax: Axes, rows: Sequence[dict], stage: int, asked: int) -> list[
         places = [tasks.index((row["task"], row["metric"])) + shift for row in own]
         intervals = [(row["low"], row["high"]) for row in own]
         ax.hlines(places, *np.transpose(intervals), color=colour, linewidth=1.2)
-        words = "fresh weights" if name == "before" and stage == 1 else label
+        words = "the start" if name == "before" and stage == 1 else label
         ax.plot([row["score"] for row in own], places, marker, color=colour, markersize=4.5, label=words)
     ax.set(xlim=(-0.02, 1.02), xlabel="score", ylim=(len(tasks) - 0.5, -0.5))
     ax.set_yticks(range(len(tasks)), [f"{_kind(task)}\n{metric}" for task, metric in tasks], fontsize=7)
@@ -142,7 +142,7 @@ def score_table(rows: Sequence[dict], stage: int) -> Sheet:
     for asked, task, metric in sorted(tasks, key=lambda key: -key[0]):
         found = [cells.get((asked, task, after, arm)) for after, arm in arms]
         lines.append([str(asked), _kind(task), metric, *map(_interval, found)])
-    before = "fresh weights" if stage == 1 else f"after stage {stage - 1}"
+    before = "the start" if stage == 1 else f"after stage {stage - 1}"
     heads = [(before if after < stage else f"after stage {stage}", arm) for after, arm in arms]
     return lay_out(["asked in stage", "question", "metric", *heads], lines)
 

@@ -79,7 +79,7 @@ def test_the_table_holds_what_the_picture_leaves_out():
     assert lines[-2].split()[:3] == ["2", "colour", "accuracy"] and "0.70 [0.60, 0.80]" in lines[-2]
     assert lines[-1].split()[:3] == ["1", "colour", "accuracy"] and "0.80 [0.70, 0.90]" in lines[-1]
     assert "after stage 1" in lines[0] and "after stage 2" in lines[0]
-    assert "fresh weights" in str(training.score_table([score(0, 1, "sighted", 0.1)], 1))
+    assert "the start" in str(training.score_table([score(0, 1, "sighted", 0.1)], 1))
 
 
 def test_footprints_and_plans_are_tables_of_their_numbers():
