@@ -97,10 +97,13 @@ def parade(rng: np.random.Generator) -> Scene:
     return Scene(("parade", *trio, *spots, *spans, flash, corner), _sampled("parade", frames, LONG, shade), questions)
 
 
-def skipping(rng: np.random.Generator) -> Scene:
-    """A figure jumps once or twice among three events: somebody walks by, and it may wave, so bursts are not all jumps."""
-    jumps = int(rng.integers(1, 3))
-    events = [str(event) for event in rng.permutation(["jump"] * jumps + ["pass"] + ["wave"] * (2 - jumps))]
+def skipping(rng: np.random.Generator, told: bool = False) -> Scene:
+    """A figure jumps one to three times among four events: it also waves and somebody walks by, so bursts are not all jumps.
+
+    When are the jumps, and when does somebody walk by? With `told`, also: who is it, and what happens one after the other?
+    """
+    jumps = int(rng.integers(1, 4))
+    events = [str(event) for event in rng.permutation(["jump"] * jumps + ["pass"] + ["wave"] * (3 - jumps))]
     rests = np.diff(np.sort(rng.integers(0, FRAMES - 5 * len(events), len(events))), prepend=0)
     starts = (1 + 5 * np.arange(len(events)) + np.cumsum(rests)).tolist()
     colour, other = (str(colour) for colour in rng.permutation(list(COLOURS))[:2])
@@ -111,14 +114,22 @@ def skipping(rng: np.random.Generator) -> Scene:
             frames[start + step] = EVENTS[event](x, colour, other, away, step)
     times = [start / FAST for event, start in zip(events, starts, strict=True) if event == "jump"]
     passing = next(start for event, start in zip(events, starts, strict=True) if event == "pass")
-    story = " and ".join(f"{NAMES[event]} at {start / FAST:.1f}" for event, start in zip(events, starts, strict=True))
     questions = (
         Question("jumps", "jump_times", JUMP_QUESTION, f"[{', '.join(f'{time:.1f}' for time in times)}]", {"times": times}),
         _span("When does somebody walk by?", passing / FAST, (passing + 4) / FAST, "passer-by"),
-        choice("passer-by", "What colour is the passer-by?", other, COLOURS),
-        Question("story", "caption", "Describe the clip.", story, {"answer": story}),
     )
+    if told:
+        story = " and ".join(f"{NAMES[event]} at {start / FAST:.1f}" for event, start in zip(events, starts, strict=True))
+        questions += (
+            choice("colour", "What colour is the passer-by?", other, COLOURS),
+            Question("story", "caption", "Describe the clip.", story, {"answer": story}),
+        )
     return Scene(("skipping", colour, other, x, away, *events, *starts), _coded("skipping", frames, shade, 2), questions)
+
+
+def skipping_told(rng: np.random.Generator) -> Scene:
+    """`skipping` with all its questions."""
+    return skipping(rng, told=True)
 
 
 def _stand(x: int, colour: str, height: int = 0) -> list[Thing]:

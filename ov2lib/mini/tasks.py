@@ -18,13 +18,13 @@ from ..errors import MiniError
 from ..train.sample import Sample
 from .scene import Question, Scene
 from .stills import counting, describing, naming, relation
-from .stories import change, motion, parade, roaming, skipping
+from .stories import change, motion, parade, roaming, skipping_told
 
 RECIPES: dict[int, tuple[Callable[[np.random.Generator], Scene], ...]] = {
     1: (naming, naming, describing),
     2: (counting, relation, motion, change),
     3: (parade,),
-    4: (skipping, roaming),
+    4: (skipping_told, roaming),
 }
 REPLAY = 5  # every fifth training sample, from stage 2 on, comes from the stage before
 SPLITS = ("train", "test")
