@@ -1,19 +1,21 @@
 """The paper's central comparison in the small: codec canvases against sampled frames at matched visual tokens.
 
 Clips of the skipping figure (6.4 s, 32 frames, four tokens a picture), two questions each: when does each jump start, and when
-does somebody walk by. One model per kind and seed; a seed has its own initial weights and its own order of the training clips.
+does somebody walk by. What answers is a `reader` of visual tokens, trained in
+a minute until it uses what it is given, or the mini model (`--answerer mini`), which needs hours. One for each kind and seed; a
+seed has its own initial weights and its own order of the training clips.
 
-| model | trained on | asked |
+| kind | trained on | asked |
 |---|---|---|
 | codec | codec canvases (front end "paper"), all budgets | sighted · blind · with fixed groups ("ippp") |
 | frames | as many sampled frames, all budgets | sighted · blind |
-| eyeless | the codec model's prompts, with a connector that gives zeros | as it was trained |
+| eyeless | the codec canvases without their pixels | as it was trained |
 
 and beside them what needs no learning: a rule on the codec's time tags, and the best constant answer. "Blind" zeroes the pixels
-of a model that learnt with them; "eyeless" never had any, so that it learnt all that tags can tell.
+of one who learnt with them; "eyeless" never had any, so that it learnt all that tags can tell.
 
-Budgets are mixed within a model, as one published checkpoint answers at every budget; and one training serves four points of
-the curve. A budget of 64 exceeds a clip: from 32 on both inputs hold every frame.
+Budgets are mixed in training, as one published checkpoint answers at every budget; and one training serves all points of the
+curve. A budget of 64 exceeds a clip: from 32 on both inputs hold every frame.
 
     python -m ov2lib.mini.sweep --seeds 0 1 2 --output runs/sweep
 
@@ -27,35 +29,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from .. import __version__
-from ..errors import MiniError, TrainingError
+from ..errors import MiniError
 from ..evaluate.baselines import fit_bursts, fit_constant, time_tags
 from ..evaluate.intervals import bootstrap
 from ..evaluate.ledger import SAMPLES
-from ..evaluate.predict import Predictor, fingerprint
 from ..evaluate.run import evaluate
-from ..files import whole_file, whole_folder
 from ..model.prompt import visual_text
-from ..tokens import VisualTokens
 from ..train.cache import TokenCache
-from ..train.run import train
-from ..train.sample import Media, Sample
-from ..train.stages import Source, stage_config
-from ..train.start import load_start, write_mini_start
+from ..train.sample import Sample
+from ..train.stages import stage_config
+from . import reader, sweep_mini
 from .exam import write_results
 from .model import mini_processor
 from .stories import skipping
 from .tasks import SPLITS, conversation, draw
 from .world import SIDE
 
-MODELS = ("codec", "frames", "eyeless")
+ANSWERERS = ("reader", "mini")
+KINDS = ("codec", "frames", "eyeless")
 BUDGETS = (4, 8, 16, 32)
-CLIPS, STEPS, BATCH = 1500, 600, 8  # of each training
+CLIPS, STEPS = 1500, 600  # of each training
 TESTED = 160  # held-out clips, the same for all
 FITTED = 200  # training clips that the rule and the constant answers are fitted on
-ANSWER_TOKENS = 24
 DECIMALS = 2  # published: of JumpScore's time tags
 ARMS = (
     ("codec", "sighted"), ("codec", "blind"), ("codec", "fixed groups"), ("frames", "sighted"), ("frames", "blind"),
@@ -82,6 +79,7 @@ class Size:
         clips, steps: of each training.
         tested: held-out clips.
         fitted: training clips for what is fitted without learning.
+        answerer: "reader" or "mini".
     """
 
     budgets: tuple[int, ...] = BUDGETS
@@ -89,6 +87,7 @@ class Size:
     steps: int = STEPS
     tested: int = TESTED
     fitted: int = FITTED
+    answerer: str = ANSWERERS[0]
 
     def __post_init__(self):
         if not self.budgets or min(*self.budgets, self.clips, self.steps, self.tested, self.fitted) < 1:
@@ -96,16 +95,6 @@ class Size:
 
 
 DEFAULT = Size()
-
-
-@dataclass(frozen=True)
-class CachedPredictor(Predictor):
-    """A predictor whose clips are tokenized once; `cache` is shared with training."""
-
-    cache: TokenCache | None = None
-
-    def visual(self, item: Media) -> VisualTokens:
-        return self.cache.tokens(item)
 
 
 def clips(split: str, count: int, seed: int = 0, together: bool = False) -> list[Sample]:
@@ -138,56 +127,29 @@ def mixed(samples: Sequence[Sample], backend: str, budgets: Sequence[int]) -> li
     return [shown(sample, backend, budgets[place % len(budgets)]) for place, sample in enumerate(samples)]
 
 
-def blindfold(start: Path, target: Path) -> Path:
-    """The start with a connector that gives zeros, whatever is seen.
-
-    With its vision encoder and connector frozen it learns from the prompt alone: which frames' blocks are there, and how many.
-    """
-    if not (target / "config.json").is_file():
-        model, processor = load_start(start)
-        last = [module for module in model.model.visual.merger.modules() if isinstance(module, torch.nn.Linear)][-1]
-        for parameter in last.parameters():
-            torch.nn.init.zeros_(parameter)
-        with whole_folder(target, TrainingError) as scratch:
-            model.save_pretrained(scratch)
-            processor.save_pretrained(scratch)
-    return target
+def train_one(kind: str, seed: int, output: Path, size: Size) -> Path:
+    """Train one of `KINDS`; its folder."""
+    samples = mixed(clips("train", size.clips, together=True), "frames" if kind == "frames" else "codec", size.budgets)
+    folder, eyes = output / f"seed{seed}" / kind, kind != "eyeless"
+    if size.answerer == "mini":
+        sweep_mini.train_one(samples, size.steps, seed, eyes, folder, output / "media")
+    elif not (folder / "config.json").is_file():
+        cache = token_cache(output)
+        trained, losses = reader.fit(samples, cache, size.steps, seed, eyes)
+        reader.save(trained, reader.choose_threshold(trained, samples[: size.fitted], cache), losses, folder)
+    return folder
 
 
-def train_one(kind: str, seed: int, start: Path, output: Path, size: Size) -> Path:
-    """Train one of `MODELS`; the folder of the result."""
-    base = stage_config(4)
-    chosen = {"sources": (Source("skipping", "mini_world", size.clips, "video"),), "steps": size.steps, "seed": seed}
-    chosen |= {"packing": "pool", "micro_batch": BATCH, "global_batch": BATCH}  # half the time of packed bins on a CPU
-    if kind == "eyeless":
-        start, chosen["trainable"] = blindfold(start, output / f"seed{seed}" / "blindfolded"), ("language",)
-    config = replace(base, **chosen, origin=base.origin | dict.fromkeys(chosen, "assumed: the sweep's own"))
-    data = _training_data("frames" if kind == "frames" else "codec", output, size)
-    return train(config, output / f"seed{seed}" / kind, start, {"skipping": str(data)}, output / "media")
-
-
-def _training_data(backend: str, output: Path, size: Size) -> Path:
-    """The training clips at all budgets in turn, written once."""
-    path = output / f"{backend}.jsonl"
-    if not path.is_file():
-        samples = mixed(clips("train", size.clips, together=True), backend, size.budgets)
-        with whole_file(path) as file:
-            file.writelines(json.dumps(sample.to_json()).encode() + b"\n" for sample in samples)
-    return path
-
-
-def ask(model: Path, seed: int, budget: int, backend: str, arm: str, output: Path, size: Size) -> None:
-    """Ask a trained model about all held-out clips at one budget; answers stay in `cell_folder`."""
+def ask(kind: str, seed: int, budget: int, backend: str, arm: str, output: Path, size: Size) -> None:
+    """Ask one that is trained about all held-out clips at one budget; answers stay in `cell_folder`."""
     front_end = "ippp" if arm == "fixed groups" else "paper"
     samples = [shown(sample, backend, budget, front_end) for sample in clips("test", size.tested)]
-    network, processor = load_start(model)
-    predict = CachedPredictor(
-        network.eval(), processor, ANSWER_TOKENS, batch_size=80, blind=arm == "blind",
-        frames_prompt=stage_config(4).frames_prompt, cache=token_cache(output),
+    folder, answerer = output / f"seed{seed}" / kind, sweep_mini if size.answerer == "mini" else reader
+    evaluate(
+        samples, answerer.predictor(folder, token_cache(output), arm == "blind"),
+        cell_folder(output, seed, backend, arm, budget), model=f"{size.answerer}, {kind}", revision=__version__, seed=seed,
+        options={"budget": budget, "backend": backend, "front_end": front_end, "blind": arm == "blind", "steps": size.steps},
     )  # fmt: skip
-    where = cell_folder(output, seed, backend, arm, budget)
-    options = predict.options | {"budget": budget, "backend": backend, "front_end": front_end}
-    evaluate(samples, predict, where, model=model.parts[-3], revision=fingerprint(model), options=options, seed=seed)
 
 
 def ask_rules(output: Path, size: Size) -> None:
@@ -287,13 +249,12 @@ def count_tokens(output: Path, size: Size) -> dict[tuple, tuple[float, float]]:
     return counts
 
 
-def sweep(seeds: Sequence[int], output: Path, start: Path | None = None, size: Size = DEFAULT) -> list[dict]:
+def sweep(seeds: Sequence[int], output: Path, size: Size = DEFAULT) -> list[dict]:
     """Train and ask everything that is not there yet.
 
     Args:
         seeds: of the initial weights and the order of training clips; clips and rules are the same for all.
         output: folder of the sweep.
-        start: model folder that all trainings start from; None takes fresh weights, a seed's own.
         size: how large.
 
     Returns:
@@ -301,13 +262,12 @@ def sweep(seeds: Sequence[int], output: Path, start: Path | None = None, size: S
     """
     ask_rules(output, size)
     for seed in seeds:
-        begin = start or write_mini_start(output / f"seed{seed}" / "start", seed)
-        for kind in MODELS:
-            model = train_one(kind, seed, begin, output, size)
+        for kind in KINDS:
+            train_one(kind, seed, output, size)
             for backend, arm in ARMS:
-                if kind == ("eyeless" if arm == "eyeless" else backend) and arm not in RULES:
+                if arm not in RULES and kind == ("eyeless" if arm == "eyeless" else backend):
                     for budget in size.budgets:
-                        ask(model, seed, budget, backend, arm, output, size)
+                        ask(kind, seed, budget, backend, arm, output, size)
     cells = read_cells(output, seeds, size)
     return table(cells | gap_cells(cells), count_tokens(output, size))
 
@@ -316,16 +276,16 @@ def main() -> None:
     """Run the sweep from the command line."""
     parser = argparse.ArgumentParser(description="Codec canvases against sampled frames on the mini world, with controls.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--from", dest="start", type=Path, help="model folder to start from (default: fresh weights)")
+    parser.add_argument("--answerer", choices=ANSWERERS, default=ANSWERERS[0], help="what is trained (default %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("runs/sweep"), help="folder of the sweep")
     parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS), help="canvases or frames of a clip")
     parser.add_argument("--clips", type=int, default=CLIPS, help="of each training")
     parser.add_argument("--steps", type=int, default=STEPS, help="of each training")
     parser.add_argument("--tested", type=int, default=TESTED, help="held-out clips")
     args = parser.parse_args()
-    size = Size(tuple(args.budgets), args.clips, args.steps, args.tested)
-    rows = sweep(args.seeds, args.output, args.start, size)
-    write_results(rows, args.output, "sweep", args.seeds, "ov2lib.mini.sweep")
+    size = Size(tuple(args.budgets), args.clips, args.steps, args.tested, answerer=args.answerer)
+    name = "sweep" if args.answerer == ANSWERERS[0] else f"sweep_{args.answerer}"
+    write_results(sweep(args.seeds, args.output, size), args.output, name, args.seeds, "ov2lib.mini.sweep")
 
 
 if __name__ == "__main__":

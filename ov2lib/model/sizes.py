@@ -124,25 +124,30 @@ def video_cost(
 
     Sampled frames at inference have group 1, codec canvases 4.
     """
-    vision, card = config.vision_config, model_card(config)
+    vision = config.vision_config
     patches = (side // vision.patch_size) ** 2
     n, width, unit = canvases * patches, vision.hidden_size, vision.spatial_merge_size**2
     run = min(group, canvases) * patches
     per_patch = vision.num_channels * vision.patch_size**2 * width
     per_patch += vision.num_hidden_layers * (4 * width**2 + 2 * width * vision.intermediate_size + 2 * run * width)
-    text, tokens, joined = config.text_config, n // unit, width * unit
-    used = card.parameters["active"] - sum(
-        card.parameters[part] for part in ("vision encoder", "connector", "token embedding", "output head")
-    )
-    causal = text.num_hidden_layers * text.num_attention_heads * text.head_dim * tokens  # 2 products over half the tokens each
+    tokens, joined = n // unit, width * unit
     return VideoCost(
         name=name,
         seconds=seconds,
         tokens=tokens,
         encoder_flops=2.0 * n * per_patch,
         connector_flops=2.0 * tokens * (joined**2 + joined * vision.out_hidden_size),
-        prefill_flops=2.0 * tokens * (used + causal),
+        prefill_flops=prefill_flops(config, tokens),
     )
+
+
+def prefill_flops(config: LlavaOnevision2Config, tokens: int) -> float:
+    """FLOPs of the language model reading a prompt of so many tokens, visual or text; without embedding and output head."""
+    text, parameters = config.text_config, model_card(config).parameters
+    elsewhere = ("vision encoder", "connector", "token embedding", "output head")
+    used = parameters["active"] - sum(parameters[part] for part in elsewhere)
+    causal = text.num_hidden_layers * text.num_attention_heads * text.head_dim * tokens  # 2 products over half the tokens each
+    return 2.0 * tokens * (used + causal)
 
 
 def video_costs(config: LlavaOnevision2Config, seconds: float) -> list[VideoCost]:

@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
-from ..model.sizes import VideoCost
+from ..model.configuration import LlavaOnevision2Config
+from ..model.sizes import VideoCost, prefill_flops, video_cost
 from ..train.plan import Plan
 
 PARTS = {"encoder": "#0072B2", "connector": "#E69F00", "language": "#999999"}
@@ -85,10 +86,21 @@ def draw_device_memory(ax: Axes, plans: Iterable[Plan], layout: str) -> None:
     ax.set(xlabel="stage", ylabel=f"GiB a GPU, {layout}")
 
 
-def inference_row(pictures: int, frames: VideoCost, codec: VideoCost) -> dict:
-    """Frames against codec at equal visual tokens, TFLOP from encoder to the end of prefill."""
-    totals = {"frames": frames.flops_per_second * frames.seconds / 1e12, "codec": codec.flops_per_second * codec.seconds / 1e12}
-    return {"pictures": pictures, "tokens": frames.tokens, **totals, "codec / frames": totals["codec"] / totals["frames"]}
+def inference_row(pictures: int, config: LlavaOnevision2Config, seconds: float, tags: tuple[int, int], tag_tokens: int) -> dict:
+    """Frames against codec at equal visual tokens, TFLOP from encoder to the end of prefill.
+
+    Args:
+        pictures: frames or canvases.
+        config, seconds: of the model and the video.
+        tags: time tags in the prompt of frames and of codec canvases.
+        tag_tokens: text tokens of a time tag.
+    """
+    result = {"pictures": pictures}
+    for (name, group), count in zip((("frames", 1), ("codec", 4)), tags, strict=True):
+        seen, text = video_cost(config, name, seconds, pictures, group), count * tag_tokens
+        flops = seen.encoder_flops + seen.connector_flops + prefill_flops(config, seen.tokens + text)
+        result |= {"visual tokens": seen.tokens, f"{name} text": text, name: flops / 1e12}
+    return result | {"codec / frames": result["codec"] / result["frames"]}
 
 
 def draw_inference(ax: Axes, table: pd.DataFrame) -> None:

@@ -53,3 +53,17 @@ def test_it_reads_samples_of_every_stage(processor):
         inputs = processor(prompt, **{item.kind + "s": [item.path]}, **options)
         with torch.no_grad():
             assert torch.isfinite(model(**inputs).logits).all()
+
+
+def test_times_that_are_near_begin_near_and_alike_in_every_spelling(processor):
+    model = mini.mini_model(0)
+    before = model.get_input_embeddings().weight.detach().clone()
+    mini.give_times_a_code(model)
+    table, ids = model.get_input_embeddings().weight.detach(), processor.tokenizer.convert_tokens_to_ids
+    half = table.shape[1] // 2
+    tag, number, spaced, near, far = (table[ids(t), :half] for t in ("<0.40Ġseconds>", "0.4", "Ġ0.4", "Ġ0.6", "Ġ3.4"))
+    assert torch.equal(tag, number) and torch.equal(number, spaced)
+    assert (spaced - near).norm() < (spaced - far).norm()
+    assert torch.equal(table[:, half:], before[:, half:])
+    word = ids("[")
+    assert torch.equal(table[word], before[word])

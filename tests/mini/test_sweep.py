@@ -9,9 +9,9 @@ import torch
 
 from ov2lib.errors import MiniError
 from ov2lib.evaluate.baselines import time_tags
-from ov2lib.mini import sweep
+from ov2lib.mini import sweep, sweep_mini
 from ov2lib.mini.exam import read_results, write_results
-from ov2lib.train.start import load_start, write_mini_start
+from ov2lib.train.start import load_start
 
 TINY = sweep.Size(budgets=(4,), clips=8, steps=2, tested=2, fitted=4)
 
@@ -45,25 +45,25 @@ def test_budgets_take_turns():
     assert [sample.media[0].options["num_canvases"] for sample in samples] == [4, 8, 4, 8]
 
 
-def test_without_eyes_pixels_change_nothing(tmp_path):
-    start = write_mini_start(tmp_path / "start", 0)
+def test_an_eyeless_mini_model_sees_nothing_and_a_seeing_one_does(tmp_path):
     sample = sweep.shown(sweep.clips("test", 1)[0], "codec", 4)
-    for folder, blind in ((start, False), (sweep.blindfold(start, tmp_path / "eyeless"), True)):
-        model, processor = load_start(folder)
-        predictor = sweep.CachedPredictor(model.eval(), processor, cache=sweep.token_cache(tmp_path))
+    for eyes in (True, False):
+        model, processor = load_start(sweep_mini.write_start(tmp_path / str(eyes), 0, eyes))
+        seeing = sweep_mini.CachedPredictor(model.eval(), processor, cache=sweep.token_cache(tmp_path))
         with torch.inference_mode():
-            seen = model(**predictor.inputs([sample])).logits
-            dark = model(**replace(predictor, blind=True).inputs([sample])).logits
-        assert torch.equal(seen, dark) == blind
+            seen, dark = (model(**one.inputs([sample])).logits for one in (seeing, replace(seeing, blind=True)))
+        assert torch.equal(seen, dark) == (not eyes)
 
 
-def test_an_eyeless_training_leaves_vision_and_connector_alone(done):
-    output, _ = done
-    before, _ = load_start(output / "seed0" / "blindfolded")
-    after, _ = load_start(next((output / "seed0" / "eyeless").glob("**/model")))
-    pairs = zip(before.named_parameters(), after.parameters(), strict=True)
+def test_the_mini_model_can_answer_too_and_eyeless_leaves_vision_alone(tmp_path):
+    samples = sweep.mixed(sweep.clips("train", 8, together=True), "codec", (4,))
+    sweep_mini.train_one(samples, 2, 0, False, tmp_path / "run", tmp_path / "media")
+    before, _ = load_start(tmp_path / "run" / "start")
+    trained = sweep_mini.predictor(tmp_path / "run", sweep.token_cache(tmp_path), False)
+    pairs = zip(before.named_parameters(), trained.model.parameters(), strict=True)
     changed = {name for (name, old), new in pairs if not torch.equal(old, new)}
     assert changed and not any("visual" in name for name in changed)
+    assert len(trained.many([sweep.shown(sweep.clips("test", 1)[0], "codec", 4)])) == 1
 
 
 def test_every_arm_has_a_row_for_each_seed_and_for_all(done):
