@@ -85,14 +85,13 @@ def parade(rng: np.random.Generator) -> Scene:
         seen = [Thing("disc", "black", round(SIDE / 2 + 24 * np.sin(ball + rate * t)), SIDE // 2, 4)]
         seen += [thing for thing, (start, end) in zip(things, spans, strict=True) if start - 2 <= t <= end + 2]
         frames.append(seen + [star] * (abs(t - flash) <= 2))
-    asked = int(rng.integers(3))
     lines = [f"{spans[k][0]:.1f} to {spans[k][1]:.1f} a {things[k].name} at the {PLACES[spots[k]]}" for k in range(3)]
     questions = (
         Question("story", "caption", "Describe the clip.", " and ".join(lines), {"answer": " and ".join(lines)}),
         choice("order", "What colour comes first?", trio[0][1], COLOURS),
         choice("needle", "Where is the star?", PLACES[corner], PLACES),
         choice("order", "What colour comes last?", trio[2][1], COLOURS),
-        _span(f"When is the {trio[asked][0]} there?", *spans[asked]),
+        *(_span(f"When is the {shape} there?", *span) for (shape, _), span in zip(trio, spans, strict=True)),
     )
     return Scene(("parade", *trio, *spots, *spans, flash, corner), _sampled("parade", frames, LONG, shade), questions)
 
@@ -124,7 +123,7 @@ def skipping(rng: np.random.Generator, told: bool = False) -> Scene:
             choice("colour", "What colour is the passer-by?", other, COLOURS),
             Question("story", "caption", "Describe the clip.", story, {"answer": story}),
         )
-    return Scene(("skipping", colour, other, x, away, *events, *starts), _coded("skipping", frames, shade, 2), questions)
+    return Scene(("skipping", colour, other, x, away, *events, *starts), _coded("skipping", frames, shade), questions)
 
 
 def skipping_told(rng: np.random.Generator) -> Scene:
@@ -182,7 +181,7 @@ def roaming(rng: np.random.Generator) -> Scene:
         choice("place", f"Where is the {one} at the end?", PLACES[walks[0][-1]], PLACES),
         choice("place", f"Where is the {one} at the start?", PLACES[walks[0][0]], PLACES),
     )
-    return Scene(("roaming", *pair, *map(tuple, walks)), _coded("roaming", frames, shade, 1), questions)
+    return Scene(("roaming", *pair, *map(tuple, walks)), _coded("roaming", frames, shade), questions)
 
 
 def _walks(rng: np.random.Generator, answer: str) -> list[list[int]]:
@@ -211,6 +210,7 @@ def _sampled(kind: str, frames: list[list[Thing]], count: int, shade: int):
     return lambda: Media("video", str(clip_file(kind, frames, SIDE, 1, shade)), options)
 
 
-def _coded(kind: str, frames: list[list[Thing]], shade: int, decimals: int):
-    options = {"video_backend": "codec", "front_end": "paper", "num_canvases": CANVASES, "max_pixels": SIDE * SIDE}
-    return lambda: Media("video", str(clip_file(kind, frames, SIDE, FAST, shade)), options | {"timestamp_decimals": decimals})
+def _coded(kind: str, frames: list[list[Thing]], shade: int):
+    options = {"video_backend": "codec", "front_end": "paper", "num_canvases": CANVASES, "max_pixels": SIDE * SIDE,
+               "timestamp_decimals": 2}  # fmt: skip
+    return lambda: Media("video", str(clip_file(kind, frames, SIDE, FAST, shade)), options)
