@@ -25,7 +25,7 @@ JUMP_QUESTION = "List the start time in seconds of each jump, when the rope is b
 
 
 def motion(rng: np.random.Generator) -> Scene:
-    """Two things cross the picture side by side, each its own way: where is one at the start and at the end, which way go both?"""
+    """Two things cross the picture side by side: which way does each move, and where is one at the start and at the end?"""
     pair, upright, shade = looks(rng, 2), bool(rng.integers(2)), tint(rng)
     ways = [("up", "down") if upright else ("left", "right")] * 2
     ways = [str(rng.choice(way)) for way in ways]

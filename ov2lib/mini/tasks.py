@@ -4,7 +4,7 @@
 |---|---|---|
 | 1 bootstrap | pictures of up to four things | caption, colour, shape, place |
 | 2 instruct | pictures; clips of 31 s | counts and relations; which way, where and what colour at the start and at the end |
-| 3 long video | clips of 76 s, sampled every 5 s | a timed caption, what comes first and last, a flash, when something is there |
+| 3 long video | clips of 76 s, sampled every 5 s | a timed caption, what comes first and last, a flash, when things are there |
 | 4 codec | clips of 6 s as codec canvases | a timed caption, jump times, who walks by and when, point tracks, relations |
 
 A small model finds the thing that a word names late (sight itself is quick), so a training conversation asks several questions

@@ -292,7 +292,7 @@ def _mini(stage: int) -> dict:
         "packing": ("bins", f"{why}, as at full scale"),
         "micro_batch": (4, why),
         "global_batch": (4, f"{why}: 2,000 tokens a step; with fewer samples a step too little is learnt"),
-        "steps": (_MINI_STEPS[stage], f"{why}: to see takes tens of steps, to find what a word names takes hundreds, see notebook 07"),
+        "steps": (_MINI_STEPS[stage], f"{why}: sight takes tens of steps, finding what a word names hundreds (notebook 07)"),
         "precision": ("fp32", f"{why}: bf16 is slower on a CPU"),
         "gradient_checkpointing": (False, f"{why}: memory is not short"),
     }  # fmt: skip
