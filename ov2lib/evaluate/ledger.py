@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..errors import EvaluationError
-from ..train.files import whole_file
+from ..files import whole_file
 
 RUN, SAMPLES, SCORES = "run.json", "samples.jsonl", "scores.json"
 

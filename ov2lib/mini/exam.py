@@ -36,9 +36,10 @@ from ..evaluate.run import Evaluation, evaluate
 from ..model import LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor
 from ..model.media import MediaOptions, video_tokens
 from ..train.lora import BASE, load_adapter
-from ..train.run import load_start, run_folder, train
+from ..train.run import train
 from ..train.sample import Sample
 from ..train.stages import STAGES, stage_config
+from ..train.start import load_start, run_folder
 from .model import mini_processor
 from .tasks import stage_samples
 

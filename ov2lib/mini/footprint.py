@@ -11,8 +11,8 @@ import torch
 from ..train.collate import Collator
 from ..train.lora import save_adapter
 from ..train.parts import count_trained, make_trainable
-from ..train.run import load_start
 from ..train.stages import stage_config
+from ..train.start import load_start
 from .lessons import Lesson, bins
 
 
@@ -23,7 +23,7 @@ class Footprint:
     Attributes:
         variant: "full" or "lora".
         parameters, trained: of the model with its adapters.
-        seconds: per step of one bin, the median: forward, backward, optimiser.
+        seconds: per step of one micro-batch, the median: forward, backward, optimiser.
         weights, gradients, moments: bytes of the parameters, of their gradients, and of AdamW's two moments.
         activations: bytes kept between the forward and the backward pass, the most of all steps.
         disk: bytes of the saved model or adapter.
@@ -61,9 +61,9 @@ def footprint(lesson: Lesson, variant: str, steps: int = 6) -> Footprint:
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(learned, config.learning_rate, config.betas, config.eps, config.weight_decay)
     data, collate = bins(lesson), Collator(processor, config.frames_prompt)
-    times, kept = [], 0
+    size, times, kept = lesson.config.micro_batch, [], 0
     for number in range(steps):
-        batch = collate([data[number % len(data)]])
+        batch = collate([data[(number * size + place) % len(data)] for place in range(size)])
         start = time.perf_counter()
         record = _Kept(model)
         with record:

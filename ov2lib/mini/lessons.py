@@ -23,17 +23,19 @@ from ..errors import MiniError
 from ..figures import project_root
 from ..train.cache import TokenCache
 from ..train.encoding import Example, SampleEncoder
+from ..train.mixture import resolve
 from ..train.prepare import BinDataset, load_prepared
-from ..train.run import STEPS_LIMIT, resolve, run_folder, train
+from ..train.run import STEPS_LIMIT, train
 from ..train.sample import Media, Sample
 from ..train.stages import StageConfig, stage_config
+from ..train.start import run_folder
 from ..train.trainer import read_metrics
 from .exam import SAMPLES, examine_run, read_results
 from .model import mini_processor
 from .stories import CANVASES, SHORT, SIDE
 from .tasks import RECIPES, stage_samples
 
-SHORT_SAMPLES, SHORT_EXAM = 24, 16  # training samples of a source, and questions, where runs are shortened
+SHORT_SAMPLES, SHORT_EXAM = 32, 16  # training samples of a source, and questions, where runs are shortened
 OWN_QUESTION = "What happens?"
 
 
@@ -66,8 +68,8 @@ class Lesson:
     def facts(self) -> dict:
         """What was trained on, as the run's plan and report have it."""
         data = load_prepared(self.folder / "data").summary
-        steps = max(row["step"] for row in self.metrics)
-        return data | {"steps": steps, "minutes": round(steps * self.seconds_per_step / 60, 1)}
+        steps, seconds = max(row["step"] for row in self.metrics), self.seconds_per_step
+        return data | {"steps": steps, "seconds a step": round(seconds, 2), "minutes": round(steps * seconds / 60, 1)}
 
 
 def shortened() -> bool:
@@ -89,10 +91,12 @@ def _scratch() -> Path:
 
 
 def lesson_config(stage: int, variant: str = "full", seed: int = 0) -> StageConfig:
-    """The stage's mini configuration with this seed, over few samples where runs are shortened."""
-    config = stage_config(stage, variant)
-    sources = tuple(replace(source, samples=SHORT_SAMPLES) for source in config.sources) if shortened() else config.sources
-    return replace(config, seed=seed, sources=sources)
+    """The stage's mini configuration with this seed; with few samples, and one bin a step, where runs are shortened."""
+    config = replace(stage_config(stage, variant), seed=seed)
+    if not shortened():
+        return config
+    few = tuple(replace(source, samples=SHORT_SAMPLES) for source in config.sources)
+    return replace(config, sources=few, micro_batch=1, global_batch=1)
 
 
 def ensure_stage(stage: int, variant: str = "full", seed: int = 0) -> Lesson:

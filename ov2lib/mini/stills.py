@@ -7,6 +7,7 @@ from .scene import Question, Scene, choice, in_place, looks, tint
 from .world import COLOURS, PLACES, SHAPES, SIDE, picture_file
 
 RELATIONS = {"left": (0, -1), "right": (0, 1), "above": (-1, 0), "below": (1, 0)}  # (rows, columns) from the other thing
+OPPOSITE = {"left": "right", "right": "left", "above": "below", "below": "above"}
 
 
 def naming(rng: np.random.Generator) -> Scene:
@@ -50,10 +51,11 @@ def relation(rng: np.random.Generator) -> Scene:
     trio, answer = looks(rng, 3), str(rng.choice(list(RELATIONS)))
     spots = [*side_by_side(rng, answer)]
     spots.append(int(rng.choice([spot for spot in range(4) if spot not in spots])))
-    names = [f"{colour} {shape}" for shape, colour in trio]
+    (one, _), (other, _), (third, _) = trio
     questions = (
-        choice("relation", f"Where is the {names[0]} from the {names[1]}?", answer, RELATIONS),
-        choice("place", f"Where is the {names[2]}?", PLACES[spots[2]], PLACES),
+        choice("relation", f"Where is the {one} from the {other}?", answer, RELATIONS),
+        choice("relation", f"Where is the {other} from the {one}?", OPPOSITE[answer], RELATIONS),
+        choice("place", f"Where is the {third}?", PLACES[spots[2]], PLACES),
     )
     return Scene(("relation", *spots, *trio), _picture(rng, trio, spots), questions)
 

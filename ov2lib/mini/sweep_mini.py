@@ -13,13 +13,13 @@ import torch
 
 from ..errors import TrainingError
 from ..evaluate.predict import Predictor
-from ..files import whole_folder
+from ..files import whole_file, whole_folder
 from ..tokens import VisualTokens
 from ..train.cache import TokenCache
-from ..train.files import whole_file
-from ..train.run import load_start, result_of, run_folder, train
+from ..train.run import train
 from ..train.sample import Media, Sample
 from ..train.stages import Source, stage_config
+from ..train.start import load_start, result_of, run_folder
 from .model import give_times_a_code, mini_model, mini_processor
 
 BATCH = 8

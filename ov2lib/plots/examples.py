@@ -7,23 +7,27 @@ from itertools import groupby
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..figures import WIDTH
 from ..model.loss import IGNORED
-from ..model.prompt import IMAGE_PAD
+from ..model.prompt import IMAGE_PAD, VISION_END
 from ..tokens import VisualTokens
 from ..train.encoding import Example
 from .canvases import canvas_positions, draw_canvas, time_colours
 from .sheet import Sheet
 
 OPEN, CLOSE = "⟦", "⟧"  # around supervised words in plain text
-LINES = 9  # of a conversation; more are cut out of its middle
+LINES = 4  # of frames or runs of blocks, each on its own; of more, all but the first two and the last are left out
+ABOVE = 0.2  # inches over the first line, for its name
 _PADS = re.compile(rf"(?:{re.escape(IMAGE_PAD)})+")
 
 
 def examples_figure(examples: Sequence[Example], most: int = 16) -> tuple[Figure, list[dict]]:
-    """One line of pictures for each example: an image, sampled frames, or canvases whose borders tell the source time.
+    """The pictures of each example: images side by side, then a line for each clip, sampled frames or canvases.
+
+    Borders on canvases tell the source time of their blocks, dark is early.
 
     Args:
         examples: with one image or video each.
@@ -32,31 +36,46 @@ def examples_figure(examples: Sequence[Example], most: int = 16) -> tuple[Figure
     Returns:
         the figure, and a row per picture.
     """
-    shown = [example.visuals[0] for example in examples]
-    columns = max(8, *(min(most, len(tokens.canvases)) for tokens in shown))
-    height = sum(_line_height(tokens, columns) for tokens in shown)
-    fig, axes = plt.subplots(len(shown), columns, squeeze=False, figsize=(WIDTH, height))
+    shown = [(example, example.visuals[0]) for example in examples]
+    stills = [pair for pair in shown if pair[1].kind == "image"]
+    lines = [stills[start : start + 3] for start in range(0, len(stills), 3)]
+    lines += [[pair] for pair in shown if pair[1].kind != "image"]
+    columns = max(9, *(min(most, len(tokens.canvases)) for _, tokens in shown))
+    heights = [_line_height(line, columns) for line in lines]
+    fig = plt.figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+    fig.get_layout_engine().set(rect=(0, 0, 1, 1 - ABOVE / sum(heights)))
+    grid = fig.add_gridspec(len(lines), columns, height_ratios=heights)
     rows = []
-    for line, example, tokens in zip(axes, examples, shown, strict=True):
-        for ax in line:
-            ax.set_axis_off()
-        colours = time_colours(0, max(int(tokens.patch_positions[:, 0].max()), 1))
-        for number, ax in enumerate(line[: len(tokens.canvases)]):
-            place = canvas_positions(tokens, number)
-            if tokens.kind == "codec":
-                draw_canvas(ax, tokens.canvases[number], place, colours, 1.5)
-            else:
-                ax.imshow(tokens.canvases[number])
-            ax.set_title(_when(tokens, place), fontsize=6, loc="center", pad=2)
-            rows.append({"example": example.id, "kind": tokens.kind, "picture": number, "time": _when(tokens, place)})
-        line[0].annotate(f"{example.id}: {_what(tokens)}", (0, 1), xytext=(0, 14), xycoords="axes fraction",
-                         textcoords="offset points", fontsize=7)  # fmt: skip
+    for number, line in enumerate(lines):
+        for place, (example, tokens) in enumerate(line):
+            cells = range(place * (columns // 3), columns)[: len(tokens.canvases)]
+            axes = [fig.add_subplot(grid[number, cell]) for cell in cells]
+            rows += _draw_pictures(axes, example, tokens)
     return fig, rows
 
 
-def _line_height(tokens: VisualTokens, columns: int) -> float:
-    _, height, width, _ = tokens.canvases.shape
-    return WIDTH / columns * height / width + 0.42
+def _line_height(line: list[tuple[Example, VisualTokens]], columns: int) -> float:
+    """Inches, with room for two lines of text."""
+    shapes = [tokens.canvases.shape for _, tokens in line]
+    return WIDTH / columns * max(height / width for _, height, width, _ in shapes) + 0.4
+
+
+def _draw_pictures(axes: Sequence[Axes], example: Example, tokens: VisualTokens) -> list[dict]:
+    colours, rows = time_colours(0, max(int(tokens.patch_positions[:, 0].max()), 1)), []
+    for number, ax in enumerate(axes):
+        place = canvas_positions(tokens, number)
+        ax.set_axis_off()
+        if tokens.kind == "codec":
+            draw_canvas(ax, tokens.canvases[number], place, colours, 1.5)
+        else:
+            ax.imshow(tokens.canvases[number])
+        ax.set_title(_when(tokens, place), fontsize=6, loc="center", pad=2)
+        rows.append({"example": example.id, "kind": tokens.kind, "picture": number, "time": _when(tokens, place)})
+    above = 3 if tokens.kind == "image" else 13
+    title = axes[0].annotate(f"{example.id}: {_what(tokens)}", (0, 1), xytext=(0, above), xycoords="axes fraction",
+                             textcoords="offset points", fontsize=7)  # fmt: skip
+    title.set_in_layout(False)
+    return rows
 
 
 def _when(tokens: VisualTokens, positions: np.ndarray) -> str:
@@ -76,7 +95,7 @@ def _what(tokens: VisualTokens) -> str:
 def conversations(examples: Sequence[Example], tokenizer) -> Sheet:
     """The text of each example as the model reads it, supervised words bold (in brackets in plain text).
 
-    Places for visual tokens are counted, `<|image_pad|>×4`, and of long conversations the middle lines are left out.
+    Places for visual tokens are counted, `<|image_pad|>×4`, and of many frames the middle ones are left out.
     """
     texts = [_spoken(example, tokenizer) for example in examples]
     plain = "\n\n".join(f"{example.id}\n{text}" for example, text in zip(examples, texts, strict=True))
@@ -92,8 +111,12 @@ def _spoken(example: Example, tokenizer) -> str:
         text = tokenizer.decode([token for token, _ in run])
         parts.append(f"{OPEN}{text}{CLOSE}" if supervised else text)
     text = _PADS.sub(lambda found: f"{IMAGE_PAD}×{found.group().count(IMAGE_PAD)}", "".join(parts))
-    lines = text.strip().split("\n")
-    if len(lines) > LINES + 1:
-        left_out = f"… {len(lines) - LINES} lines …"
-        lines = [*lines[: LINES // 2], left_out, *lines[-(LINES - LINES // 2) :]]
-    return "\n".join(lines)
+    return "\n".join(_shorter(text.strip().split("\n")))
+
+
+def _shorter(lines: list[str]) -> list[str]:
+    kept = []
+    for visual, run in groupby(lines, key=lambda line: line.endswith(VISION_END)):
+        run = list(run)
+        kept += run if not visual or len(run) <= LINES else [*run[:2], f"… {len(run) - 3} more …", run[-1]]
+    return kept

@@ -132,7 +132,8 @@ def _kind(task: str) -> str:
 
 def score_table(rows: Sequence[dict], stage: int) -> Sheet:
     """The same numbers, all of them: a line per kind of question, score and interval per arm."""
-    arms = [(stage - 1, "sighted"), (stage - 1, "blind"), *((stage, arm) for arm in LOOKS if arm != "before")]
+    given = {(row["after"], row["arm"]) for row in rows}
+    arms = [(stage - 1, "sighted"), (stage - 1, "blind"), *((stage, arm) for arm in LOOKS if (stage, arm) in given)]
     cells = {(row["stage"], row["task"], row["after"], row["arm"]): row for row in rows}
     tasks = dict.fromkeys((row["stage"], row["task"], row["metric"]) for row in rows)
     lines = []

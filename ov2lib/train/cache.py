@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ModelError, Ov2Error, TrainingError, VideoError
+from ..files import whole_file
 from ..model.media import MediaOptions, image_tokens, video_tokens
 from ..model.processing import IMAGE_PIXELS
 from ..tokens import FORMAT, VisualTokens
-from .files import whole_file
 from .sample import Media
 
 FRONT_ENDS = 1  # raise it whenever a front end gives other tokens for the same file and options

@@ -28,6 +28,7 @@ MINI = {1: (4.0, 51.8, 12.8), 2: (15.2, 56.1, 5.7), 3: (54.8, 112.3, 8.1), 4: (3
 MINI_RUN = GROUP * 16  # patches that see each other: four pictures of 56x56
 UTILISATION = 0.4  # *assumed*: share of the peak that all FLOPs, the recomputed ones too, reach
 GPU_TFLOPS, GPU_MEMORY = 989.0, 80.0  # NVIDIA's data sheet of the H100 SXM: dense bfloat16, GB
+UNITS = ("EFLOP", 1e18), ("PFLOP", 1e15), ("TFLOP", 1e12)
 SPARE = 0.9  # *assumed*: share of a GPU's memory that tensors may take; the rest is the allocator's and the kernels'
 
 
@@ -207,7 +208,8 @@ def _assumptions(config: StageConfig, works: dict[str, Work], passes: float, gpu
     notes += [
         f"logits are computed for supervised tokens only, {CHUNK:,} at a time, and again in the backward pass",
         f"bins are {FILL:.0%} full; attention kernels skip what a sample may not see and keep no scores",
-        "bf16: trained weights, gradients and AdamW's moments in float32 (16 bytes a parameter), frozen weights in bfloat16",
+        f"{config.precision}: trained weights, gradients and AdamW's moments in float32 (16 bytes a parameter), frozen weights "
+        f"in {'bfloat16' if config.precision == 'bf16' else 'float32'}",
         f"a GPU's memory serves tensors up to {SPARE:.0%}; FSDP2 shares everything among all GPUs",
         "utilisation is of all FLOPs, recomputed ones included; loading data, saving and waiting are not counted",
     ]
@@ -258,10 +260,11 @@ def format_plan(plan: Plan) -> str:
         lines.append(f"  {source.name:<26}{samples:>14}{source.visual:>10,.0f}{source.text:>10,.0f}{source.share:>11.1%}")
     lines += ["", f"{'samples':<28}{plan.samples:>22,.0f}", f"{'bins':<28}{plan.bins:>22,}", f"{'steps':<28}{plan.steps:>22,}"]
     lines += [f"{'visual tokens':<28}{plan.visual_tokens:>22,.0f}", f"{'text tokens':<28}{plan.text_tokens:>22,.0f}", ""]
-    lines.append(f"{'EFLOP':<14}{'forward':>14}{'backward':>14}{'recomputed':>14}{'total':>14}")
+    unit, scale = next((unit for unit in UNITS if plan.total_flops >= unit[1]), UNITS[-1])
+    lines.append(f"{unit:<14}{'forward':>14}{'backward':>14}{'recomputed':>14}{'total':>14}")
     for part, flops in [*plan.flops.items(), ("total", add_flops(plan.flops.values()))]:
         cells = (flops.forward, flops.backward, flops.recomputed, flops.total)
-        lines.append(f"  {part:<12}" + "".join(f"{value / 1e18:>14,.4g}" for value in cells))
+        lines.append(f"  {part:<12}" + "".join(f"{value / scale:>14,.4g}" for value in cells))
     lines += ["", f"{plan.hours:,.4g} hours ({plan.hours * plan.gpus:,.4g} GPU hours) at {plan.utilisation:.0%} of "
               f"{plan.gpu_tflops:g} TFLOP/s", ""]  # fmt: skip
     lines.append(f"{'GiB on one device':<20}" + "".join(f"{layout:>14}" for layout in plan.memory))

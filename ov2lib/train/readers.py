@@ -20,9 +20,9 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from ..errors import TrainingError
-from .files import keep
 from .report import Report
 from .sample import Sample, objects, parse_sample
+from .store import keep
 
 KINDS = {
     **dict.fromkeys((".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm"), "video"),

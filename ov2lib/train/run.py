@@ -14,14 +14,12 @@ Every run has a folder `OUTPUT/SCALE/stageK-VARIANT`:
 """
 
 import argparse
-import glob
 import json
 import os
 import platform
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
-from itertools import islice
 from pathlib import Path
 
 import accelerate
@@ -29,222 +27,28 @@ import peft
 import torch
 import transformers
 from accelerate import PartialState
-from accelerate.utils import parse_flag_from_env
 from torch.utils.tensorboard import SummaryWriter
-from transformers import PrinterCallback, TrainingArguments, set_seed
+from transformers import PrinterCallback, set_seed
 from transformers.integrations import TensorBoardCallback
 
 from ..errors import TrainingError
-from ..files import whole_folder
-from ..mini.model import mini_model, mini_processor
-from ..mini.tasks import stage_samples
-from ..model import LlavaOnevision2Config, LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor
+from ..files import whole_file, whole_folder
+from ..model import LlavaOnevision2Processor
 from .cache import TokenCache
 from .collate import Collator
 from .encoding import SampleEncoder
-from .files import whole_file
-from .lora import BASE, load_adapter, merge, save_adapter
-from .mixing import choose_backend, mix
+from .lora import save_adapter
+from .mixture import source_samples
 from .options import add_stage_arguments, chosen_config, named_value
 from .parts import make_trainable
 from .prepare import BinDataset, Prepared, prepare
-from .readers import read_hf, read_jsonl, read_webdataset
 from .report import Report
-from .sample import Sample
-from .stages import Source, StageConfig
-from .trainer import MetricsFile, ProgressBar, StageTrainer, last_checkpoint
+from .stages import StageConfig
+from .start import load_start, result_of, run_folder, starting_point
+from .trainer import MetricsFile, ProgressBar, StageTrainer, last_checkpoint, on_cpu, training_arguments
 
 OUTPUT = Path("runs/train")
 STEPS_LIMIT = "OV2_MAX_STEPS"  # an environment variable that shortens every run, for trying things out
-SAVES = 4  # checkpoints in the course of a run, at least
-
-
-def run_folder(output: Path, stage: int, variant: str, scale: str) -> Path:
-    """Where a stage's run is kept."""
-    return output / scale / f"stage{stage}-{variant}"
-
-
-def result_of(folder: Path) -> Path | None:
-    """The model or adapter that a finished run left, None where there is none."""
-    found = [folder / "model" / "config.json", folder / "adapter" / "adapter_config.json"]
-    return next((path.parent for path in found if path.is_file()), None)
-
-
-def load_start(
-    source: Path, dtype: torch.dtype = torch.float32
-) -> tuple[LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor]:
-    """Model and processor of a folder.
-
-    Weights that are trained are float32, under bf16 too: the optimiser needs master weights, and autocast rounds where it
-    computes.
-
-    Raises:
-        TrainingError: there is no model.
-        ModelError: a checkpoint of another architecture, or with missing tensors.
-    """
-    if not (source / "config.json").is_file():
-        raise TrainingError(f"{source} holds no model; pass --from a folder that save_pretrained or `ov2 train` wrote")
-    kind = json.loads((source / "config.json").read_text()).get("model_type")
-    if kind != LlavaOnevision2Config.model_type:
-        raise TrainingError(
-            f"{source} holds a model of type {kind!r}, not {LlavaOnevision2Config.model_type!r}; `ov2 assemble` makes one of a "
-            "language model and a vision encoder"
-        )
-    model = LlavaOnevision2ForConditionalGeneration.from_pretrained(source, dtype=dtype)
-    return model, LlavaOnevision2Processor.from_pretrained(source)
-
-
-def merge_start(adapter: Path, target: Path) -> Path:
-    """An adapter merged into the model it was trained on, written to `target` for a stage to start from.
-
-    Raises:
-        TrainingError: that model has gone, or the adapter does not fit it.
-    """
-    if not (target / "config.json").is_file():
-        base = Path(json.loads((adapter / BASE).read_text())["base_model"])
-        if not (base / "config.json").is_file():
-            raise TrainingError(f"{adapter} was trained on {base}, which is not there; bring it back, or merge where it is")
-        model, processor = load_start(base)
-        with whole_folder(target, TrainingError) as scratch:
-            merge(load_adapter(model, adapter)).save_pretrained(scratch)
-            processor.save_pretrained(scratch)
-    return target
-
-
-def starting_point(config: StageConfig, output: Path, given: Path | None) -> Path:
-    """What the stage starts from: what was given, or the result of the stage before.
-
-    Raises:
-        TrainingError: neither is there; the message says how to make it.
-    """
-    if given is not None:
-        if (given / BASE).is_file():
-            return merge_start(given, run_folder(output, config.stage, config.variant, config.scale) / "start")
-        return given
-    before = config.stage - 1
-    if before:
-        if found := result_of(run_folder(output, before, "full", config.scale)):
-            return found
-        raise TrainingError(
-            f"stage {config.stage} starts from the result of stage {before}, and {output / config.scale} has none; run "
-            f"`ov2 train --stage {before} --scale {config.scale} --output {output}` first, or pass --from"
-        )
-    if config.scale == "mini":
-        return write_mini_start(output / "mini" / f"start-{config.seed}", config.seed)
-    raise TrainingError(
-        "stage 1 at scale 8b starts from LLaVA-OneVision-1.5-8B with OneVision-Encoder; make it with `ov2 assemble` and pass "
-        "its folder with --from"
-    )
-
-
-def write_mini_start(folder: Path, seed: int) -> Path:
-    """A mini model with fresh weights, and its processor."""
-    if not (folder / "config.json").is_file():
-        with whole_folder(folder, TrainingError) as scratch:
-            mini_model(seed).save_pretrained(scratch)
-            mini_processor().save_pretrained(scratch)
-    return folder
-
-
-def source_samples(config: StageConfig, data: Mapping[str, str], media_dir: Path, report: Report) -> Iterable[Sample]:
-    """The stage's mixture, in training order.
-
-    Raises:
-        TrainingError: a source without data, or data for no source.
-    """
-    if unknown := sorted(data.keys() - {source.name for source in config.sources}):
-        names = ", ".join(source.name for source in config.sources)
-        raise TrainingError(f"--data names {unknown[0]!r}, which stage {config.stage} does not read; it reads {names}")
-    streams = {}
-    for source in config.sources:
-        if source.name in data:
-            stream = read_source(os.fspath(data[source.name]), media_dir, report)
-        elif config.scale == "mini":
-            stream = _seen(stage_samples(int(source.name[-1]), "train", source.samples, config.seed), report)
-        else:
-            raise TrainingError(
-                f"no data for {source.name!r}; pass --data {source.name}=PATH (data_cards/{source.card}.md says how to get it)"
-            )
-        streams[source.name] = _resolved(islice(stream, source.samples), source, config)
-    return mix(streams, config.weights(), config.seed)
-
-
-def read_source(place: str, media_dir: Path, report: Report) -> Iterable[Sample]:
-    """Samples of a JSONL file, of tar shards (one, a folder of them, or a pattern), or else of a Hugging Face dataset."""
-    if place.endswith((".jsonl", ".json")):
-        return read_jsonl(place, report)
-    shards = sorted(glob.glob(os.path.join(place, "*.tar*") if os.path.isdir(place) else place))
-    if shards and all(".tar" in Path(shard).suffixes for shard in shards):
-        return read_webdataset(shards, media_dir, report)
-    return read_hf(place, media_dir, report)
-
-
-def _seen(samples: Iterable[Sample], report: Report) -> Iterable[Sample]:
-    for sample in samples:
-        report.see()
-        yield sample
-
-
-def _resolved(samples: Iterable[Sample], source: Source, config: StageConfig) -> Iterable[Sample]:
-    return (resolve(sample, source, config) for sample in samples)
-
-
-def resolve(sample: Sample, source: Source, config: StageConfig) -> Sample:
-    """The sample with every option that its media leave open filled in from its source and stage."""
-    media = []
-    for item in sample.media:
-        options = {}  # images keep the processor's own bounds
-        if item.kind == "video":
-            backend = item.options.get("video_backend") or source.backend
-            backend = backend or choose_backend(sample.id, config.input_ratio, config.seed)
-            codec = {"front_end": config.front_end} | ({"num_canvases": source.num_canvases} if source.num_canvases else {})
-            frames = {"num_frames": source.max_frames} if source.max_frames else {}
-            options = {"max_pixels": config.max_pixels, "video_backend": backend} | (codec if backend == "codec" else frames)
-        media.append(replace(item, options=options | item.options))
-    return replace(sample, media=tuple(media))
-
-
-def on_cpu() -> bool:
-    """Whether to train on the CPU: the launcher asks for it, or there is nothing else. Several processes must agree on it."""
-    return parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
-
-
-def training_arguments(config: StageConfig, folder: Path, processes: int) -> TrainingArguments:
-    """The stage's settings in the Trainer's words."""
-    steps = config.steps or 0
-    return TrainingArguments(
-        output_dir=str(folder / "checkpoints"),
-        per_device_train_batch_size=config.micro_batch,
-        gradient_accumulation_steps=config.accumulation(processes),
-        use_cpu=on_cpu(),
-        max_steps=steps or -1,
-        num_train_epochs=1,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type="cosine_with_min_lr",
-        lr_scheduler_kwargs={"min_lr": config.min_learning_rate},
-        warmup_steps=config.warmup_fraction,
-        adam_beta1=config.betas[0],
-        adam_beta2=config.betas[1],
-        adam_epsilon=config.eps,
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.clip,
-        bf16=config.precision == "bf16",
-        logging_steps=1 if config.scale == "mini" else 10,
-        logging_nan_inf_filter=False,
-        save_steps=1.0 / SAVES if config.scale == "mini" else 500,
-        save_total_limit=2,
-        seed=config.seed,
-        data_seed=config.seed,
-        remove_unused_columns=False,
-        # Sharded gradients are added up after every micro-batch; otherwise each device would keep them whole, 32 GiB at 8B.
-        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": parse_flag_from_env("ACCELERATE_USE_FSDP")}},
-        ddp_find_unused_parameters=False,  # there are none: `Collator` sees to it
-        dataloader_drop_last=True,
-        dataloader_num_workers=0 if config.scale == "mini" else 8,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        report_to=[],
-        disable_tqdm=True,  # `ProgressBar` instead
-    )
 
 
 def train(

@@ -1,4 +1,4 @@
-"""Hugging Face's `Trainer` with what OV2 needs beyond it: the bin-mean loss, packed batches, and checkpoints that are whole.
+"""Hugging Face's `Trainer` for a stage: its settings, the bin-mean loss, packed batches, and checkpoints that are whole.
 
 The loop, accumulation, mixed precision, clipping, schedule, resume and every distributed engine are Trainer's and accelerate's.
 """
@@ -10,16 +10,62 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from accelerate.utils import parse_flag_from_env
 from safetensors import SafetensorError
 from torch import nn
 from tqdm import tqdm
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from ..errors import TrainingError
 from .packing import LengthPoolSampler
 from .parts import part_of
+from .stages import StageConfig
 
 COMPLETE = "complete"  # a file in every checkpoint that was written to its end
+SAVES = 4  # checkpoints in the course of a run, at least
+
+
+def on_cpu() -> bool:
+    """Whether to train on the CPU: the launcher asks for it, or there is nothing else. Several processes must agree on it."""
+    return parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
+
+
+def training_arguments(config: StageConfig, folder: Path, processes: int) -> TrainingArguments:
+    """The stage's settings in the Trainer's words."""
+    steps = config.steps or 0
+    return TrainingArguments(
+        output_dir=str(folder / "checkpoints"),
+        per_device_train_batch_size=config.micro_batch,
+        gradient_accumulation_steps=config.accumulation(processes),
+        use_cpu=on_cpu(),
+        max_steps=steps or -1,
+        num_train_epochs=1,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="cosine_with_min_lr",
+        lr_scheduler_kwargs={"min_lr": config.min_learning_rate},
+        warmup_steps=config.warmup_fraction,
+        adam_beta1=config.betas[0],
+        adam_beta2=config.betas[1],
+        adam_epsilon=config.eps,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.clip,
+        bf16=config.precision == "bf16",
+        logging_steps=1 if config.scale == "mini" else 10,
+        logging_nan_inf_filter=False,
+        save_steps=1.0 / SAVES if config.scale == "mini" else 500,
+        save_total_limit=2,
+        seed=config.seed,
+        data_seed=config.seed,
+        remove_unused_columns=False,
+        # Sharded gradients are added up after every micro-batch; otherwise each device would keep them whole, 32 GiB at 8B.
+        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": parse_flag_from_env("ACCELERATE_USE_FSDP")}},
+        ddp_find_unused_parameters=False,  # there are none: `Collator` sees to it
+        dataloader_drop_last=True,
+        dataloader_num_workers=0 if config.scale == "mini" else 8,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        report_to=[],
+        disable_tqdm=True,  # `ProgressBar` instead
+    )
 
 
 class StageTrainer(Trainer):

@@ -9,8 +9,9 @@ from ov2lib.errors import TrainingError
 from ov2lib.figures import project_root
 from ov2lib.mini import exam, footprint, jump_rope, lessons
 from ov2lib.model.loss import IGNORED
-from ov2lib.train.run import STEPS_LIMIT, run_folder
+from ov2lib.train.run import STEPS_LIMIT
 from ov2lib.train.stages import stage_config
+from ov2lib.train.start import run_folder
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -11,7 +11,7 @@ from ov2lib.errors import MiniError
 from ov2lib.evaluate.baselines import time_tags
 from ov2lib.mini import sweep, sweep_mini
 from ov2lib.mini.exam import read_results, write_results
-from ov2lib.train.run import load_start
+from ov2lib.train.start import load_start
 
 TINY = sweep.Size(budgets=(4,), clips=8, steps=2, tested=2, fitted=4)
 

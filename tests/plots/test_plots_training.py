@@ -101,11 +101,14 @@ def test_supervised_words_are_marked_and_places_counted():
     assert "&lt;|image_pad|&gt;×2Where is the star?<b>top left</b>" in sheet.html
 
 
-def test_the_middle_of_a_long_conversation_is_left_out():
+def test_of_many_frames_the_middle_ones_are_left_out_and_no_words():
     tokenizer = mini_processor().tokenizer
-    ids = torch.tensor(tokenizer("\n".join(f"line {n}" for n in range(40)))["input_ids"])
+    frames = "".join(f"<{n}.0 seconds><|vision_start|><|image_pad|><|vision_end|>\n" for n in range(0, 75, 5))
+    ids = torch.tensor(tokenizer(f"user\n{frames}What happens?\nA lot.")["input_ids"])
     text = str(examples.conversations([Example("long", ids, torch.full_like(ids, -100), ())], tokenizer))
-    assert "line 0\n" in text and text.endswith("line 39") and "… 31 lines …" in text and "line 20" not in text
+    lines = text.splitlines()
+    assert lines[:2] == ["long", "user"] and lines[4] == "… 12 more …" and lines[5].startswith("<70.0 seconds>")
+    assert lines[6:] == ["What happens?", "A lot."]
 
 
 def test_each_picture_of_an_example_has_its_time():

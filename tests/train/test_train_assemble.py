@@ -14,7 +14,7 @@ from ov2lib.errors import ModelError
 from ov2lib.model import LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor, checkpoint_shapes
 from ov2lib.train import assemble as module
 from ov2lib.train.assemble import CONNECTOR, assemble
-from ov2lib.train.run import load_start
+from ov2lib.train.start import load_start
 
 
 def rewrite(folder: Path, change) -> None:

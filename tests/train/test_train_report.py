@@ -6,7 +6,7 @@ import os
 import pytest
 
 from ov2lib.errors import Ov2Error, TrainingError, VideoError
-from ov2lib.train.files import whole_file
+from ov2lib.files import whole_file
 from ov2lib.train.report import Report
 
 

@@ -17,8 +17,9 @@ from ov2lib.errors import TrainingError
 from ov2lib.model import LlavaOnevision2ForConditionalGeneration, modeling
 from ov2lib.model.loss import bin_mean_loss
 from ov2lib.train.parts import part_of
-from ov2lib.train.run import run_folder, train
+from ov2lib.train.run import train
 from ov2lib.train.stages import Source, stage_config
+from ov2lib.train.start import run_folder
 from ov2lib.train.trainer import read_metrics
 
 ROOT = Path(__file__).parents[2]
@@ -160,7 +161,7 @@ def test_unpacked_samples_are_trained_in_batches_of_like_length(tmp_path, start,
 
 def test_lora_leaves_the_base_alone_and_a_stage_can_start_from_an_adapter(tmp_path, start, data):
     stage = replace(stage_config(1, "lora"), **{name: getattr(tiny_stage(), name) for name in ("sources", "sequence_length")})
-    stage = replace(stage, steps=2, global_batch=2, max_pixels=784)
+    stage = replace(stage, steps=2, micro_batch=1, global_batch=2, max_pixels=784)
     adapter = train(stage, tmp_path, start, {"pictures": data})
     assert adapter.name == "adapter" and (adapter / "adapter_model.safetensors").is_file()
     assert not list(adapter.glob("model*.safetensors"))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ov2lib import VisualTokens, tokenize_image
+from ov2lib.train.lora import LoraSettings
 from ov2lib.train.sample import Media, Sample
 from ov2lib.train.stages import Source, stage_config
 from ov2lib.train.trainer import read_metrics
@@ -58,6 +59,8 @@ def losses(folder: Path) -> list[float]:
     return [row["loss"] for row in read_metrics(folder / "metrics.jsonl") if "loss" in row]
 
 
-def distributed_stage():
-    """Four steps of two bins, each bin one sample; weights are saved after every step."""
-    return tiny_stage(steps=4, sequence_length=48, packing="pool")
+def distributed_stage(variant="full", **changes):
+    """Four steps of four bins, each bin one sample; weights are saved after every step."""
+    stage = tiny_stage(steps=4, global_batch=4, sequence_length=48, packing="pool")
+    lora = LoraSettings(rank=4, dropout=0.0) if variant == "lora" else None
+    return replace(stage, variant=variant, lora=lora, **changes)
