@@ -229,6 +229,7 @@ _LORA_MINI = {
     "lora": (LoraSettings(rank=8, dropout=0.0, train_connector=True), "assumed: mini world, under 5 % of the weights"),
     "learning_rate": (5e-3, "assumed: mini world, above the full variant's, as community practice has it"),
     "global_batch": (4, "assumed: mini world, as the full variant"),
+    "steps": (300, "assumed: mini world; fewer weights, a shorter run"),
 }  # fmt: skip
 
 
@@ -299,7 +300,7 @@ def _mini(stage: int) -> dict:
 
 
 _MINI_SAMPLES = {1: 8000, 2: 2500, 3: 1000, 4: 1000}  # as many as some 30 s of rendering and tokenizing give
-_MINI_STEPS = {1: 1000, 2: 1000, 3: 1000, 4: 1000}
+_MINI_STEPS = {1: 800, 2: 600, 3: 600, 4: 800}
 
 
 def _mini_sources(stage: int) -> tuple[Source, ...]:
