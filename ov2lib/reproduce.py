@@ -22,13 +22,14 @@ from pathlib import Path
 
 import nbformat
 import papermill
-from nbclient.exceptions import DeadKernelError
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from tqdm import tqdm
 
 from .errors import Ov2Error
 from .figures import project_root, write_whole
 
 VARIANTS = {"VARIANT": ("lora",)}  # parameters that the batch tries beside their defaults
+PATIENCE = 120  # seconds that a finished cell's output may take to arrive; papermill's 4 are too few on a busy machine
 _TYPES = {"int": (int,), "float": (float, int), "bool": (bool,)}
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 # One thread per kernel: sums keep one order, so that the numbers do not depend on how many cores a machine has.
@@ -145,11 +146,17 @@ def run_notebook(notebook: Path, run: Path, parameters: dict, label: str = "") -
     with _surroundings(run):
         try:
             papermill.execute_notebook(
-                notebook, run / notebook.name, parameters, progress_bar=bar, log_output=True, extra_arguments=_QUIET
+                notebook,
+                run / notebook.name,
+                parameters,
+                progress_bar=bar,
+                log_output=True,
+                extra_arguments=_QUIET,
+                iopub_timeout=PATIENCE,
             )
         except papermill.PapermillExecutionError as failure:
             error = f"cell {failure.exec_count}: {failure.ename}: {failure.evalue}"
-        except (DeadKernelError, nbformat.reader.NotJSONError, RuntimeError) as failure:
+        except (CellTimeoutError, DeadKernelError, nbformat.reader.NotJSONError, RuntimeError) as failure:
             error = f"{type(failure).__name__}: {failure}"
     figures = tuple(sorted(path.stem for path in (run / "figures").glob("*.png")))
     return Outcome(run.name, time.perf_counter() - start, figures, " ".join(error.split()))
