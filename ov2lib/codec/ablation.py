@@ -75,27 +75,22 @@ def read_terms(path: str) -> Iterator[Terms]:
 
 
 def _batch_terms(batch: Sequence[Linked]) -> Iterator[Terms]:
-    frames = [linked.frame for linked in batch]
-    following = {id(x.following): x.following for x in batch if x.following is not None and x.following not in frames}
-    everyone = frames + list(following.values())
-    place = {id(frame): i for i, frame in enumerate(everyone)}
-    motion = motion_field([frame.vectors for frame in everyone], *frames[0].qp.shape)
-    colocated = [None if x.following is None else motion.vector[place[id(x.following)], 0] for x in batch]
-    difference, count, free = _vector_parts(motion, colocated + [None] * len(following))
+    motion = motion_field([linked.frame.vectors for linked in batch], *batch[0].frame.qp.shape)
+    difference, count, free = _vector_parts(motion, estimate.colocated_vectors(batch, motion))
     halves, quarters = (motion.split == ROWS) | (motion.split == COLUMNS), motion.split == QUARTERS
     for i, linked in enumerate(batch):
         frame, step, none = linked.frame, estimate.quantiser_step(linked.frame.qp), np.zeros(free.shape[1:], np.float32)
         texture, residual, reference, inter = none.copy(), none, none, motion.split[i] != NONE
-        texture[~inter] = 3.4 * estimate.intra_texture(frame.luma, ~inter, step)
+        texture[~inter] = 3.4 * estimate.intra_texture(frame.padded, ~inter, step)
         if frame.kind == "P" and linked.past:
-            references = [past.reference for past in linked.past]
-            sampled = sampled_residual(frame.luma, references, motion, i, step)
+            references = [past.padded for past in linked.past]
+            sampled = sampled_residual(frame.padded, references, motion, i, step)
             residual = estimate.residual_bits(sampled.steps)
             reference = 0.8 * np.log2(1 + sampled.reference.astype(np.float32))
         weights = (27, 1.0, 0.0, 7.3, 9.0) if frame.kind == "B" else (9, 0.7, 3.6, 2.5, 1.0)
         yield Terms(
             frame.index, frame.kind, frame.size, frame.luma, inter, free[i],
-            quantiser=weights[0] * estimate.quantiser_changes(frame.qp),
+            quantiser=weights[0] * estimate.quantiser_changes(frame.qp[None])[0],
             shape=weights[2] * count[i] + weights[3] * halves[i] + weights[4] * quarters[i],
             difference=weights[1] * difference[i], residual=residual, reference=reference, texture=texture,
         )  # fmt: skip

@@ -9,11 +9,12 @@ import numpy as np
 from ..geometry import MIN_PIXELS, canvas_size
 from ..tokens import MERGE
 from ..video.decode import CodedFrame, Linked, Scaler, decode, display_turns, has_vectors, link
+from ..video.motion import MotionField
 from ..video.parallel import in_order
 from ..video.signals import batch_bits, batch_motion, batches, cached_gray, motion_and_residual
 from ..video.stream import Packets, open_video
 from . import scoring
-from .pictures import is_good
+from .pictures import are_good
 from .readiness import engine_grid
 
 # assumed: half the canvas size and the nearest reference are enough for a residual that is only ranked; on the clip in
@@ -76,14 +77,16 @@ class Candidate:
 class Batch:
     """Decoded frames on their way to the scorer, with all that FFmpeg has to do for them already done.
 
-    linked: the frames; pictures: uint8 [H, W, 3] of each, upright; good: see `Candidate`; gray: source index -> uint8
-    [h, w] luma at the size of the residual, for each frame and the references it is compared with, coded orientation.
+    linked: the frames; pictures: uint8 [H, W, 3] of each, upright; good: bool [n], see `Candidate`; gray: source index -> uint8
+    [h, w] luma at the size of the residual, for each frame and the references it is compared with, coded orientation; motion:
+    the frames' vectors, None for a stream without.
     """
 
     linked: list[Linked]
     pictures: list[np.ndarray]
-    good: list[bool]
+    good: np.ndarray
     gray: dict[int, np.ndarray]
+    motion: MotionField | None
 
     def small(self, frame: CodedFrame) -> np.ndarray:
         """The frame's scaled luma."""
@@ -128,10 +131,10 @@ def candidates(
         frames = link(decode(video.path, video.packets, start, stop, feed), video.packets, not video.vectors)
         for batch in batches((x for x in frames if x.frame.index in indices), video.coded):
             compared = {f.index: f for x in batch for f in (x.frame, *x.past[:1], x.following) if f is not None}
-            searches = compares or (scorer is not None and any(x.frame.qp is None for x in batch))
-            small = {index: gray(frame) for index, frame in compared.items()} if searches else {}
+            small = {index: gray(frame) for index, frame in compared.items()} if compares else {}
             pictures = [np.ascontiguousarray(np.rot90(colour.rgb(x.frame.picture), video.turns)) for x in batch]
-            yield Batch(batch, pictures, [is_good(p) for p in pictures], small)
+            motion = batch_motion(batch, video.coded) if scorer and video.vectors else None
+            yield Batch(batch, pictures, are_good(pictures), small, motion)
 
     for batch in in_order(jobs, work, workers, AHEAD):
         scores = scorer(video, batch) if scorer else np.zeros((len(batch.linked), 0, 0), np.float32)
@@ -183,11 +186,10 @@ def score_motion_residual(video: Video, batch: Batch) -> np.ndarray:
     A frame without an earlier reference (a clean key frame) scores zero.
     """
     height, width = video.coded_canvas
-    motion = batch_motion(batch.linked, video.coded) if video.vectors else None
     out = np.zeros((len(batch.linked), height // video.block, width // video.block), np.float32)
     for i, linked in enumerate(batch.linked):
         if linked.past:
-            vectors, residual = motion_and_residual(linked, motion, i, video.coded, batch.small, past=1)
+            vectors, residual = motion_and_residual(linked, batch.motion, i, video.coded, batch.small, past=1)
             moved = scoring.resize_and_sum(scoring.normalize_motion(vectors), height, width, video.block)
             changed = scoring.block_sums(scoring.normalize_residual(residual), video.block // RESIDUAL_STEP)
             out[i] = moved + RESIDUAL_STEP**2 * changed
@@ -197,13 +199,15 @@ def score_motion_residual(video: Video, batch: Batch) -> np.ndarray:
 def bit_prior(video: Video, batch: Batch, grid: Callable[[np.ndarray], np.ndarray] = lambda bits: bits) -> np.ndarray:
     """The bit-cost prior per block, summed over canvas pixels: float32 [n, rows, cols], coded orientation.
 
-    grid: puts a frame's bits on another grid first (the released chain's).
+    grid: puts the frames' bits [n, rows, cols] on another grid first (the released chain's).
     """
     height, width = video.coded_canvas
     out = np.zeros((len(batch.linked), height // video.block, width // video.block), np.float32)
-    for i, bits in enumerate(batch_bits(batch.linked, video.codec, batch.small)):
-        if bits is not None:
-            out[i] = scoring.resize_and_sum(scoring.bit_cost_prior(grid(bits)), height, width, video.block)
+    found = batch_bits(batch.linked, video.codec, batch.small, batch.motion)
+    told = {i: bits for i, bits in enumerate(found) if bits is not None}
+    if told:
+        prior = scoring.bit_cost_prior(grid(np.stack(list(told.values()))))
+        out[list(told)] = scoring.resize_and_sum(prior, height, width, video.block)
     return out
 
 

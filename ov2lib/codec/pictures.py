@@ -1,6 +1,6 @@
 """Pictures not worth packing: black, one-colour and corrupt frames, and letterbox bars."""
 
-import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,19 +13,16 @@ STEP = 8  # assumed: every eighth row and column is enough to judge a frame
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def is_good(rgb: np.ndarray) -> bool:
-    """False for a frame that is black, of one colour, or the green of a failed decode; rgb uint8 [H, W, 3]."""
-    sample = rgb[::STEP, ::STEP].reshape(-1, 3)
-    luma = sample @ LUMA
-    mean = float(luma.sum()) / len(luma)
-    spread = math.sqrt(max(float(luma @ luma) / len(luma) - mean * mean, 0.0))
-    if mean <= BLACK_MEAN and spread <= BLACK_SPREAD:
-        return False
-    if spread <= FLAT_SPREAD and (np.ptp(sample, axis=0) <= FLAT_RANGE).all():
-        return False
-    red, green, blue = sample.T
+def are_good(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """bool [n], False for pictures (uint8 [H, W, 3]) that are black, of one colour, or the green of a failed decode."""
+    sample = np.stack([picture[::STEP, ::STEP].reshape(-1, 3).T for picture in pictures], axis=1)
+    luma = np.tensordot(LUMA, sample.astype(np.float32), 1)
+    mean, spread = luma.mean(axis=-1), luma.std(axis=-1)
+    black = (mean <= BLACK_MEAN) & (spread <= BLACK_SPREAD)
+    flat = (spread <= FLAT_SPREAD) & (np.ptp(sample, axis=-1) <= FLAT_RANGE).all(axis=0)
+    red, green, blue = sample
     corrupt = (green >= GREEN_LEVEL) & (red <= GREEN_OTHERS) & (blue <= GREEN_OTHERS)
-    return int(np.count_nonzero(corrupt)) < GREEN_SHARE * len(sample)
+    return ~(black | flat | (corrupt.mean(axis=-1) >= GREEN_SHARE))
 
 
 def inside_bars(rgb: np.ndarray, block: int) -> np.ndarray:

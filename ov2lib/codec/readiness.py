@@ -19,16 +19,16 @@ SHIFTS = 4  # a sample on a key frame looks this far to either side
 
 
 def engine_grid(bits: np.ndarray, codec: str, coded: tuple[int, int]) -> np.ndarray:
-    """Bits [rows, cols] on the grid on which the authors' engine reports them, float32.
+    """Bits [..., rows, cols] on the grid on which the authors' engine reports them, float32.
 
     H.264: macroblocks, with one unused column on the right (FFmpeg's stride), which takes part in the resize to the canvas.
     HEVC and VP9: units of 64x64 source pixels, summed from a finer grid of equal cells over the coded frame (height, width).
     Anything else, H.264 bits that are not one per macroblock too, stays.
     """
-    if codec == "h264" and bits.shape[1] == -(-coded[1] // 16):
-        return np.pad(bits, ((0, 0), (0, 1)))
+    if codec == "h264" and bits.shape[-1] == -(-coded[1] // 16):
+        return np.concatenate([bits, np.zeros_like(bits[..., :1])], axis=-1)
     if codec in ("hevc", "vp9"):
-        for axis, side in enumerate(coded):
+        for axis, side in zip((-2, -1), coded, strict=True):
             centres = (np.arange(bits.shape[axis]) + 0.5) * side / bits.shape[axis]
             _, first = np.unique(centres // UNIT, return_index=True)
             bits = np.add.reduceat(bits, first, axis=axis)
@@ -78,11 +78,12 @@ class ReadinessGroup:
 def top_sum(scores: np.ndarray, budget: int) -> float:
     """Sum of the `budget` highest block scores of frames [n, blocks], the group's first frame left out."""
     flat = scores[1:].ravel()
-    if budget <= 0 or flat.size == 0:
-        return 0.0
-    if budget < flat.size:
-        flat = np.partition(flat, flat.size - budget)[flat.size - budget :]
-    return float(np.sort(flat)[::-1].sum(dtype=np.float32))
+    return _sum(flat[top_blocks(flat, budget)])
+
+
+def _sum(scores: np.ndarray) -> float:
+    """Their sum, the highest first: the same for the same scores in any order."""
+    return float(np.sort(scores)[::-1].sum(dtype=np.float32))
 
 
 def readiness_threshold(scores: np.ndarray, budget: int) -> float:
@@ -103,9 +104,13 @@ def build_groups(scores: np.ndarray, budget: int, threshold: float, max_frames: 
     groups, start = [], 0
     while len(scores) - start >= MIN_FRAMES:
         limit = min(len(scores), start + max_frames)
-        before, accepted, stop = None, None, "limit"
+        flat, blocks, known = scores[start:limit].ravel(), scores.shape[1], 1  # the first frame's blocks do not count
+        chosen, before, accepted, stop = np.zeros(0, int), None, None, "limit"
         for end in range(start + MIN_FRAMES, limit + 1):
-            total, bins = _top_sum_and_bins(scores[start:end], budget)
+            frames = end - start
+            chosen = np.append(chosen, np.arange(known * blocks, frames * blocks))
+            chosen, known = chosen[top_blocks(flat[chosen], budget)], frames
+            total, bins = _sum(flat[chosen]), _touched_bins(chosen, frames, blocks)
             if total >= threshold and bins >= TIME_BINS:
                 accepted, stop = (end, total), "ready"
                 if before is not None and (total - before) / max(abs(before), 1e-6) < MIN_GAIN:
@@ -118,12 +123,12 @@ def build_groups(scores: np.ndarray, budget: int, threshold: float, max_frames: 
     return groups
 
 
-def _top_sum_and_bins(scores: np.ndarray, budget: int) -> tuple[float, int]:
-    """`top_sum` and the number of time bins that its blocks touch."""
-    frames, blocks = scores.shape
-    chosen = top_blocks(scores[1:], budget) // blocks + 1
-    edges = np.linspace(1, max(2, frames), TIME_BINS + 1).astype(int)
-    return top_sum(scores, budget), np.count_nonzero(np.bincount(np.searchsorted(edges[1:-1], chosen, side="right")))
+def _touched_bins(chosen: np.ndarray, frames: int, blocks: int) -> int:
+    """How many time bins of a group of so many frames hold one of the chosen blocks (flat indices, ascending)."""
+    length = (max(2, frames) - 1) / TIME_BINS
+    starts = [int(1 + i * length) * blocks for i in range(1, TIME_BINS)]
+    ends = [0, *np.searchsorted(chosen, starts), len(chosen)]
+    return sum(first < last for first, last in zip(ends, ends[1:], strict=False))
 
 
 def top_blocks(scores: np.ndarray, budget: int) -> np.ndarray:

@@ -32,8 +32,9 @@ from ..train.start import run_folder
 from ..train.trainer import read_metrics
 from .exam import SAMPLES, examine_run, read_results
 from .model import mini_processor
-from .stories import CANVASES, SHORT, SIDE
+from .stories import CANVASES, SHORT
 from .tasks import RECIPES, stage_samples
+from .world import SIDE
 
 SHORT_SAMPLES, SHORT_EXAM = 32, 16  # training samples of a source, and questions, where runs are shortened
 OWN_QUESTION = "What happens?"
@@ -66,10 +67,11 @@ class Lesson:
         return next(1 / row["train_steps_per_second"] for row in self.metrics if "train_steps_per_second" in row)
 
     def facts(self) -> dict:
-        """What was trained on, as the run's plan and report have it."""
-        data = load_prepared(self.folder / "data").summary
+        """What was trained on, as the run's plan has it, for how many of the stage's steps, and how long that took."""
         steps, seconds = max(row["step"] for row in self.metrics), self.seconds_per_step
-        return data | {"steps": steps, "seconds a step": round(seconds, 2), "minutes": round(steps * seconds / 60, 1)}
+        whole = stage_config(self.config.stage, self.config.variant).steps
+        took = {"seconds a step": round(seconds, 2), "minutes": round(steps * seconds / 60, 1)}
+        return load_prepared(self.folder / "data").summary | {"steps": steps, "of": whole} | took
 
 
 def shortened() -> bool:
@@ -132,24 +134,23 @@ def verdicts(rows: Iterable[dict], stage: int) -> dict[str, list[str]]:
     Returns:
         "learnt": the stage's own, better after it than before; "sight": better than with black pixels; "above constant" and
         "above tags": better than the best constant answer, and than the rule that reads time tags; "forgotten": of the stage
-        before, worse than before this one; "kept": of the stage before, all others.
+        before, worse than before this one.
     """
     held = {(row["after"], row["stage"], row["task"], row["arm"]): row for row in rows}
 
-    def above(one: tuple, other: tuple) -> bool:
-        return one in held and other in held and held[one]["low"] > held[other]["high"]
+    def above(one: tuple[int, int, str], other: tuple[int, int, str]) -> list[str]:
+        """Tasks where one (after, asked, arm) is better than the other."""
+        tasks = dict.fromkeys(task for _, _, task, _ in held)
+        pairs = ((task, *(held.get((*place[:2], task, place[2])) for place in (one, other))) for task in tasks)
+        return [task for task, better, worse in pairs if better and worse and better["low"] > worse["high"]]
 
-    own = [task for after, asked, task, arm in held if (after, asked, arm) == (stage, stage, "sighted")]
-    old = [task for after, asked, task, arm in held if (after, asked, arm) == (stage, stage - 1, "sighted")]
-    seen = {task: (stage, stage, task, "sighted") for task in own}
-    forgotten = [task for task in old if above((stage - 1, stage - 1, task, "sighted"), (stage, stage - 1, task, "sighted"))]
+    now = (stage, stage, "sighted")
     return {
-        "learnt": [task for task in own if above(seen[task], (stage - 1, stage, task, "sighted"))],
-        "sight": [task for task in own if above(seen[task], (stage, stage, task, "blind"))],
-        "above constant": [task for task in own if above(seen[task], (stage, stage, task, "constant"))],
-        "above tags": [task for task in own if above(seen[task], (stage, stage, task, "tags"))],
-        "forgotten": forgotten,
-        "kept": [task for task in old if task not in forgotten],
+        "learnt": above(now, (stage - 1, stage, "sighted")),
+        "sight": above(now, (stage, stage, "blind")),
+        "above constant": above(now, (stage, stage, "constant")),
+        "above tags": above(now, (stage, stage, "tags")),
+        "forgotten": above((stage - 1, stage - 1, "sighted"), (stage, stage - 1, "sighted")),
     }
 
 

@@ -11,15 +11,16 @@ OPPOSITE = {"left": "right", "right": "left", "above": "below", "below": "above"
 
 
 def naming(rng: np.random.Generator) -> Scene:
-    """Two things that share neither shape nor colour: colour, shape and place, none of which gives another away."""
-    pair, spots = looks(rng, 2), _spots(rng, 2)
-    (shape, colour), (other, other_colour) = pair
+    """Three things that share neither shape nor colour: colour, shape and place, none of which gives another away."""
+    trio, spots = looks(rng, 3), _spots(rng, 3)
+    (shape, colour), (other, other_colour), (third, _) = trio
     questions = (
         choice("colour", f"What colour is the {shape}?", colour, COLOURS),
         choice("shape", f"Which shape is {other_colour}?", other, SHAPES),
         choice("place", f"Where is the {shape}?", PLACES[spots[0]], PLACES),
+        choice("place", f"Where is the {third}?", PLACES[spots[2]], PLACES),
     )
-    return Scene(("things", *sorted(zip(spots, pair, strict=True))), _picture(rng, pair, spots), questions)
+    return Scene(("things", *sorted(zip(spots, trio, strict=True))), _picture(rng, trio, spots), questions)
 
 
 def describing(rng: np.random.Generator) -> Scene:

@@ -25,7 +25,7 @@ JUMP_QUESTION = "List the start time in seconds of each jump, when the rope is b
 
 
 def motion(rng: np.random.Generator) -> Scene:
-    """Two things cross the picture side by side, each its own way: where is one at the start and at the end, which way go both?"""
+    """Two things cross the picture side by side: which way does each move, and where is one at the start and at the end?"""
     pair, upright, shade = looks(rng, 2), bool(rng.integers(2)), tint(rng)
     ways = [("up", "down") if upright else ("left", "right")] * 2
     ways = [str(rng.choice(way)) for way in ways]
@@ -85,22 +85,24 @@ def parade(rng: np.random.Generator) -> Scene:
         seen = [Thing("disc", "black", round(SIDE / 2 + 24 * np.sin(ball + rate * t)), SIDE // 2, 4)]
         seen += [thing for thing, (start, end) in zip(things, spans, strict=True) if start - 2 <= t <= end + 2]
         frames.append(seen + [star] * (abs(t - flash) <= 2))
-    asked = int(rng.integers(3))
     lines = [f"{spans[k][0]:.1f} to {spans[k][1]:.1f} a {things[k].name} at the {PLACES[spots[k]]}" for k in range(3)]
     questions = (
         Question("story", "caption", "Describe the clip.", " and ".join(lines), {"answer": " and ".join(lines)}),
         choice("order", "What colour comes first?", trio[0][1], COLOURS),
         choice("needle", "Where is the star?", PLACES[corner], PLACES),
         choice("order", "What colour comes last?", trio[2][1], COLOURS),
-        _span(f"When is the {trio[asked][0]} there?", *spans[asked]),
+        *(_span(f"When is the {shape} there?", *span) for (shape, _), span in zip(trio, spans, strict=True)),
     )
     return Scene(("parade", *trio, *spots, *spans, flash, corner), _sampled("parade", frames, LONG, shade), questions)
 
 
-def skipping(rng: np.random.Generator) -> Scene:
-    """A figure jumps once or twice among three events: somebody walks by, and it may wave, so bursts are not all jumps."""
-    jumps = int(rng.integers(1, 3))
-    events = [str(event) for event in rng.permutation(["jump"] * jumps + ["pass"] + ["wave"] * (2 - jumps))]
+def skipping(rng: np.random.Generator, told: bool = False) -> Scene:
+    """A figure jumps one to three times among four events: it also waves and somebody walks by, so bursts are not all jumps.
+
+    When are the jumps, and when does somebody walk by? With `told`, also: who is it, and what happens one after the other?
+    """
+    jumps = int(rng.integers(1, 4))
+    events = [str(event) for event in rng.permutation(["jump"] * jumps + ["pass"] + ["wave"] * (3 - jumps))]
     rests = np.diff(np.sort(rng.integers(0, FRAMES - 5 * len(events), len(events))), prepend=0)
     starts = (1 + 5 * np.arange(len(events)) + np.cumsum(rests)).tolist()
     colour, other = (str(colour) for colour in rng.permutation(list(COLOURS))[:2])
@@ -111,14 +113,22 @@ def skipping(rng: np.random.Generator) -> Scene:
             frames[start + step] = EVENTS[event](x, colour, other, away, step)
     times = [start / FAST for event, start in zip(events, starts, strict=True) if event == "jump"]
     passing = next(start for event, start in zip(events, starts, strict=True) if event == "pass")
-    story = " and ".join(f"{NAMES[event]} at {start / FAST:.1f}" for event, start in zip(events, starts, strict=True))
     questions = (
         Question("jumps", "jump_times", JUMP_QUESTION, f"[{', '.join(f'{time:.1f}' for time in times)}]", {"times": times}),
         _span("When does somebody walk by?", passing / FAST, (passing + 4) / FAST, "passer-by"),
-        choice("passer-by", "What colour is the passer-by?", other, COLOURS),
-        Question("story", "caption", "Describe the clip.", story, {"answer": story}),
     )
-    return Scene(("skipping", colour, other, x, away, *events, *starts), _coded("skipping", frames, shade, 2), questions)
+    if told:
+        story = " and ".join(f"{NAMES[event]} at {start / FAST:.1f}" for event, start in zip(events, starts, strict=True))
+        questions += (
+            choice("colour", "What colour is the passer-by?", other, COLOURS),
+            Question("story", "caption", "Describe the clip.", story, {"answer": story}),
+        )
+    return Scene(("skipping", colour, other, x, away, *events, *starts), _coded("skipping", frames, shade), questions)
+
+
+def skipping_told(rng: np.random.Generator) -> Scene:
+    """`skipping` with all its questions."""
+    return skipping(rng, told=True)
 
 
 def _stand(x: int, colour: str, height: int = 0) -> list[Thing]:
@@ -171,7 +181,7 @@ def roaming(rng: np.random.Generator) -> Scene:
         choice("place", f"Where is the {one} at the end?", PLACES[walks[0][-1]], PLACES),
         choice("place", f"Where is the {one} at the start?", PLACES[walks[0][0]], PLACES),
     )
-    return Scene(("roaming", *pair, *map(tuple, walks)), _coded("roaming", frames, shade, 1), questions)
+    return Scene(("roaming", *pair, *map(tuple, walks)), _coded("roaming", frames, shade), questions)
 
 
 def _walks(rng: np.random.Generator, answer: str) -> list[list[int]]:
@@ -200,6 +210,7 @@ def _sampled(kind: str, frames: list[list[Thing]], count: int, shade: int):
     return lambda: Media("video", str(clip_file(kind, frames, SIDE, 1, shade)), options)
 
 
-def _coded(kind: str, frames: list[list[Thing]], shade: int, decimals: int):
-    options = {"video_backend": "codec", "front_end": "paper", "num_canvases": CANVASES, "max_pixels": SIDE * SIDE}
-    return lambda: Media("video", str(clip_file(kind, frames, SIDE, FAST, shade)), options | {"timestamp_decimals": decimals})
+def _coded(kind: str, frames: list[list[Thing]], shade: int):
+    options = {"video_backend": "codec", "front_end": "paper", "num_canvases": CANVASES, "max_pixels": SIDE * SIDE,
+               "timestamp_decimals": 2}  # fmt: skip
+    return lambda: Media("video", str(clip_file(kind, frames, SIDE, FAST, shade)), options)

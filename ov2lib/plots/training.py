@@ -75,7 +75,8 @@ def _value(value: object) -> str:
 
 
 def draw_curves(axes: Sequence[Axes], metrics: Sequence[dict]) -> list[dict]:
-    """Loss, learning rate and gradient norm by step, with a running mean over a twentieth of the run. A row per step."""
+    """Loss, learning rate and gradient norm by step, all but the rate on logarithmic axes, with a running mean over a
+    twentieth of the run. A row per step."""
     rows = [{"step": row["step"]} | {name: row[name] for name, _ in CURVES} for row in metrics if "loss" in row]
     steps = np.array([row["step"] for row in rows])
     window = max(1, len(rows) // 20)
@@ -85,9 +86,9 @@ def draw_curves(axes: Sequence[Axes], metrics: Sequence[dict]) -> list[dict]:
         noisy = name != "learning_rate" and window > 1
         ax.plot(steps, values, color="#D55E00", linewidth=0.7 if noisy else 1.4, alpha=0.35 if noisy else 1)
         if noisy:
-            ax.plot(steps[window - 1 :], smooth, color="#D55E00", linewidth=1.4)
-        ax.set(xlabel="step", title=label)
-        ax.set_ylim(bottom=0)
+            middle = (window - 1) // 2
+            ax.plot(steps[middle : middle + len(smooth)], smooth, color="#D55E00", linewidth=1.4)
+        ax.set(xlabel="step", title=label, yscale="linear" if name == "learning_rate" else "log")
     return rows
 
 
@@ -111,7 +112,8 @@ def draw_scores(ax: Axes, rows: Sequence[dict], stage: int, asked: int) -> list[
         places = [tasks.index((row["task"], row["metric"])) + shift for row in own]
         intervals = [(row["low"], row["high"]) for row in own]
         ax.hlines(places, *np.transpose(intervals), color=colour, linewidth=1.2)
-        ax.plot([row["score"] for row in own], places, marker, color=colour, markersize=4.5, label=label)
+        words = "fresh weights" if name == "before" and stage == 1 else label
+        ax.plot([row["score"] for row in own], places, marker, color=colour, markersize=4.5, label=words)
     ax.set(xlim=(-0.02, 1.02), xlabel="score", ylim=(len(tasks) - 0.5, -0.5))
     ax.set_yticks(range(len(tasks)), [f"{_kind(task)}\n{metric}" for task, metric in tasks], fontsize=7)
     ax.tick_params(axis="y", length=0)

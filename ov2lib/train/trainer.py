@@ -210,7 +210,7 @@ class ProgressBar(TrainerCallback):
         self.name, self.bar = name, None
 
     def on_train_begin(self, args, state, control, **kwargs):
-        hidden = None if state.is_world_process_zero else True
+        hidden = not state.is_world_process_zero
         self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=self.name, disable=hidden, mininterval=1)
 
     def on_log(self, args, state, control, logs=None, **kwargs):

@@ -1,7 +1,7 @@
 """Bits per macroblock of an H.264 frame, estimated from what stock FFmpeg exports.
 
 True macroblock bits need a patched decoder. What a stock one exports (vectors, quantisers, pictures) predicts them well:
-Spearman .93 on P and .91 on B frames over 28x28 blocks of the clip in tests/data (notebook 02 has the ablation). The
+Spearman .94 on P and .91 on B frames over 28x28 blocks of the clip in tests/data (notebook 02 has the ablation). The
 weights are *assumed*: fitted on three x264 clips, where cross-clip refits differed by at most .01. The estimate is
 scaled so that a frame's macroblocks sum to its packet.
 
@@ -17,11 +17,12 @@ import numpy as np
 
 from .decode import Linked
 from .motion import COLUMNS, NONE, QUARTERS, ROWS, MotionField, Predictor, free_blocks, motion_field
-from .residual import sampled_residual
+from .residual import PaddedLuma, sampled_residual
 
 DEAD_ZONE = 0.15  # assumed (fitted): residual below this share of a quantiser step is rounding and deblocking
 CODED = 0.25  # assumed (fitted): residual above this share of a quantiser step is a coded coefficient
 INTRA_BLOCKS = ((0, 1), (1, 3), (2, 0), (3, 2))  # assumed: the 4 of 16 4x4 blocks that stand for a macroblock
+REFERENCE_BITS = (0.8 * np.log2(1 + np.arange(16))).astype(np.float32)  # bits of a reference's index
 VECTOR_BITS = (2 * np.log2(1 + np.arange(4096))).astype(np.float32)  # bits of a vector difference, per component
 
 
@@ -30,39 +31,40 @@ def quantiser_step(qp: np.ndarray, codec: str = "h264") -> np.ndarray:
     return (np.exp2((qp - 4) / 6) if codec == "h264" else 2.0 * np.maximum(qp, 1)).astype(np.float32)
 
 
-def estimate_bits(batch: Sequence[Linked], codec: str = "h264") -> np.ndarray:
+def estimate_bits(batch: Sequence[Linked], motion: MotionField, codec: str = "h264") -> np.ndarray:
     """Estimated bits float32 [n, mb_rows, mb_cols]; each frame sums to 8 times its packet's bytes.
 
     Args:
         batch: frames of one size, with quantisers, linked to their references. Larger batches cost less per frame.
+        motion: their vectors.
         codec: "h264" or "mpeg4", for the meaning of the quantiser.
     """
     own = [linked.frame for linked in batch]
-    extra = {id(f): f for f in (linked.following for linked in batch) if f is not None and f not in own}
-    place = {id(f): i for i, f in enumerate(own + list(extra.values()))}
-    motion = motion_field([f.vectors for f in own + list(extra.values())], *own[0].qp.shape)
-    colocated = [None if x.following is None else motion.vector[place[id(x.following)], 0] for x in batch]
-    terms = vector_terms(motion, colocated + [None] * len(extra))
-    return np.stack([_frame_bits(x, i, motion, terms, codec) for i, x in enumerate(batch)])
+    terms = vector_terms(motion, colocated_vectors(batch, motion))
+    qp = np.stack([f.qp for f in own])
+    step, changed = quantiser_step(qp, codec), quantiser_changes(qp)
+    is_b = np.array([f.kind == "B" for f in own])[:, None, None]
+    bits = np.where(is_b, terms.b_bits, terms.p_bits) + np.where(is_b, np.float32(27), np.float32(9)) * changed
+    for i, linked in enumerate(batch):
+        if linked.frame.kind == "P" and linked.past:
+            sampled = sampled_residual(linked.frame.padded, [past.padded for past in linked.past], motion, i, step[i])
+            bits[i] += residual_bits(sampled.steps) + REFERENCE_BITS.take(sampled.reference) * terms.coded[i]
+        intra = motion.split[i] == NONE
+        if intra.any():
+            bits[i][intra] = 22 + 3.4 * intra_texture(linked.frame.padded, intra, step[i])
+    bits[~bits.any(axis=(1, 2))] = 1  # nothing but free macroblocks: the bytes are spread evenly
+    scale = np.array([8 * f.size for f in own], np.float32) / bits.sum(axis=(1, 2))
+    return bits * scale[:, None, None]
 
 
-def _frame_bits(linked: Linked, i: int, motion: MotionField, terms: "VectorTerms", codec: str) -> np.ndarray:
-    frame = linked.frame
-    step, changed = quantiser_step(frame.qp, codec), quantiser_changes(frame.qp)
-    intra = motion.split[i] == NONE
-    if frame.kind == "B":
-        bits = terms.b_bits[i] + np.float32(27) * changed
-    else:
-        bits = terms.p_bits[i] + np.float32(9) * changed
-    if frame.kind == "P" and linked.past:
-        references = [reference.reference for reference in linked.past]
-        sampled = sampled_residual(frame.luma, references, motion, i, step)
-        bits += residual_bits(sampled.steps)
-        bits += np.float32(0.8) * terms.coded[i] * np.log2(1 + sampled.reference.astype(np.float32))
-    if intra.any():
-        bits[intra] = 22 + 3.4 * intra_texture(frame.luma, intra, step)
-    total = bits.sum()
-    return bits * np.float32(8 * frame.size / total) if total > 0 else np.full_like(bits, 8 * frame.size / bits.size)
+def colocated_vectors(batch: Sequence[Linked], motion: MotionField) -> list[np.ndarray | None]:
+    """Per frame of a batch, the list-0 field int16 [R, C, 2] of the reference that follows it; None where none does."""
+    fields = {linked.frame.index: motion.vector[i, 0] for i, linked in enumerate(batch)}
+    others = {f.index: f for f in (x.following for x in batch) if f is not None and f.index not in fields}
+    if others:
+        found = motion_field([f.vectors for f in others.values()], *motion.split.shape[1:])
+        fields |= dict(zip(others, found.vector[:, 0], strict=True))
+    return [None if x.following is None else fields[x.following.index] for x in batch]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,11 +97,9 @@ def vector_terms(motion: MotionField, colocated: Sequence[np.ndarray | None]) ->
 
 
 def quantiser_changes(qp: np.ndarray) -> np.ndarray:
-    """bool [mb_rows, mb_cols]: the quantiser differs from the macroblock before it in raster order."""
-    flat = qp.ravel()
-    changed = np.zeros(flat.shape, dtype=bool)
-    changed[1:] = flat[1:] != flat[:-1]
-    return changed.reshape(qp.shape)
+    """bool [n, mb_rows, mb_cols]: the quantiser differs from the macroblock before it in raster order."""
+    flat = qp.reshape(len(qp), -1)
+    return np.diff(flat, axis=1, prepend=flat[:, :1]).reshape(qp.shape) != 0
 
 
 def residual_bits(steps: np.ndarray) -> np.ndarray:
@@ -117,13 +117,11 @@ TRANSFORM = np.kron(_core_transform(), _core_transform())  # H.264's 4x4 transfo
 TRANSFORM[0] = 0  # intra prediction removes the mean
 
 
-def intra_texture(luma: np.ndarray, mask: np.ndarray, step: np.ndarray) -> np.ndarray:
+def intra_texture(luma: PaddedLuma, mask: np.ndarray, step: np.ndarray) -> np.ndarray:
     """Texture of the macroblocks in `mask`: .62·4·Σ log2(1 + round(|c| / step)) over the AC of four of their 4x4 blocks."""
-    row, col = np.nonzero(mask)
-    blocks = np.array(INTRA_BLOCKS)
-    rows = row[:, None, None] * 16 + blocks[:, 0, None] * 4 + np.arange(4)
-    cols = col[:, None, None] * 16 + blocks[:, 1, None] * 4 + np.arange(4)
-    rows, cols = np.minimum(rows, luma.shape[0] - 1), np.minimum(cols, luma.shape[1] - 1)
-    pixels = luma[rows[..., :, None], cols[..., None, :]].reshape(-1, 4, 16).astype(np.float32)
+    first, inside = luma.macroblocks(*np.nonzero(mask)), np.arange(4)
+    blocks = 4 * np.array(INTRA_BLOCKS) @ [luma.stride, 1]
+    offsets = (blocks[:, None, None] + luma.stride * inside[:, None] + inside).reshape(4, 16)
+    pixels = luma.pixels.take(first[:, None, None] + offsets).astype(np.float32)
     levels = np.rint(np.abs(pixels @ TRANSFORM.T) / step[mask][:, None, None])
     return 0.62 * 4 * np.log2(1 + levels).sum(axis=(1, 2))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 
 import av
 import numpy as np
@@ -20,10 +20,10 @@ from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from ..errors import VideoError
-from .residual import Reference
+from .residual import PaddedLuma
 from .stream import EXPORTS_VECTORS, LIMITS, REPAIR, RETIME, Packets, open_video
 
-PAST = 3  # assumed: earlier reference frames kept at hand (a fourth moved the P estimate's rank agreement by .0002)
+PAST = 3  # assumed: earlier reference frames kept at hand (a fourth moved the P estimate's rank agreement by .0001)
 KINDS = {1: "I", 3: "B", 5: "I"}  # FFmpeg's AVPictureType; SI counts as I, and everything else that is predicted as P
 PLANAR_LUMA = ("yuv", "nv12", "nv21", "gray")  # pixel formats whose first plane is luma
 
@@ -40,9 +40,6 @@ class CodedFrame:
         is_reference: later frames may be predicted from it.
         order: decode order.
         picture: the decoded picture.
-        vectors: FFmpeg's motion vector records (structured array), or None.
-        qp: int32 [mb_rows, mb_cols] quantiser per 16x16 macroblock (H.264: on the scale of 8-bit video), or None. FFmpeg
-            gives neither for the last frame of MPEG-4 with reordering.
     """
 
     index: int
@@ -52,8 +49,22 @@ class CodedFrame:
     is_reference: bool
     order: int
     picture: av.VideoFrame
-    vectors: np.ndarray | None
-    qp: np.ndarray | None
+
+    @cached_property
+    def _side_data(self) -> SideDataContainer:
+        # not picture.side_data: it makes the frame part of a reference cycle, and its pixels stay until a garbage collection
+        return SideDataContainer(self.picture)
+
+    @cached_property
+    def vectors(self) -> np.ndarray | None:
+        """FFmpeg's motion vector records (structured array), or None, as for the last frame of MPEG-4 with reordering."""
+        data = self._side_data.get("MOTION_VECTORS")
+        return None if data is None else data.to_ndarray()
+
+    @cached_property
+    def qp(self) -> np.ndarray | None:
+        """int32 [mb_rows, mb_cols] quantiser per 16x16 macroblock (H.264: on the scale of 8-bit video), or None likewise."""
+        return _quantisers(self._side_data, self.picture)
 
     @cached_property
     def luma(self) -> np.ndarray:
@@ -66,9 +77,9 @@ class CodedFrame:
         return plane(VideoReformatter().reformat(self.picture, format="gray", threads=1))
 
     @cached_property
-    def reference(self) -> Reference:
-        """The luma prepared for sampled motion compensation."""
-        return Reference(self.luma)
+    def padded(self) -> PaddedLuma:
+        """The luma with its edges repeated."""
+        return PaddedLuma(self.luma)
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,8 +210,6 @@ def _pictures(path, packets: Packets, context, packet) -> Iterator[CodedFrame]:
         index = int(packets.frame[number])
         if index < 0:
             continue
-        # not picture.side_data: it makes the frame part of a reference cycle, and its pixels stay until a garbage collection
-        side_data = SideDataContainer(picture)
         yield CodedFrame(
             index=index,
             time=float(packets.frame_times[index]),
@@ -209,14 +218,7 @@ def _pictures(path, packets: Packets, context, packet) -> Iterator[CodedFrame]:
             is_reference=bool(packets.reference[number]),
             order=number,
             picture=picture,
-            vectors=_vectors(side_data),
-            qp=_quantisers(side_data, picture),
         )
-
-
-def _vectors(side_data: SideDataContainer) -> np.ndarray | None:
-    data = side_data.get("MOTION_VECTORS")
-    return None if data is None else data.to_ndarray()
 
 
 def _quantisers(side_data: SideDataContainer, picture: av.VideoFrame) -> np.ndarray | None:
@@ -228,11 +230,11 @@ def _quantisers(side_data: SideDataContainer, picture: av.VideoFrame) -> np.ndar
     if data.nb_blocks < mb_rows * mb_cols:
         return None
     blocks = np.frombuffer(data, np.int32, offset=data.blocks_offset).reshape(-1, data.block_size // 4)
-    qp = data.qp + blocks[: mb_rows * mb_cols, 4]  # an interlaced picture is padded to pairs of macroblock rows
+    # exported from the lowest quantiser up, which is -12 for 10 bits of H.264, and in half units for MPEG-4
+    lowest = 0 if data.codec_type == VideoEncParamsType.MPEG2 else 6 * (picture.format.components[0].bits - 8)
+    qp = blocks[: mb_rows * mb_cols, 4] + (data.qp - lowest)  # an interlaced picture is padded to pairs of macroblock rows
     if data.codec_type == VideoEncParamsType.MPEG2:
-        qp //= 2  # exported in half units
-    else:
-        qp -= 6 * (picture.format.components[0].bits - 8)  # exported from the lowest one up, which is -12 for 10 bits
+        qp //= 2
     return qp.reshape(mb_rows, mb_cols)
 
 
@@ -242,11 +244,11 @@ def link(frames: Iterable[CodedFrame], packets: Packets, by_time: bool = False) 
     `by_time` is for streams without vectors, where any earlier frame will do: the past is then simply the frames before,
     across key frames too, and nothing waits.
     """
-    past: deque[CodedFrame] = deque(maxlen=PAST)
+    past: deque[CodedFrame] = deque(maxlen=2 * PAST)  # twice as many: those decoded after a frame are not its references
     waiting: list[Linked] = []
     for frame in frames:
         if by_time:
-            yield Linked(frame, tuple(past), None)
+            yield Linked(frame, tuple(islice(past, PAST)), None)
             past.appendleft(frame)
             continue
         restart = bool(packets.clean[frame.order])
@@ -255,7 +257,7 @@ def link(frames: Iterable[CodedFrame], packets: Packets, by_time: bool = False) 
             waiting.clear()
         if restart:
             past.clear()
-        linked = Linked(frame, tuple(p for p in past if p.order < frame.order), None)
+        linked = Linked(frame, tuple(islice((p for p in past if p.order < frame.order), PAST)), None)
         if frame.kind == "B" or waiting:
             waiting.append(linked)
         else:

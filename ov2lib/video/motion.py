@@ -77,10 +77,10 @@ def motion_field(records: Sequence[np.ndarray | None], mb_rows: int, mb_cols: in
 
     field = np.zeros((n, 2, rows, cols, 2), np.int16)
     used = np.zeros((n, 2, rows, cols), bool)
-    _fill(field, used, vectors)
+    _fill(field, used, vectors, True)
     unused = _unused_halves(field, used, vectors, bidirectional)
     if unused.any():
-        _clear(field, used, _keep(vectors, unused))
+        _fill(field, used, _keep(vectors, unused), False)
         vectors = _keep(vectors, ~unused)
     split = np.zeros((n, mb_rows, mb_cols), np.uint8)
     kinds = np.array([QUARTERS, ROWS, COLUMNS, WHOLE], np.uint8)
@@ -92,29 +92,15 @@ def _keep(vectors: Vectors, mask: np.ndarray) -> Vectors:
     return Vectors(*(getattr(vectors, name)[mask] for name in Vectors.__dataclass_fields__))
 
 
-def _cells(shape: tuple, vectors: Vectors) -> tuple[np.ndarray, list]:
-    """Flat index of each vector's first cell, and (mask, offset) pairs that reach its other cells."""
-    _, _, rows, cols = shape
+def _fill(field: np.ndarray, used: np.ndarray, vectors: Vectors, known: bool) -> None:
+    """Write each vector into the cells that it covers, and `known` into the same cells of `used`."""
+    _, _, rows, cols = used.shape
     first = ((vectors.frame * 2 + vectors.list) * rows + vectors.row) * cols + vectors.col
-    return first, [(vectors.wide, 1), (vectors.tall, cols), (vectors.wide & vectors.tall, cols + 1)]
-
-
-def _fill(field: np.ndarray, used: np.ndarray, vectors: Vectors) -> None:
-    first, others = _cells(used.shape, vectors)
     flat, value = field.view(np.int32).reshape(-1), packed(vectors.value)
-    flat[first] = value
-    used.reshape(-1)[first] = True
-    for mask, offset in others:
+    flat[first], used.reshape(-1)[first] = value, known
+    for mask, offset in ((vectors.wide, 1), (vectors.tall, cols), (vectors.wide & vectors.tall, cols + 1)):
         index = first[mask] + offset
-        flat[index] = value[mask]
-        used.reshape(-1)[index] = True
-
-
-def _clear(field: np.ndarray, used: np.ndarray, vectors: Vectors) -> None:
-    first, others = _cells(used.shape, vectors)
-    for index in [first, *(first[mask] + offset for mask, offset in others)]:
-        used.reshape(-1)[index] = False
-        field.reshape(-1, 2)[index] = 0
+        flat[index], used.reshape(-1)[index] = value[mask], known
 
 
 def _unused_halves(field: np.ndarray, used: np.ndarray, vectors: Vectors, bidirectional: np.ndarray) -> np.ndarray:
@@ -147,9 +133,9 @@ class Predictor:
         self.rows, self.cols, self.stride = rows, cols, cols + 3
         padded = np.zeros((n, 2, rows + 1, self.stride, 2), np.int16)
         padded[:, :, 1:, 1 : cols + 1] = motion.vector
-        known = np.zeros((n, 2, rows + 1, self.stride), bool)
-        known[:, :, 1:, 1 : cols + 1] = motion.used
-        self._value, self._known = packed(padded).reshape(-1), known.reshape(-1)
+        self._known = np.zeros((n, 2, rows + 1, self.stride), bool)
+        self._known[:, :, 1:, 1 : cols + 1] = motion.used
+        self._value = packed(padded)
 
     def neighbours(self, frame, lists, row, col, width):
         """Values int16 [n, 2] and validity [n] of neighbours A (left), B (above), C (above right, else above left)."""
@@ -158,14 +144,27 @@ class Predictor:
         missing = (row == 0) | (col + width >= self.cols) | later
         above = here - self.stride
         corner = above + np.where(missing, -1, width)
-        return [(self._value[i].view(np.int16).reshape(-1, 2), self._known[i]) for i in (here - 1, above, corner)]
+        value, known = self._value.reshape(-1), self._known.reshape(-1)
+        return [(value[i].view(np.int16).reshape(-1, 2), known[i]) for i in (here - 1, above, corner)]
+
+    def around_macroblocks(self, frames: np.ndarray):
+        """The same for the macroblocks of some frames as if unsplit, in both lists: [frames, 2, mb_rows, mb_cols(, 2)]."""
+
+        def around(cells: np.ndarray) -> tuple[np.ndarray, ...]:
+            left, upper = cells[frames, :, 1::2, : self.cols : 2], cells[frames, :, :-1:2]
+            corner = upper[..., 3::2].copy()
+            corner[..., -1] = upper[..., self.cols - 2]
+            return left, upper[..., 1 : self.cols : 2], corner
+
+        values = (np.ascontiguousarray(v)[..., None].view(np.int16) for v in around(self._value))
+        return list(zip(values, around(self._known), strict=True))
 
     @staticmethod
     def median(neighbours) -> np.ndarray:
         """The median; with just one neighbour of the same list, that one."""
         (a, has_a), (b, has_b), (c, has_c) = neighbours
         out = median3(a, b, c)
-        single = np.flatnonzero(has_a.astype(np.int8) + has_b + has_c == 1)
+        single = np.nonzero(has_a.astype(np.int8) + has_b + has_c == 1)
         out[single] = a[single] + b[single] + c[single]  # the absent ones are zero
         return out
 
@@ -216,13 +215,10 @@ def _all_four(cells: np.ndarray) -> np.ndarray:
 
 
 def _spatial_direct(motion: MotionField, predictor: Predictor, frames: np.ndarray) -> np.ndarray:
-    n, (mb_rows, mb_cols) = len(frames), motion.split.shape[1:]
-    at = np.ix_(frames, (0, 1), 2 * np.arange(mb_rows), 2 * np.arange(mb_cols))
-    around = predictor.neighbours(*(x.ravel() for x in np.broadcast_arrays(*at)), 2)
-    shape = (n, 2, mb_rows, mb_cols)
-    listed = (around[0][1] | around[1][1] | around[2][1]).reshape(shape)
+    around = predictor.around_macroblocks(frames)
+    listed = around[0][1] | around[1][1] | around[2][1]
     listed |= ~(listed[:, :1] | listed[:, 1:])  # no neighbour uses either list: both are used, with zero
-    predicted = packed(predictor.median(around)).reshape(shape)
+    predicted = packed(predictor.median(around))
     value, used = packed(motion.vector)[frames], motion.used[frames]
     target = predicted.repeat(2, axis=2).repeat(2, axis=3)
     fits = _all_four(((value == target) | (value == 0)) & used)

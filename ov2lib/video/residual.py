@@ -1,8 +1,9 @@
 """Sampled motion-compensated residual of P macroblocks, at source resolution (an ingredient of the bit estimate).
 
-Sixteen luma samples a macroblock, at rows and columns 1, 6, 9 and 14: four in each 8x8 cell. The reference is read at the
-exact quarter-pixel vector with cubic interpolation; the exported vector does not say which reference it belongs to, so a
-few are tried, nearest first, and the one that fits best is kept.
+Sixteen luma samples a macroblock, at rows and columns 1, 5, 10 and 14: four in each 8x8 cell, placed so that the taps of a
+cell's samples fill a window of 8x8 pixels. The reference is read at the exact quarter-pixel vector with cubic
+interpolation; the exported vector does not say which reference it belongs to, so a few are tried, nearest first, and the
+one that fits best is kept.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,8 @@ import numpy as np
 
 from .motion import NONE, WHOLE, MotionField
 
-OFFSETS = np.array([[1, 6], [9, 14]])  # sample rows (and columns) of a macroblock's first and second cell
+WINDOW = np.array([0, 9])  # first row (and column) of the window of a macroblock's first and second cell
+SAMPLES = np.array([1, 5])  # sample rows (and columns) of a window: the second of each four taps
 CLOSE_ENOUGH = 0.5  # assumed: a sample this many quantiser steps off makes the next reference worth a try
 PAD = 24  # pixels repeated beyond the picture: a macroblock and its taps, so that whole blocks may lie outside
 
@@ -31,27 +33,31 @@ def _cubic_taps() -> np.ndarray:
 
 
 TAPS = _cubic_taps()
-KERNELS = (TAPS[:, None, :, None] * TAPS[None, :, None, :]).reshape(16, 16)  # [4 * phase_y + phase_x, 4 x 4 taps]
+KERNELS = np.einsum("yi,xj->iyxj", TAPS, np.tile(TAPS, 2)).reshape(4, 16, 8)  # [row, 4 * phase_y + phase_x, twice 4 columns]
 
 
-class Reference:
-    """A reference luma, uint8 [H, W], its edges repeated, laid out so that four neighbours in a row read as one number.
+class PaddedLuma:
+    """A luma picture uint8 [H, W] with its edges repeated, laid out so that eight neighbours in a row read as one number.
 
     Attributes:
-        pixels: uint8, the padded picture row after row; stride: its width.
-        fours: uint32, pixel k to k + 3 of `pixels`.
+        pixels: uint8, the padded picture row after row; stride: its width in pixels.
+        eights: uint64, a view of pixel k to k + 7 of `pixels`.
     """
 
     def __init__(self, luma: np.ndarray):
         height, width = luma.shape
         self.stride = width + 2 * PAD
-        padded = np.empty((height + 2 * PAD + 1, self.stride), np.uint8)  # a row more, so that `fours` ends inside
+        padded = np.empty((height + 2 * PAD, self.stride), np.uint8)
         middle = padded[PAD : PAD + height]
         middle[:, PAD : PAD + width] = luma
         middle[:, :PAD], middle[:, PAD + width :] = luma[:, :1], luma[:, -1:]
         padded[:PAD], padded[PAD + height :] = middle[0], middle[-1]
         self.pixels = padded.ravel()
-        self.fours = np.ascontiguousarray(np.ndarray((padded.size - 3,), np.dtype("<u4"), self.pixels, strides=(1,)))
+        self.eights = np.ndarray((padded.size - 7,), np.uint64, self.pixels, strides=(1,))
+
+    def macroblocks(self, row: np.ndarray, col: np.ndarray) -> np.ndarray:
+        """Index into `pixels` of the first pixel of macroblocks (row, col)."""
+        return (16 * row + PAD) * self.stride + 16 * col + PAD
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,93 +75,82 @@ class SampledResidual:
 
 
 def sampled_residual(
-    luma: np.ndarray, references: Sequence[Reference], motion: MotionField, index: int, step: np.ndarray
+    luma: PaddedLuma, references: Sequence[PaddedLuma], motion: MotionField, index: int, step: np.ndarray
 ) -> SampledResidual:
     """Residual samples of frame `index` of a batch.
 
     Args:
-        luma: uint8 [H, W] of the frame.
-        references: nearest first; later ones are tried only where a sample is more than `CLOSE_ENOUGH` steps off.
+        luma: of the frame.
+        references: nearest first; the later ones are tried where a sample of the nearest is more than `CLOSE_ENOUGH` steps off.
         motion: the batch's vectors (list 0 is used).
         index: the frame's place in the batch.
         step: float32 [mb_rows, mb_cols], quantiser step.
     """
     mb_rows, mb_cols = step.shape
-    grid = _sample_grid(mb_rows, mb_cols, *luma.shape)
+    grid = _sample_grid(mb_rows, mb_cols, luma.stride, len(luma.pixels) // luma.stride)
     split = motion.split[index].ravel()
-    whole, inter = split == WHOLE, split != NONE
     vector = motion.vector[index, 0].reshape(mb_rows, 2, mb_cols, 2, 2).swapaxes(1, 2).reshape(-1, 2)
     vector = np.clip(vector, grid.low, grid.high)
-    target = luma.take(grid.own).astype(np.float32)
-    limit = CLOSE_ENOUGH * step.ravel()
-    best = np.abs(target - _read(references[0], vector, grid.padded))
+    target = luma.pixels.take(grid.own).astype(np.float32)
+    off = np.abs(target - _read(references[0], vector, grid.window))
     chosen = np.zeros(len(split), np.uint8)
-    for number, reference in enumerate(references[1:], start=1):
-        far_sample = best > np.repeat(limit, 4)[:, None]
-        far_cell = far_sample.view(np.uint32)[:, 0] != 0  # any of the four samples
-        far_block = far_cell.view(np.uint32) != 0  # any of the four cells
-        todo = np.flatnonzero(np.repeat(inter, 4) & np.where(np.repeat(whole, 4), np.repeat(far_block, 4), far_cell))
-        if not len(todo):
-            break
-        found = np.abs(target.take(todo, 0) - _read(reference, vector.take(todo, 0), grid.padded.take(todo, 0)))
-        better = _better(found, best.take(todo, 0), todo >> 2, whole)
-        best[todo[better]] = found[better]
-        chosen[todo[better] >> 2] = number
-    best[np.repeat(~inter, 4)] = 0
-    steps = best.reshape(mb_rows, mb_cols, 16) / step[:, :, None]
+    far = (off.max(axis=0).reshape(-1, 4) > CLOSE_ENOUGH * step.reshape(-1, 1)) & (split != NONE)[:, None]
+    far |= (split == WHOLE)[:, None] & far.any(axis=1, keepdims=True)
+    todo = np.flatnonzero(far)
+    if len(todo) and len(references) > 1:
+        wanted, args = target.take(todo, axis=1), (vector.take(todo, axis=0), grid.window.take(todo))
+        tried = [off.take(todo, axis=1)] + [np.abs(wanted - _read(reference, *args)) for reference in references[1:]]
+        best = _best(tried, todo >> 2, split == WHOLE)
+        chosen[todo >> 2] = best
+        off[:, todo] = np.choose(best, tried)
+    off *= np.repeat(split != NONE, 4)
+    steps = off.reshape(4, -1, 4).transpose(1, 2, 0).reshape(mb_rows, mb_cols, 16) / step[:, :, None]
     return SampledResidual(steps, chosen.reshape(mb_rows, mb_cols))
 
 
-def _better(found: np.ndarray, best: np.ndarray, macroblock: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """bool [n], cells where the new reference fits better: together over an unsplit macroblock, else each for itself."""
-    gain = (best - found) @ np.ones(4, np.float32)
-    together = np.bincount(macroblock, gain, len(whole))
-    return np.where(whole[macroblock], together[macroblock], gain) > 0
+def _best(tried: Sequence[np.ndarray], macroblock: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Which reference fits best, int [n], from samples' distances [4, n] to each: one for an unsplit macroblock's cells."""
+    error = [off.sum(axis=0) for off in tried]
+    together = [np.bincount(macroblock, e, len(whole)).take(macroblock) for e in error]
+    return np.where(whole.take(macroblock), together, error).argmin(axis=0)
 
 
 @dataclass(frozen=True, eq=False)
 class _Grid:
-    """Where the samples of every 8x8 cell lie, cells macroblock by macroblock in raster order.
+    """Where the samples of every 8x8 cell lie in a `PaddedLuma`, cells macroblock by macroblock in raster order.
 
-    own: int32 [cells, 4], index into the frame's luma (its edge repeated to whole macroblocks). padded: the same into a
-    `Reference`. low, high: int16 [cells, 2], vectors (quarter pixels) that keep the cell's macroblock inside the padding;
-    beyond it every pixel is the same as its neighbour.
+    own: [4, cells], index of each sample. window: [cells], index where the window of its taps begins. low, high: int16
+    [cells, 2], vectors (quarter pixels) that keep the cell's macroblock inside the padding; beyond it every pixel is the
+    same as its neighbour.
     """
 
     own: np.ndarray
-    padded: np.ndarray
+    window: np.ndarray
     low: np.ndarray
     high: np.ndarray
 
 
 @lru_cache(maxsize=8)
-def _sample_grid(mb_rows: int, mb_cols: int, height: int, width: int) -> _Grid:
+def _sample_grid(mb_rows: int, mb_cols: int, stride: int, padded_rows: int) -> _Grid:
     at = np.meshgrid(np.arange(mb_rows), np.arange(mb_cols), (0, 1), (0, 1), indexing="ij")
     mb_row, mb_col, cell_row, cell_col = (axis.ravel() for axis in at)
-    rows = (mb_row[:, None] * 16 + OFFSETS[cell_row])[:, :, None]
-    cols = (mb_col[:, None] * 16 + OFFSETS[cell_col])[:, None, :]
-    own = np.minimum(rows, height - 1) * width + np.minimum(cols, width - 1)
-    padded = np.minimum(rows + PAD, height + 2 * PAD - 3) * (width + 2 * PAD) + np.minimum(cols + PAD, width + 2 * PAD - 3)
-    origin = 16 * np.stack([mb_col, mb_row], axis=1)
-    low = 4 * (2 - PAD - origin)
-    high = 4 * (np.array([width, height]) + PAD - 3 - 15 - origin)
+    window = (16 * mb_row + WINDOW[cell_row] + PAD) * stride + 16 * mb_col + WINDOW[cell_col] + PAD
+    origin = PAD + 16 * np.stack([mb_col, mb_row], axis=1)
+    room = np.array([stride, padded_rows]) - 17 - origin  # a macroblock's windows reach over 17 pixels
     return _Grid(
-        own=own.reshape(-1, 4).astype(np.int32),
-        padded=padded.reshape(-1, 4).astype(np.int32),
-        low=np.maximum(low, -(1 << 15)).astype(np.int16),
-        high=np.clip(high, 0, (1 << 15) - 1).astype(np.int16),
+        own=window + (stride * SAMPLES[:, None] + SAMPLES).reshape(4, 1),
+        window=window,
+        low=np.maximum(-4 * origin, -(1 << 15)).astype(np.int16),
+        high=np.clip(4 * room, 0, (1 << 15) - 1).astype(np.int16),
     )
 
 
-def _read(reference: Reference, vector: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Reference samples float32 [n, 4] at places `at` (int32 [n, 4]) displaced by quarter-pixel vectors int16 [n, 2]."""
-    x, y = vector[:, 0].astype(np.int32), vector[:, 1].astype(np.int32)
-    place = at + ((y >> 2) * reference.stride + (x >> 2))[:, None]
-    phase = (y & 3) * 4 + (x & 3)
-    out = reference.pixels.take(place).astype(np.float32)
-    between = np.flatnonzero(phase)
-    rows = np.arange(-1, 3, dtype=np.int32) * reference.stride - 1  # four rows of taps, each from its leftmost
-    start = place.take(between, 0)[:, :, None] + rows
-    taps = reference.fours.take(start).view(np.uint8).reshape(-1, 4, 16).astype(np.float32)
-    out[between] = np.rint(np.einsum("nst,nt->ns", taps, KERNELS.take(phase.take(between), 0)))
-    return out
+def _read(reference: PaddedLuma, vector: np.ndarray, window: np.ndarray) -> np.ndarray:
+    """Samples float32 [4, n] of a reference from windows [n] displaced by quarter-pixel vectors int16 [n, 2]."""
+    x, y = vector.T.astype(np.intp)
+    first = window + (y >> 2) * reference.stride + (x >> 2)
+    rows = reference.eights[first + reference.stride * np.arange(8)[:, None]]
+    taps = rows.view(np.uint8).reshape(2, 4, len(window), 8).astype(np.float32)  # two samples down, four rows each
+    taps *= KERNELS.take((y & 3) * 4 + (x & 3), axis=1)
+    samples = taps.sum(axis=1).reshape(-1, 4) @ np.ones(4, np.float32)
+    return np.rint(samples.reshape(2, -1, 2).swapaxes(1, 2).reshape(4, -1))

@@ -80,7 +80,7 @@ def read_signals(path: str | os.PathLike, *, size: tuple[int, int] | None = None
     for batch in batches(frames, coded):
         motion = batch_motion(batch, coded) if vectors else None
         gray = cached_gray(scaler)
-        bits = batch_bits(batch, codec, gray)
+        bits = batch_bits(batch, codec, gray, motion)
         for i, linked in enumerate(batch):
             yield _frame_signals(linked, motion, i, bits[i], coded, turns, gray)
 
@@ -184,13 +184,15 @@ def motion_and_residual(
     return vector[0].astype(np.float32) / QUARTER, compensated_residual(picture, references, coded)
 
 
-def batch_bits(batch: list[Linked], codec: str | None, gray: Callable) -> list[np.ndarray | None]:
-    """Bits per macroblock of each frame, float32: estimated from the bitstream, or for codecs that say nothing from a block
-    search. None where a frame of the former kind lacks its quantisers."""
+def batch_bits(batch: list[Linked], codec: str | None, gray: Callable, motion: MotionField | None) -> list[np.ndarray | None]:
+    """Bits per macroblock of each frame, float32: estimated from the bitstream and its vectors, or for codecs that say nothing
+    from a block search. None where a frame of the former kind lacks its quantisers."""
     if codec not in EXPORTS_VECTORS:
         return [searched_bits(x, gray) for x in batch]
     told = [x for x in batch if x.frame.qp is not None]
-    estimates = iter(estimate_bits(told, codec) if told else ())
+    if motion is None or len(told) < len(batch):
+        motion = motion_field([x.frame.vectors for x in told], *told[0].frame.qp.shape) if told else None
+    estimates = iter(estimate_bits(told, motion, codec) if told else ())
     return [next(estimates) if x.frame.qp is not None else None for x in batch]
 
 

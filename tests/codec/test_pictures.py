@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ov2lib.codec import store
-from ov2lib.codec.pictures import inside_bars, is_good
+from ov2lib.codec.pictures import are_good, inside_bars
 from ov2lib.errors import Ov2Error
 
 
@@ -23,7 +23,7 @@ def textured(size=(112, 112), low=0, high=256):
 
 @pytest.mark.parametrize("picture", [textured(), textured(low=60, high=90), flat(0) + textured(high=60)])
 def test_pictures_with_content_are_good(picture):
-    assert is_good(picture)
+    assert are_good([flat(0), picture]).tolist() == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -32,16 +32,16 @@ def test_pictures_with_content_are_good(picture):
     ids=["black", "nearly black", "grey", "one colour", "one colour with noise"],
 )
 def test_black_and_flat_pictures_are_bad(picture):
-    assert not is_good(picture)
+    assert are_good([textured(), picture]).tolist() == [True, False]
 
 
 def test_the_green_of_a_failed_decode_is_bad_from_35_percent_on():
     picture = textured()
     picture[:48] = [0, 200, 0]  # 6 of the 14 rows looked at, 43 %
-    assert not is_good(picture)
+    assert are_good([textured(), picture]).tolist() == [True, False]
     picture = textured()
     picture[:32] = [0, 200, 0]  # 4 of 14, 29 %
-    assert is_good(picture)
+    assert are_good([flat(0), picture]).tolist() == [False, True]
 
 
 # --- bars -----------------------------------------------------------------------------------------------------------

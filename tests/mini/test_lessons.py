@@ -109,7 +109,7 @@ def test_only_intervals_apart_make_a_claim():
     ]  # fmt: skip
     assert lessons.verdicts(rows, 2) == {
         "learnt": ["choice/motion"], "sight": [], "above constant": ["choice/motion"], "above tags": [],
-        "forgotten": ["choice/colour"], "kept": ["choice/shape"],
+        "forgotten": ["choice/colour"],
     }  # fmt: skip
 
 

@@ -32,6 +32,12 @@ def finished(tmp_path_factory, start, data) -> Path:
     return run_folder(output, 1, "full", "mini")
 
 
+def test_progress_is_one_line_on_stderr_and_nothing_on_stdout(tmp_path, start, data, capfd):
+    train(tiny_stage(steps=2), tmp_path, start, {"pictures": data})
+    out, err = capfd.readouterr()
+    assert out == "" and "stage 1: 100%" in err and "loss" in err and "grad_norm" not in err
+
+
 def test_a_run_learns_and_leaves_its_configuration_metrics_and_model(finished):
     curve = losses(finished)
     assert len(curve) == STEPS and curve[-1] < 0.9 * curve[0]

@@ -10,7 +10,7 @@ from vector_records import records
 
 from ov2lib.video.compensate import MovedBy, compensated_residual
 from ov2lib.video.motion import motion_field
-from ov2lib.video.residual import CLOSE_ENOUGH, KERNELS, PAD, TAPS, Reference, sampled_residual
+from ov2lib.video.residual import CLOSE_ENOUGH, KERNELS, PAD, TAPS, PaddedLuma, sampled_residual
 from ov2lib.video.signals import read_signals
 
 # --- whole clips ----------------------------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ def test_wild_vectors_stay_in_the_picture(x, y, height, width):
 
 def test_cubic_taps_sum_to_one_and_are_exact_on_parabolas():
     np.testing.assert_allclose(TAPS.sum(axis=1), 1, atol=1e-6)
-    np.testing.assert_allclose(KERNELS.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(KERNELS.sum(axis=(0, 2)), 2, atol=1e-6)  # two samples side by side
     places, phases = np.arange(-1, 3), np.arange(4) / 4
     for power in (0, 1, 2):
         np.testing.assert_allclose(TAPS @ places.astype(float) ** power, phases**power, atol=1e-6)
@@ -130,14 +130,15 @@ def test_cubic_taps_sum_to_one_and_are_exact_on_parabolas():
 
 @given(height=st.integers(1, 40), width=st.integers(1, 40))
 @settings(deadline=None)
-def test_a_reference_repeats_its_edges_and_reads_four_at_once(height, width):
+def test_a_padded_picture_repeats_its_edges_and_reads_eight_at_once(height, width):
     luma = np.random.default_rng(height * 41 + width).integers(0, 255, (height, width), np.uint8)
-    reference = Reference(luma)
-    padded = np.pad(luma, PAD, mode="edge")
-    assert reference.stride == padded.shape[1]
-    np.testing.assert_array_equal(reference.pixels[: padded.size], padded.ravel())
-    at = (PAD + height - 1) * reference.stride + PAD
-    assert reference.fours[at : at + 1].view(np.uint8).tolist() == padded.ravel()[at : at + 4].tolist()
+    picture, padded = PaddedLuma(luma), np.pad(luma, PAD, mode="edge")
+    assert picture.stride == padded.shape[1]
+    np.testing.assert_array_equal(picture.pixels, padded.ravel())
+    for at in (3, (PAD + height - 1) * picture.stride + PAD, padded.size - 8):
+        assert picture.eights[[at]].view(np.uint8).tolist() == padded.ravel()[at : at + 8].tolist()
+    assert picture.pixels[picture.macroblocks(0, 0)] == luma[0, 0]
+    assert picture.macroblocks(2, 1) == (PAD + 32) * picture.stride + PAD + 16
 
 
 def naive_sample(luma: np.ndarray, row: int, col: int, x: int, y: int) -> float:
@@ -161,9 +162,10 @@ def test_samples_are_read_where_the_vector_points(data):
     reference, luma = (rng.integers(0, 255, (height, width), np.uint8) for _ in range(2))
     rows, cols = -(-height // 16), -(-width // 16)
     motion = motion_field([records((0, 16, 16, 16, 16, x, y))], rows, cols)
-    sampled = sampled_residual(luma, [Reference(reference)], motion, 0, np.ones((rows, cols), np.float32))
+    steps = np.ones((rows, cols), np.float32)
+    sampled = sampled_residual(PaddedLuma(luma), [PaddedLuma(reference)], motion, 0, steps)
     assert not sampled.steps[0].any() and not sampled.reference.any()  # intra macroblocks have none
-    at = [(16 + r, 16 + c) for r0 in (0, 1) for c0 in (0, 1) for r in ((1, 6), (9, 14))[r0] for c in ((1, 6), (9, 14))[c0]]
+    at = [(16 + r, 16 + c) for r0 in (0, 1) for c0 in (0, 1) for r in ((1, 5), (10, 14))[r0] for c in ((1, 5), (10, 14))[c0]]
     expected = [abs(luma[min(r, height - 1), min(c, width - 1)] - naive_sample(reference, r, c, x, y)) for r, c in at]
     inside = [r < height and c < width for r, c in at]
     np.testing.assert_allclose(sampled.steps[1, 1][inside], np.array(expected)[inside], atol=0.51)  # rounded to whole levels
@@ -171,9 +173,9 @@ def test_samples_are_read_where_the_vector_points(data):
 
 def test_the_reference_that_fits_is_named():
     rng = np.random.default_rng(0)
-    luma = rng.integers(0, 255, (32, 32), np.uint8)
-    references = [Reference(rng.integers(0, 255, (32, 32), np.uint8)) for _ in range(2)]
-    references.insert(1, Reference(luma))
+    luma = PaddedLuma(rng.integers(0, 255, (32, 32), np.uint8))
+    references = [PaddedLuma(rng.integers(0, 255, (32, 32), np.uint8)) for _ in range(2)]
+    references.insert(1, luma)
     motion = motion_field([records(*((0, r, c, 16, 16, 0, 0) for r in (0, 16) for c in (0, 16)))], 2, 2)
     sampled = sampled_residual(luma, references, motion, 0, np.ones((2, 2), np.float32))
     assert (sampled.reference == 1).all() and not sampled.steps.any()
@@ -182,8 +184,8 @@ def test_the_reference_that_fits_is_named():
 def test_later_references_are_left_alone_where_the_nearest_is_close():
     luma = np.full((16, 16), 100, np.uint8)
     motion = motion_field([records((0, 0, 0, 16, 16, 0, 0))], 1, 1)
-    references = [Reference(luma - 1), Reference(luma)]
+    references = [PaddedLuma(luma - 1), PaddedLuma(luma)]
     for off, chosen in ((0.9, 0), (1.1, 1)):  # one grey level, a little less and a little more than may be
         step = np.full((1, 1), 1 / (off * CLOSE_ENOUGH), np.float32)
-        sampled = sampled_residual(luma, references, motion, 0, step)
+        sampled = sampled_residual(PaddedLuma(luma), references, motion, 0, step)
         assert sampled.reference.item() == chosen
