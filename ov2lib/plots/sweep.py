@@ -59,7 +59,7 @@ def draw_sweep(ax: Axes, table: pd.DataFrame, constant: float, by: str = "budget
             label=f"{backend}, {arm}", zorder=3,
         )  # fmt: skip
     ax.axhline(constant, color="#777777", linewidth=1, linestyle="--", label="best constant answer", zorder=1)
-    _budgets(ax, table[by].unique() if by == "budget" else (32, 64, 128, 256))
+    _budgets(ax, table[by][table[by] > 0].unique() if by == "budget" else (32, 64, 128, 256))
     ax.set_xlabel("canvases or frames" if by == "budget" else "visual + text tokens")
 
 
@@ -116,8 +116,8 @@ def inputs_figure(shown: Mapping[str, VisualTokens], events: Mapping[str, Sequen
     from matplotlib import pyplot as plt
 
     widest = max(len(tokens.canvases) for tokens in shown.values())
-    figure = plt.figure(figsize=(WIDTH, 1.15 * len(shown) + 1.3))
-    rows = figure.subfigures(len(shown) + 1, 1, height_ratios=[1] * len(shown) + [1.1])
+    figure = plt.figure(figsize=(WIDTH, 1.15 * len(shown) + 1.9))
+    rows = figure.subfigures(len(shown) + 1, 1, height_ratios=[1] * len(shown) + [1.6])
     for part, (name, tokens) in zip(rows, shown.items(), strict=False):
         part.suptitle(f"{name}: {len(tokens.canvases)} pictures, {tokens.summary()['frames_touched']} times", fontsize=9)
         for number, ax in enumerate(part.subplots(1, widest)):
@@ -133,7 +133,14 @@ def draw_times(ax: Axes, shown: Mapping[str, VisualTokens], events: Mapping[str,
     for place, tokens in enumerate(shown.values()):
         t = tokens.patch_positions[:, 0]
         times = tokens.frame_times[np.unique(t[t >= 0])]
-        ax.plot(times, np.full(len(times), place), "|", color=CODEC if tokens.kind == "codec" else FRAMES, markersize=12)
+        ax.plot(
+            times,
+            np.full(len(times), place),
+            "|",
+            color=CODEC if tokens.kind == "codec" else FRAMES,
+            markersize=14,
+            markeredgewidth=1.6,
+        )
     for name, times in events.items():
         colour, dash = (EVENT, "-") if name == "jump" else ("#999999", ":")
         for time in times:
