@@ -28,7 +28,7 @@ from ..train.prepare import BinDataset, load_prepared
 from ..train.run import STEPS_LIMIT, train
 from ..train.sample import Media, Sample
 from ..train.stages import StageConfig, stage_config
-from ..train.start import run_folder
+from ..train.start import result_of, run_folder
 from ..train.trainer import read_metrics
 from .exam import SAMPLES, examine_run, read_results
 from .model import mini_processor
@@ -116,6 +116,11 @@ def ensure_stage(stage: int, variant: str = "full", seed: int = 0) -> Lesson:
     start = Path(json.loads((folder / "config.json").read_text())["start"]["path"])
     metrics = tuple(read_metrics(folder / "metrics.jsonl"))
     return Lesson(config, output, folder, start, result, metrics, not shortened())
+
+
+def finished(stage: int) -> Path | None:
+    """The model that a whole run of this stage left, None where there is none."""
+    return result_of(run_folder(runs_folder(), stage, "full", "mini"))
 
 
 def _media() -> Path:
