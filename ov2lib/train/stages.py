@@ -226,7 +226,7 @@ _LORA = {
 }  # fmt: skip
 
 _LORA_MINI = {
-    "lora": (LoraSettings(rank=8, dropout=0.0, train_connector=True), "assumed: mini world; the adapters are 5 % of the weights, the connector comes on top"),
+    "lora": (LoraSettings(rank=8, dropout=0.0, train_connector=True), "assumed: mini world; adapters are 5 % of the weights"),
     "learning_rate": (5e-3, "assumed: mini world, above the full variant's, as in practice; no other was tried"),
     "global_batch": (4, "assumed: mini world, as the full variant"),
     "steps": (300, "assumed: mini world; fewer weights, a shorter run; no other length was tried"),
