@@ -154,7 +154,8 @@ def study(seeds: Iterable[int], output: Path, steps: int | None = None) -> list[
             config = replace(config, seed=seed, steps=steps or config.steps)
             train(config, output / f"seed{seed}", media_dir=output / "media")
             rows += [{"seed": seed, "variant": "full", **row} for row in examine_run(output / f"seed{seed}", stage, "full")]
-    return rows
+    # What a stage scores after it is asked again before the next one.
+    return [dict(row) for row in dict.fromkeys(tuple(row.items()) for row in rows)]
 
 
 def read_results(name: str) -> tuple[list[dict], dict]:
