@@ -44,7 +44,7 @@ from .parts import make_trainable
 from .prepare import BinDataset, Prepared, prepare
 from .report import Report
 from .stages import StageConfig
-from .start import load_start, result_of, run_folder, starting_point
+from .start import check_start, load_start, result_of, run_folder, starting_point
 from .trainer import MetricsFile, ProgressBar, StageTrainer, last_checkpoint, on_cpu, training_arguments
 
 OUTPUT = Path("runs/train")
@@ -57,6 +57,7 @@ def train(
     start: Path | None = None,
     data: Mapping[str, str] | None = None,
     media_dir: Path | None = None,
+    prepare_only: bool = False,
 ) -> Path:
     """Run one stage to its end, resuming where an earlier run of the same configuration stopped.
 
@@ -66,9 +67,11 @@ def train(
         start: model or adapter folder to start from; None takes the stage before.
         data: file, folder, shards or dataset by source name; the mini world needs none.
         media_dir: where media out of shards and tokenized videos are kept; None is `OUTPUT/media`.
+        prepare_only: stop when the samples are tokenized and packed. Before a run on many machines, which would otherwise
+            all wait for one, longer than they wait for anything.
 
     Returns:
-        the folder of the saved model or adapter.
+        the folder of the saved model or adapter, or of the prepared data.
 
     Raises:
         TrainingError: see the functions above; a run of another configuration in the same folder.
@@ -84,16 +87,19 @@ def train(
     _refuse_another_run(folder, facts)
     if done := result_of(folder):
         return done
-    set_seed(config.seed)
-    frozen = config.lora is not None and config.precision == "bf16"  # adapters are float32 over it
-    model, processor = load_start(start, torch.bfloat16 if frozen else torch.float32)
+    check_start(start)
+    processor = LlavaOnevision2Processor.from_pretrained(start)
     images = processor.image_processor
     cache = TokenCache((media_dir or output / "media") / "tokens", images.patch_size, images.size)
     encoder = SampleEncoder(processor.tokenizer, cache.tokens, config.frames_prompt, config.timestamp_decimals)
     with state.main_process_first():
         prepared = _prepare(config, encoder, data or {}, media_dir or output / "media", folder, facts)
         _write_config(folder, facts)
-    model = make_trainable(model, config)
+    if prepare_only:
+        return prepared.folder
+    set_seed(config.seed)
+    frozen = config.lora is not None and config.precision == "bf16"  # adapters are float32 over it
+    model = make_trainable(load_start(start, torch.bfloat16 if frozen else torch.float32)[0], config)
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     board = SummaryWriter(str(folder / "tensorboard")) if state.is_main_process else None
@@ -188,6 +194,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR", help=f"folder of all runs (default {OUTPUT})")
     parser.add_argument("--media", type=Path, metavar="DIR", help="cache of tokenized videos (default OUTPUT/media)")
     parser.add_argument("--seed", type=int, help="of data order and new weights, instead of the stage's")
+    parser.add_argument(
+        "--prepare", action="store_true", help="tokenize and pack the data and stop, before a run on many machines"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
 
 
@@ -198,7 +207,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print(describe(config))
         return 0
-    print(train(config, args.output, args.start, data, args.media))
+    print(train(config, args.output, args.start, data, args.media, args.prepare))
     return 0
 
 

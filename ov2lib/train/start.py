@@ -23,17 +23,11 @@ def result_of(folder: Path) -> Path | None:
     return next((path.parent for path in found if path.is_file()), None)
 
 
-def load_start(
-    source: Path, dtype: torch.dtype = torch.float32
-) -> tuple[LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor]:
-    """Model and processor of a folder.
-
-    Weights that are trained are float32, under bf16 too: the optimiser needs master weights, and autocast rounds where it
-    computes.
+def check_start(source: Path) -> None:
+    """Refuse a folder that holds no model of this architecture, before any heavy work.
 
     Raises:
-        TrainingError: there is no model.
-        ModelError: a checkpoint of another architecture, or with missing tensors.
+        TrainingError: it does not.
     """
     if not (source / "config.json").is_file():
         raise TrainingError(f"{source} holds no model; pass --from a folder that save_pretrained or `ov2 train` wrote")
@@ -43,6 +37,21 @@ def load_start(
             f"{source} holds a model of type {kind!r}, not {LlavaOnevision2Config.model_type!r}; `ov2 assemble` makes one of a "
             "language model and a vision encoder"
         )
+
+
+def load_start(
+    source: Path, dtype: torch.dtype = torch.float32
+) -> tuple[LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor]:
+    """Model and processor of a folder.
+
+    Weights that are trained are float32, under bf16 too: the optimiser needs master weights, and autocast rounds where it
+    computes.
+
+    Raises:
+        TrainingError: see `check_start`.
+        ModelError: a checkpoint with missing tensors.
+    """
+    check_start(source)
     model = LlavaOnevision2ForConditionalGeneration.from_pretrained(source, dtype=dtype)
     return model, LlavaOnevision2Processor.from_pretrained(source)
 

@@ -25,8 +25,8 @@ def encoder(processor) -> SampleEncoder:
     return SampleEncoder(processor.tokenizer, tokens_of)
 
 
-@pytest.fixture(scope="session")
-def tiny_config(processor) -> LlavaOnevision2Config:
+def make_config(processor: LlavaOnevision2Processor) -> LlavaOnevision2Config:
+    """A new one each time: a model that changes its dtype changes its configuration's, and another test must not see that."""
     text = {
         "vocab_size": len(processor.tokenizer), "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 4096,
@@ -41,16 +41,21 @@ def tiny_config(processor) -> LlavaOnevision2Config:
 
 
 @pytest.fixture
+def tiny_config(processor) -> LlavaOnevision2Config:
+    return make_config(processor)
+
+
+@pytest.fixture
 def tiny(tiny_config) -> LlavaOnevision2ForConditionalGeneration:
     torch.manual_seed(0)
     return LlavaOnevision2ForConditionalGeneration(tiny_config).eval()
 
 
 @pytest.fixture(scope="session")
-def start(tmp_path_factory, tiny_config, processor) -> Path:
+def start(tmp_path_factory, processor) -> Path:
     torch.manual_seed(1)
     folder = tmp_path_factory.mktemp("start")
-    LlavaOnevision2ForConditionalGeneration(tiny_config).save_pretrained(folder)
+    LlavaOnevision2ForConditionalGeneration(make_config(processor)).save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
 

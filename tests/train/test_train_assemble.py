@@ -24,7 +24,7 @@ def rewrite(folder: Path, change) -> None:
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "model.safetensors", {"format": "pt"})
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def donor(tiny_config) -> LlavaOnevision2ForConditionalGeneration:
     """A whole model that the checkpoints are taken from."""
     torch.manual_seed(5)

@@ -227,3 +227,12 @@ def test_a_checkpoint_of_another_architecture_is_named_and_claims_nothing(tmp_pa
     assert not (run_folder(tmp_path / "runs", 1, "full", "mini") / "config.json").exists()
     with pytest.raises(TrainingError, match="nowhere holds no model"):
         train(tiny_stage(), tmp_path / "runs", tmp_path / "nowhere", {"pictures": data})
+
+
+def test_data_may_be_prepared_first_and_the_run_takes_them_as_they_are(tmp_path, start, data, finished):
+    prepared = train(tiny_stage(), tmp_path, start, {"pictures": data}, prepare_only=True)
+    folder = run_folder(tmp_path, 1, "full", "mini")
+    assert prepared == folder / "data" and not (folder / "model").exists()
+    before = (prepared / "plan.json").stat().st_mtime_ns
+    train(tiny_stage(), tmp_path, start, {"pictures": data})
+    assert (prepared / "plan.json").stat().st_mtime_ns == before and losses(folder) == losses(finished)

@@ -1,5 +1,6 @@
 #!/bin/bash
 # One stage of the 8B on 32 machines of eight GPUs. Copy it, set the paths, and: sbatch slurm.sh
+# Run its last command once with --prepare and without srun and accelerate first: the data are tokenized and packed then.
 # Each machine starts one `accelerate launch`, and that eight processes. Sent again after a stop, the run resumes.
 #SBATCH --job-name=ov2-stage3
 #SBATCH --nodes=32
