@@ -15,6 +15,7 @@ from ov2lib.mini.world import COLOURS, PLACES
 from ov2lib.train.sample import check_sample, parse_sample
 
 STAGES = (1, 2, 3, 4)
+BUILDERS = list(dict.fromkeys(build for builders in tasks.RECIPES.values() for build in builders))  # each once, in order
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +86,7 @@ def test_bad_arguments_are_refused(arguments):
 # --- two worlds -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "build", {build for builders in tasks.RECIPES.values() for build in builders}, ids=lambda b: b.__name__
-)
+@pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)
 def test_no_layout_is_in_both_worlds(build):
     worlds = {
         split: [tasks.draw(build, split, np.random.default_rng([seed, 9])) for seed in range(300)] for split in tasks.SPLITS
@@ -105,9 +104,7 @@ def test_no_file_is_in_both_worlds(stage):
 # --- answers --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "build", {build for builders in tasks.RECIPES.values() for build in builders}, ids=lambda b: b.__name__
-)
+@pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)
 def test_no_constant_answer_to_a_choice_is_much_better_than_chance(build):
     answers = {}
     for seed in range(400):
