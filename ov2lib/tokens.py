@@ -7,8 +7,6 @@ Equation 1 of the paper writes it C(V) = (X, U, G): canvases X, one record u per
 
 import json
 import os
-import shutil
-import tempfile
 import tokenize
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from .errors import TokensError
+from .files import whole_folder
 
 FORMAT = "ov2-visual-tokens/1"
 MERGE = 2  # published: 2x2 patches become one language-model token (LLaVA-OneVision-2-8B, spatial_merge_size)
@@ -137,25 +136,8 @@ class VisualTokens:
             TokensError: the folder exists and holds something else, or cannot be written.
         """
         target = check_target(directory)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        except OSError as error:
-            raise TokensError(f"cannot write to {target.parent}: {error.strerror}; choose a folder you may write to") from error
-        try:
+        with whole_folder(target, TokensError) as scratch:
             self._write(scratch)
-            scratch.chmod(0o755)
-            if target.exists():
-                retired = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-                target.rename(retired / "old")
-                scratch.rename(target)
-                shutil.rmtree(retired)
-            else:
-                scratch.rename(target)
-        except OSError as error:
-            raise TokensError(f"cannot write {target}: {error.strerror}; free some space or choose another folder") from error
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
         return target
 
     def _write(self, folder: Path) -> None:

@@ -100,6 +100,21 @@ def train(
     set_seed(config.seed)
     frozen = config.lora is not None and config.precision == "bf16"  # adapters are float32 over it
     model = make_trainable(load_start(start, torch.bfloat16 if frozen else torch.float32)[0], config)
+    trainer = _trainer(model, processor, config, folder, prepared, encoder, state)
+    newest = last_checkpoint(folder / "checkpoints")
+    trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    return _save_result(trainer, processor, config, folder)
+
+
+def _trainer(
+    model: torch.nn.Module,
+    processor: LlavaOnevision2Processor,
+    config: StageConfig,
+    folder: Path,
+    prepared: Prepared,
+    encoder: SampleEncoder,
+    state: PartialState,
+) -> StageTrainer:
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     board = SummaryWriter(str(folder / "tensorboard")) if state.is_main_process else None
@@ -114,9 +129,7 @@ def train(
         pool_lengths=prepared.lengths if config.packing == "pool" else None,
     )
     trainer.remove_callback(PrinterCallback)
-    newest = last_checkpoint(folder / "checkpoints")
-    trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-    return _save_result(trainer, processor, config, folder)
+    return trainer
 
 
 def describe_run(config: StageConfig, start: Path, data: Mapping[str, str]) -> dict:
