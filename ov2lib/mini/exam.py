@@ -30,17 +30,15 @@ import torch
 
 from .. import __version__
 from ..errors import MiniError
-from ..evaluate.baselines import fit_bursts, fit_constant, permuted, time_tags
+from ..evaluate.baselines import BurstRule, fit_bursts, fit_constant, permuted, tags_of
 from ..evaluate.predict import Predictor
 from ..evaluate.run import Evaluation, evaluate
 from ..model import LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor
-from ..model.media import MediaOptions, video_tokens
 from ..train.lora import BASE, load_adapter
 from ..train.run import train
 from ..train.sample import Sample
 from ..train.stages import STAGES, stage_config
 from ..train.start import load_start, run_folder
-from .model import mini_processor
 from .tasks import stage_samples
 
 SAMPLES = 240  # held-out questions of a stage
@@ -98,7 +96,7 @@ def _ask(arm: str, folder: Path, stage: int, questions: list, notes: Path, seed:
     if arm in ("constant", "tags"):
         options = {"fitted": min(FITTED, 4 * len(questions))}
         known = stage_samples(stage, "train", options["fitted"], seed)
-        predict = fit_constant(known) if arm == "constant" else _by_tags(known)
+        predict = fit_constant(known) if arm == "constant" else _by_rule(fit_bursts(known, tags_of))
     elif arm == "permuted":
         predict, options = permuted(questions, seed), {}
     else:
@@ -113,17 +111,8 @@ def _ask(arm: str, folder: Path, stage: int, questions: list, notes: Path, seed:
     )
 
 
-def _by_tags(known: list[Sample]) -> Callable[[Sample], str]:
-    patch_size = mini_processor().image_processor.patch_size
-
-    def tags(sample: Sample) -> list[tuple[float, int]]:
-        media = sample.media[0]
-        options = {name: value for name, value in media.options.items() if name != "timestamp_decimals"}
-        tokens = video_tokens(media.path, MediaOptions(**options), None, patch_size)
-        return time_tags(tokens, media.options.get("timestamp_decimals", 1))
-
-    rule = fit_bursts(known, tags)
-    return lambda sample: rule.answer(tags(sample))
+def _by_rule(rule: BurstRule) -> Callable[[Sample], str]:
+    return lambda sample: rule.answer(tags_of(sample))
 
 
 def _digest(folder: Path) -> str:
