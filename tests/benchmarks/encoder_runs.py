@@ -19,6 +19,7 @@ MINI = {"hidden_size": 64, "num_attention_heads": 2, "num_hidden_layers": 2, "in
 REAL = {"num_hidden_layers": 2}  # published widths; two of the 24 layers tell the ratio
 CASES = {  # name: (configuration, canvases, patches on a side, group, turns)
     "mini, 64 codec canvases of 196 tokens": (MINI, 64, 28, 4, 5),
+    "mini, 64 codec canvases of 196 patches": (MINI, 64, 14, 4, 20),
     "mini, 64 frames of 196 tokens": (MINI, 64, 28, 1, 8),
     "mini, 64 frames of 16 tokens": (MINI, 64, 8, 1, 30),
     "mini, 256 frames of 4 tokens": (MINI, 256, 4, 1, 30),
@@ -69,6 +70,24 @@ def compare(name: str, changes: dict, canvases: int, side: int, group: int, turn
     print(f"{name:<44}{fastest['batched']:>9.3f} s{fastest['per run']:>9.3f} s{ratio:>8.2f}x", flush=True)
 
 
+def attention_ceiling(length: int = 4 * 28 * 28, size: int = 1024) -> None:
+    """Print what one attention call over a codec group does per second, beside a bare matmul: the most that is left to gain."""
+    states = torch.randn(3, 1, MINI["num_attention_heads"], length, MINI["hidden_size"] // MINI["num_attention_heads"])
+    square = torch.randn(size, size)
+    works = {
+        "attention": (lambda: torch.nn.functional.scaled_dot_product_attention(*states), 4 * length**2 * MINI["hidden_size"]),
+        "matmul": (lambda: square @ square, 2 * size**3),
+    }
+    rates = dict.fromkeys(works, 0.0)
+    for _ in range(10):
+        for name, (work, operations) in works.items():
+            start = time.perf_counter()
+            work()
+            rates[name] = max(rates[name], operations / (time.perf_counter() - start) / 1e9)
+    print("one call over {} patches: {attention:.0f} GFLOP/s; a bare matmul: {matmul:.0f}; ".format(length, **rates), end="")
+    print(f"so no form of these runs can be {rates['matmul'] / rates['attention']:.2f}x as fast as one call each")
+
+
 def resident_peak(canvases: int) -> float:
     """Peak resident MiB of this process, after it has encoded so many canvases at the mini width (Linux).
 
@@ -104,4 +123,5 @@ if __name__ == "__main__":
     for case, settings in (CASES | REAL_CASES if args.real else CASES).items():
         compare(case, *settings, device=args.device)
     if args.device == "cpu":
+        attention_ceiling()
         memory_per_canvas()
