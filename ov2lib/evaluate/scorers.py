@@ -2,7 +2,7 @@
 
 | task | truth | metrics, the first is the headline |
 |---|---|---|
-| choice | `choices`: short answers; optionally `answer`, `rule`, see `score_choice` | accuracy |
+| choice | `choices`: short answers; optionally `answer`, `rule`, `sentence`, see `score_choice` | accuracy |
 | caption | optionally `answer` | F1 of words, exact |
 | number | `number` | MRA, exact |
 | jump_times | `times` in seconds | mAP, AP@0.1, AP@0.2, AP@0.3 |
@@ -67,13 +67,20 @@ def score_choice(prediction: str, sample: Sample) -> dict[str, float]:
     """Exact match of a short answer: case, outer spaces and a final dot do not count.
 
     With `rule` the choices are letters and the prediction is read by `choices.extract_letter`, as the benchmark of that rule
-    does; without, the whole prediction must be the answer.
+    does; without, the whole prediction must be the answer, or with `sentence` a sentence that ends in it (where several choices
+    are such an end, the longest counts).
     """
     listed, answer = [str(choice) for choice in sample.truth["choices"]], str(sample.truth.get("answer", reference(sample)))
     if _bare(answer) not in map(_bare, listed):
         raise EvaluationError(f"the answer {answer!r} is none of the choices {listed}")
     rule = sample.truth.get("rule")
-    said = prediction if rule is None else choices.extract_letter(prediction, "".join(listed), rule)
+    if rule is not None:
+        said = choices.extract_letter(prediction, "".join(listed), rule)
+    elif sample.truth.get("sentence"):
+        ends = [choice for choice in listed if f" {_bare(prediction)}".endswith(f" {_bare(choice)}")]
+        said = max(ends, key=len, default=None)
+    else:
+        said = prediction
     return {"accuracy": float(said is not None and _bare(said) == _bare(answer))}
 
 

@@ -25,6 +25,7 @@ from torch import nn
 from torch.nn import functional
 
 from ..errors import MiniError
+from ..evaluate.grounding import parse_span
 from ..evaluate.jumpscore import TOLERANCES, average_precision
 from ..files import whole_folder
 from ..tokens import MERGE, VisualTokens
@@ -115,7 +116,7 @@ def target(sample: Sample) -> torch.Tensor:
         if role == "assistant" and text.startswith("["):
             wanted[[round(time * FAST) for time in json.loads(text)], 0] = 1
         elif role == "assistant":
-            start, end = (round(float(time) * FAST) for time in text.split(" to "))
+            start, end = (round(time * FAST) for time in parse_span(text))
             wanted[start:end, 1] = 1
     return wanted
 

@@ -51,9 +51,10 @@ class Scene:
         return "test" if digest[0] % TEST_SHARE == 0 else "train"
 
 
-def choice(kind: str, text: str, answer: str, choices) -> Question:
-    """A question with a short answer among `choices`."""
-    return Question(kind, "choice", text, answer, {"choices": list(choices), "answer": answer})
+def choice(kind: str, text: str, sentence: str, answer: str, choices) -> Question:
+    """A question whose answer, a sentence that takes up its words, ends in one of `choices`."""
+    truth = {"choices": list(choices), "answer": answer, "sentence": True}
+    return Question(kind, "choice", text, f"{sentence} {answer}", truth)
 
 
 def looks(rng: np.random.Generator, count: int, shapes: tuple[str, ...] = SHAPES) -> list[tuple[str, str]]:

@@ -15,20 +15,20 @@ def naming(rng: np.random.Generator) -> Scene:
     trio, spots = looks(rng, 3), _spots(rng, 3)
     (shape, colour), (other, other_colour), (third, _) = trio
     questions = (
-        choice("colour", f"What colour is the {shape}?", colour, COLOURS),
-        choice("shape", f"Which shape is {other_colour}?", other, SHAPES),
-        choice("place", f"Where is the {shape}?", PLACES[spots[0]], PLACES),
-        choice("place", f"Where is the {third}?", PLACES[spots[2]], PLACES),
+        choice("colour", f"What colour is the {shape}?", f"the {shape} is", colour, COLOURS),
+        choice("shape", f"Which shape is {other_colour}?", f"the {other_colour} thing is a", other, SHAPES),
+        choice("place", f"Where is the {shape}?", f"the {shape} is", PLACES[spots[0]], PLACES),
+        choice("place", f"Where is the {third}?", f"the {third} is", PLACES[spots[2]], PLACES),
     )
     return Scene(("things", *sorted(zip(spots, trio, strict=True))), _picture(rng, trio, spots), questions)
 
 
 def describing(rng: np.random.Generator) -> Scene:
-    """One to four things: a caption, in reading order."""
+    """One to four things: a caption, in the order of the alphabet, which tells no place."""
     count = int(rng.integers(1, 5))
     things, spots = looks(rng, count), _spots(rng, count)
-    ordered = sorted(zip(spots, things, strict=True))
-    caption = " and ".join(f"a {colour} {shape} at the {PLACES[spot]}" for spot, (shape, colour) in ordered)
+    ordered = sorted(zip(things, spots, strict=True))
+    caption = " and ".join(f"a {colour} {shape} {PLACES[spot]}" for (shape, colour), spot in ordered)
     questions = (Question("caption", "caption", "Describe the picture.", caption, {"answer": caption}),)
     return Scene(("things", *ordered), _picture(rng, things, spots), questions)
 
@@ -53,12 +53,19 @@ def relation(rng: np.random.Generator) -> Scene:
     spots = [*side_by_side(rng, answer)]
     spots.append(int(rng.choice([spot for spot in range(4) if spot not in spots])))
     (one, _), (other, _), (third, _) = trio
+    here, there = PLACES[spots[0]], PLACES[spots[1]]
     questions = (
-        choice("relation", f"Where is the {one} from the {other}?", answer, RELATIONS),
-        choice("relation", f"Where is the {other} from the {one}?", OPPOSITE[answer], RELATIONS),
-        choice("place", f"Where is the {third}?", PLACES[spots[2]], PLACES),
+        related("", one, other, here, there, answer),
+        related("", other, one, there, here, OPPOSITE[answer]),
+        choice("place", f"Where is the {third}?", f"the {third} is", PLACES[spots[2]], PLACES),
     )
     return Scene(("relation", *spots, *trio), _picture(rng, trio, spots), questions)
+
+
+def related(when: str, one: str, other: str, here: str, there: str, answer: str) -> Question:
+    """Where is one thing from another? The answer says first where each is."""
+    said = f"the {one} is {here} and the {other} is {there} so it is"
+    return choice("relation", f"Where is the {one} from the {other}{when}?", said, answer, RELATIONS)
 
 
 def side_by_side(rng: np.random.Generator, answer: str) -> tuple[int, int]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..train.sample import Media
 from .scene import Question, Scene, choice, in_place, looks, tint
-from .stills import RELATIONS, side_by_side
+from .stills import RELATIONS, related, side_by_side
 from .world import CELL, COLOURS, PLACES, SHAPES, SIDE, Thing, clip_file, mask_runs
 
 SHORT, SHORT_EVERY = 4, 10  # sampled frames of a clip of stage 2 (31 s), one attention group, and seconds between them
@@ -34,10 +34,10 @@ def motion(rng: np.random.Generator) -> Scene:
     frames = [[Thing(*look, *path[t]) for look, path in zip(pair, paths, strict=True)] for t in range(len(paths[0]))]
     (shape, _), first, last = pair[0], frames[0][0], frames[-1][0]
     questions = (
-        choice("motion", f"Which way does the {shape} move?", ways[0], MOVES),
-        choice("motion", f"Which way does the {pair[1][0]} move?", ways[1], MOVES),
-        choice("place", f"Where is the {shape} at the start?", _place(first), PLACES),
-        choice("place", f"Where is the {shape} at the end?", _place(last), PLACES),
+        choice("motion", f"Which way does the {shape} move?", f"the {shape} moves", ways[0], MOVES),
+        choice("motion", f"Which way does the {pair[1][0]} move?", f"the {pair[1][0]} moves", ways[1], MOVES),
+        choice("place", f"Where is the {shape} at the start?", f"at the start the {shape} is", _place(first), PLACES),
+        choice("place", f"Where is the {shape} at the end?", f"at the end the {shape} is", _place(last), PLACES),
     )
     return Scene(("motion", *pair, *ways, lane), _sampled("motion", frames, SHORT, shade), questions)
 
@@ -62,8 +62,8 @@ def change(rng: np.random.Generator) -> Scene:
     after = [Thing(shape, new, before[0].x, before[0].y), *before[1:]]
     frames = [before if t < turn else after for t in range(SHORT_EVERY * (SHORT - 1) + 1)]
     questions = (
-        choice("change", f"What colour is the {shape} at the start?", old, COLOURS),
-        choice("change", f"What colour is the {shape} at the end?", new, COLOURS),
+        choice("change", f"What colour is the {shape} at the start?", f"at the start the {shape} is", old, COLOURS),
+        choice("change", f"What colour is the {shape} at the end?", f"at the end the {shape} is", new, COLOURS),
     )
     return Scene(("change", *trio, *spots, new), _sampled("change", frames, SHORT, shade), questions)
 
@@ -85,13 +85,16 @@ def parade(rng: np.random.Generator) -> Scene:
         seen = [Thing("disc", "black", round(SIDE / 2 + 24 * np.sin(ball + rate * t)), SIDE // 2, 4)]
         seen += [thing for thing, (start, end) in zip(things, spans, strict=True) if start - 2 <= t <= end + 2]
         frames.append(seen + [star] * (abs(t - flash) <= 2))
-    lines = [f"{spans[k][0]:.1f} to {spans[k][1]:.1f} a {things[k].name} at the {PLACES[spots[k]]}" for k in range(3)]
+    lines = [f"a {things[k].name} {PLACES[spots[k]]} {spans[k][0]:.1f} to {spans[k][1]:.1f}" for k in range(3)]
     questions = (
         Question("story", "caption", "Describe the clip.", " and ".join(lines), {"answer": " and ".join(lines)}),
-        choice("order", "What colour comes first?", trio[0][1], COLOURS),
-        choice("needle", "Where is the star?", PLACES[corner], PLACES),
-        choice("order", "What colour comes last?", trio[2][1], COLOURS),
-        *(_span(f"When is the {shape} there?", *span) for (shape, _), span in zip(trio, spans, strict=True)),
+        choice("order", "What colour comes first?", "the first is", trio[0][1], COLOURS),
+        choice("needle", "Where is the star?", "the star is", PLACES[corner], PLACES),
+        choice("order", "What colour comes last?", "the last is", trio[2][1], COLOURS),
+        *(
+            _span(f"When is the {look[0]} there?", f"the {look[0]} stays", *span)
+            for look, span in zip(trio, spans, strict=True)
+        ),
     )
     return Scene(("parade", *trio, *spots, *spans, flash, corner), _sampled("parade", frames, LONG, shade), questions)
 
@@ -115,12 +118,12 @@ def skipping(rng: np.random.Generator, told: bool = False) -> Scene:
     passing = next(start for event, start in zip(events, starts, strict=True) if event == "pass")
     questions = (
         Question("jumps", "jump_times", JUMP_QUESTION, f"[{', '.join(f'{time:.1f}' for time in times)}]", {"times": times}),
-        _span("When does somebody walk by?", passing / FAST, (passing + 4) / FAST, "passer-by"),
+        _span("When does somebody walk by?", "somebody walks", passing / FAST, (passing + 4) / FAST, "passer-by"),
     )
     if told:
         story = " and ".join(f"{NAMES[event]} at {start / FAST:.1f}" for event, start in zip(events, starts, strict=True))
         questions += (
-            choice("colour", "What colour is the passer-by?", other, COLOURS),
+            choice("colour", "What colour is the passer-by?", "the passer-by is", other, COLOURS),
             Question("story", "caption", "Describe the clip.", story, {"answer": story}),
         )
     return Scene(("skipping", colour, other, x, away, *events, *starts), _coded("skipping", frames, shade), questions)
@@ -177,9 +180,9 @@ def roaming(rng: np.random.Generator) -> Scene:
     tracks = f'<tracks coords="{points}">{names[0]}</tracks>'
     questions = (
         Question("tracks", "tracks", f"Track the {names[0]}.", tracks, truth),
-        choice("relation", f"Where is the {one} from the {other} at the end?", answer, RELATIONS),
-        choice("place", f"Where is the {one} at the end?", PLACES[walks[0][-1]], PLACES),
-        choice("place", f"Where is the {one} at the start?", PLACES[walks[0][0]], PLACES),
+        related(" at the end", one, other, *(PLACES[walk[-1]] for walk in walks), answer),
+        choice("place", f"Where is the {one} at the end?", f"at the end the {one} is", PLACES[walks[0][-1]], PLACES),
+        choice("place", f"Where is the {one} at the start?", f"at the start the {one} is", PLACES[walks[0][0]], PLACES),
     )
     return Scene(("roaming", *pair, *map(tuple, walks)), _coded("roaming", frames, shade), questions)
 
@@ -201,8 +204,8 @@ def _near(cell: int) -> tuple[int, ...]:
     return cell, cell ^ 1, cell ^ 2
 
 
-def _span(text: str, start: float, end: float, kind: str = "span") -> Question:
-    return Question(kind, "grounding", text, f"{start:.1f} to {end:.1f}", {"span": [float(start), float(end)]})
+def _span(text: str, sentence: str, start: float, end: float, kind: str = "span") -> Question:
+    return Question(kind, "grounding", text, f"{sentence} {start:.1f} to {end:.1f}", {"span": [float(start), float(end)]})
 
 
 def _sampled(kind: str, frames: list[list[Thing]], count: int, shade: int):

@@ -7,8 +7,9 @@
 | 3 long video | clips of 76 s, sampled every 5 s | a timed caption, what comes first and last, a flash, when things are there |
 | 4 codec | clips of 6 s as codec canvases | a timed caption, jump times, who walks by and when, point tracks, relations |
 
-A small model finds the thing that a word names late (sight itself is quick), so a training conversation asks several questions
-about a scene, most of which one look answers, and timed captions spell out what happens.
+Sight itself is quick; what a small model finds late is the thing that a word names. So answers are sentences that name it
+first ("the disc is red"): what is to be looked up stands right before what is to be said, in captions and in answers alike. A
+place is one word, a relation is told after both places, and a training conversation asks several questions about a scene.
 
 From stage 2 on, one training sample in five is of the stage before, as the paper's stages keep their image instructions.
 """

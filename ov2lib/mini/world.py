@@ -22,7 +22,7 @@ from .shapes import distance
 
 CELL = 28  # pixels: one visual token, 2x2 patches of 14
 SIDE = 2 * CELL  # of every picture and frame
-PLACES = ("top left", "top right", "bottom left", "bottom right")  # of the four tokens, in the order the model reads them
+PLACES = ("northwest", "northeast", "southwest", "southeast")  # of the four tokens, in the order the model reads them
 COLOURS = {"red": (235, 60, 50), "yellow": (240, 215, 60), "blue": (70, 120, 250), "green": (60, 200, 90)}
 SHAPES = ("disc", "cross", "triangle", "ring")
 ENCODING = Encoding(quality=18, gop=250, bframes=0)

@@ -66,7 +66,7 @@ class StageConfig:
         max_pixels: of a frame or canvas.
         trainable: parts trained in full, of "vision", "connector" and "language"; adapters come on top.
         learning_rate: the peak; `part_learning_rates` overrides it by part.
-        min_learning_rate: where the cosine ends.
+        min_learning_rate: where the cosine ends; rates of parts fall in proportion.
         warmup_fraction: of all steps.
         betas, eps, weight_decay, clip: AdamW and the norm that gradients are cut to. Biases and norms never decay.
         sequence_length: tokens in a packed bin, or in the longest sample of a pool.
@@ -283,6 +283,7 @@ def _mini(stage: int) -> dict:
         "input_ratio": ({"codec": 0.5, "frames": 0.375} if stage == 4 else {"frames": 1.0}, _RATIO_ORIGIN),
         "max_pixels": (56**2, why),
         "learning_rate": (3e-3, f"{why}: best of a few tried on two cores"),
+        "part_learning_rates": ({"vision": 3e-4, "connector": 3e-4}, f"{why}: at the full rate the encoder forgets places"),
         "min_learning_rate": (1.5e-4, why),
         "warmup_fraction": (0.03, why),
         "betas": ((0.9, 0.98), f"{why}: best of a few tried"),
@@ -299,8 +300,8 @@ def _mini(stage: int) -> dict:
     }  # fmt: skip
 
 
-_MINI_SAMPLES = {1: 8000, 2: 2500, 3: 1000, 4: 1000}  # as many as some 30 s of rendering and tokenizing give
-_MINI_STEPS = {1: 800, 2: 600, 3: 600, 4: 800}
+_MINI_SAMPLES = {1: 8000, 2: 2500, 3: 1500, 4: 2000}  # as many as two or three minutes of rendering and tokenizing give
+_MINI_STEPS = {1: 700, 2: 1000, 3: 1200, 4: 1800}
 
 
 def _mini_sources(stage: int) -> tuple[Source, ...]:

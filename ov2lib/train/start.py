@@ -101,12 +101,10 @@ def starting_point(config: StageConfig, output: Path, given: Path | None) -> Pat
 
 def write_mini_start(folder: Path, seed: int) -> Path:
     """A mini model with a pretrained encoder and a fresh language model, and its processor."""
-    from ..mini.model import mini_model, mini_processor  # the mini world stands on top of training, not under it
-    from ..mini.pretrain import pretrain_encoder
+    from ..mini.pretrain import mini_start  # the mini world stands on top of training, not under it
 
     if not (folder / "config.json").is_file():
-        model, processor = mini_model(seed), mini_processor()
-        pretrain_encoder(model, processor, seed)
+        model, processor = mini_start(seed)
         with whole_folder(folder, TrainingError) as scratch:
             model.save_pretrained(scratch)
             processor.save_pretrained(scratch)

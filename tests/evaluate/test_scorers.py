@@ -85,6 +85,24 @@ def test_choice_wants_the_short_answer_alone(answer, accuracy):
     assert score(answer, EACH["choice"]) == {"accuracy": accuracy}
 
 
+@pytest.mark.parametrize(
+    ("said", "accuracy"),
+    [
+        ("It is at the top left.", 1),
+        ("top left", 1),
+        (" Top Left ", 1),
+        ("it is left", 0),
+        ("stop left", 0),
+        ("at the top", 0),
+        ("", 0),
+    ],
+)
+def test_choice_in_a_sentence_is_its_end_and_the_longest_end_counts(said, accuracy):
+    truth = {"choices": ["left", "top left", "right"], "answer": "top left", "sentence": True}
+    one = Sample("s", EACH["choice"].messages, (), "choice", truth)
+    assert score(said, one) == {"accuracy": accuracy}
+
+
 def test_choice_by_letter_follows_the_named_rule():
     one = sample("choice", "B", choices=["A", "B"], rule="first_token")
     assert [score(text, one)["accuracy"] for text in ("B. because", "b", " B", "A")] == [1, 1, 0, 0]

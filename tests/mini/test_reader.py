@@ -37,7 +37,7 @@ def test_the_target_says_what_the_answers_say(clips):
     stated = next(text for text in answers if " to " in text)
     assert f"[{', '.join(f'{k / FAST:.1f}' for k in wanted[:, 0].nonzero().ravel().tolist())}]" == listed
     during = wanted[:, 1].nonzero().ravel().tolist()
-    assert f"{during[0] / FAST:.1f} to {(during[-1] + 1) / FAST:.1f}" == stated
+    assert stated.endswith(f" {during[0] / FAST:.1f} to {(during[-1] + 1) / FAST:.1f}")
 
 
 def test_perfect_chances_score_one(clips):
