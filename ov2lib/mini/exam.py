@@ -129,7 +129,7 @@ def examine_run(output: Path, stage: int, variant: str, samples: int = SAMPLES, 
     for after, model in ((stage - 1, start), (stage, result)):
         for asked in range(max(1, stage - 1), stage + 1):
             arms = ARMS if (after, asked) == (stage, stage) else ("sighted", "blind")
-            notes = folder / "exam" / f"after{after}"
+            notes = model.with_name(f"{model.name}-exam")  # what the next stage, or the other variant, asks again is there
             rows += [{"after": after, **row} for row in examine(model, asked, notes, samples, arms, seed)]
     return rows
 

@@ -24,7 +24,7 @@ TAG = 12  # tokens of a time tag: "<123.4 seconds>", the two markers, a newline
 # Published: the 4B quick start packs 2.03M samples into 219,907 bins of 8,192. *Assumed*: each shows one image.
 TEXT = round(219_907 * 8192 / 2.03e6) - TOKENS_PER_FRAME
 # Measured, means of the first 60 training samples: visual tokens, text, and how much of it is supervised.
-MINI = {1: (4.0, 63.1, 14.8), 2: (8.8, 64.1, 7.7), 3: (53.2, 188.9, 42.9), 4: (38.4, 183.5, 37.4)}
+MINI = {1: (4.0, 67.7, 19.3), 2: (8.8, 76.0, 19.6), 3: (53.2, 198.1, 52.0), 4: (38.4, 196.7, 50.6)}
 MINI_RUN = GROUP * 16  # patches that see each other: four pictures of 56x56
 UTILISATION = 0.4  # *assumed*: share of the peak that all FLOPs, the recomputed ones too, reach
 GPU_TFLOPS, GPU_MEMORY = 989.0, 80.0  # NVIDIA's data sheet of the H100 SXM: dense bfloat16, GB

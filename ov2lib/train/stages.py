@@ -290,7 +290,7 @@ def _mini(stage: int) -> dict:
         "eps": (1e-8, why),
         "weight_decay": (0.01, f"{why}, as mid_training.sh"),
         "clip": (1.0, f"{why}, as all public scripts"),
-        "sequence_length": (512, f"{why}: about nine samples of stage 1, two clips of stage 3"),
+        "sequence_length": (512, f"{why}: about seven samples of stage 1, two clips of stage 3"),
         "packing": ("bins", f"{why}, as at full scale"),
         "micro_batch": (4, why),
         "global_batch": (4, f"{why}: 2,000 tokens a step; with fewer samples a step too little is learnt"),
