@@ -77,8 +77,7 @@ def give_times_a_code(model: LlavaOnevision2ForConditionalGeneration) -> None:
     """Start the first half of each number's and time tag's embedding from a sine and cosine code of its value, in place.
 
     "<1.2 seconds>", "1.2" and " 1.2" then begin alike, and near times begin near each other, so that copying a time from the
-    prompt into the answer need not be learnt number by number. Periods run from 0.4 to
-    150 seconds, twice the longest clip.
+    prompt into the answer need not be learnt number by number. Periods run from 0.4 to 150 seconds, twice the longest clip.
     """
     table = model.get_input_embeddings().weight
     half = table.shape[1] // 2

@@ -131,7 +131,7 @@ class StageTrainer(Trainer):
         return self.optimizer
 
     def _get_learning_rate(self) -> float:
-        """What is logged: the rate of the parts without one of their own, as long as that is the highest."""
+        """What is logged: the highest of the parts' rates."""
         return max(self.lr_scheduler.get_last_lr())
 
     def _get_train_sampler(self, train_dataset=None):
