@@ -3,8 +3,8 @@
 The published encoder comes out of a pretraining of its own. The mini one names what is at each place of a picture: shape,
 colour and place are read off every merged token with three linear heads, which are thrown away afterwards. So its connector,
 which sits before the heads, is not fresh either. Sight is cheap when it is asked for directly: 100 steps of 32 pictures, four
-seconds, name all of them. At the end visual tokens are shrunk to a few times the size of words: they come out fifty times as large,
-and nothing that the language model's first layer adds to them (which one it is, what time it shows) would count.
+seconds, name all of them. At the end visual tokens are shrunk to a few times the size of words: they come out fifty times as
+large, and nothing that the language model's first layer adds to them (which one it is, what time it shows) would count.
 """
 
 import numpy as np

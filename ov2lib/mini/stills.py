@@ -63,7 +63,7 @@ def relation(rng: np.random.Generator) -> Scene:
 
 
 def related(when: str, one: str, other: str, here: str, there: str, answer: str) -> Question:
-    """Where is one thing from another (`when`: " at the end", or "")? The answer says first that they are `here` and `there`."""
+    """Where is one from the other (`when`: " at the end", or "")? The answer first says that they are `here` and `there`."""
     said = f"the {one} is {here} and the {other} is {there} so it is"
     return choice("relation", f"Where is the {one} from the {other}{when}?", said, answer, RELATIONS)
 
