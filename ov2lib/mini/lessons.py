@@ -11,12 +11,14 @@ import os
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from statistics import fmean
 
+import torch
 from transformers.utils import logging
 
 from ..errors import MiniError
@@ -37,6 +39,7 @@ from .tasks import RECIPES, stage_samples
 from .world import SIDE
 
 SHORT_SAMPLES, SHORT_EXAM = 32, 16  # training samples of a source, and questions, where runs are shortened
+THREADS = 2  # that training takes on any machine: another number adds sums up in another order, and other weights come out
 OWN_QUESTION, OWN_FRAMES = "What happens?", 8  # about your own video
 
 
@@ -109,13 +112,24 @@ def ensure_stage(stage: int, variant: str = "full", seed: int = 0) -> Lesson:
     """
     config, output = lesson_config(stage, variant, seed), runs_folder(seed)
     logging.disable_progress_bar()  # one for each file read or written, otherwise
-    for before in range(1, stage):
-        train(lesson_config(before, "full", seed), output, media_dir=_media())
-    result = train(config, output, media_dir=_media())
+    with _threads(THREADS):
+        for before in range(1, stage):
+            train(lesson_config(before, "full", seed), output, media_dir=_media())
+        result = train(config, output, media_dir=_media())
     folder = run_folder(output, stage, variant, "mini")
     start = Path(json.loads((folder / "config.json").read_text())["start"]["path"])
     metrics = tuple(read_metrics(folder / "metrics.jsonl"))
     return Lesson(config, output, folder, start, result, metrics, not shortened())
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def finished(stage: int) -> Path | None:

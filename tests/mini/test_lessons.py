@@ -42,6 +42,19 @@ def test_a_finished_stage_is_used_again(lesson):
     assert weights.stat().st_mtime_ns == made
 
 
+def test_training_takes_the_same_threads_on_any_machine(monkeypatch):
+    seen, before = [], torch.get_num_threads()
+
+    def stop(*args, **kwargs):
+        seen.append(torch.get_num_threads())
+        raise TrainingError("enough")
+
+    monkeypatch.setattr(lessons, "train", stop)
+    with pytest.raises(TrainingError, match="enough"):
+        lessons.ensure_stage(1)
+    assert seen == [lessons.THREADS] and torch.get_num_threads() == before
+
+
 def test_short_runs_never_lie_among_whole_ones(lesson, monkeypatch):
     assert not lesson.complete and project_root() not in lesson.folder.parents
     monkeypatch.delenv(STEPS_LIMIT)
