@@ -39,7 +39,8 @@ from .tasks import RECIPES, stage_samples
 from .world import SIDE
 
 SHORT_SAMPLES, SHORT_EXAM = 32, 16  # training samples of a source, and questions, where runs are shortened
-THREADS = 2  # that training takes on any machine: another number adds sums up in another order, and other weights come out
+# assumed: of training, on any machine; another number adds sums up in another order, and other weights come out
+THREADS = 2
 OWN_QUESTION, OWN_FRAMES = "What happens?", 8  # about your own video
 
 

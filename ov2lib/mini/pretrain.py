@@ -18,7 +18,7 @@ from .scene import in_place, tint
 from .world import COLOURS, PLACES, SHAPES, SIDE, paint
 
 STEPS, PICTURES, LEARNING_RATE = 100, 32, 2e-3  # found on two cores
-TOKEN_RMS = 0.5  # of the numbers in a visual token; those in a word's start at 0.12
+TOKEN_RMS = 0.5  # assumed, no other tried: of the numbers in a visual token; those in a word's start at 0.12
 SEEN = ((*SHAPES, "star", "figure"), (*COLOURS, "white"))  # what the later stages show at a place; 0 is for nothing
 GRID = SIDE // 14
 
