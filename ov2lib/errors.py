@@ -29,6 +29,10 @@ class VideoError(Ov2Error):
         return type(self), (self.path, self.cause, self.remedy)
 
 
+class VideoWarning(UserWarning):
+    """Something wrong with a video that reading it survived, or a choice that its user should know of."""
+
+
 class TokensError(Ov2Error):
     """Visual tokens that contradict themselves, or a saved folder that is incomplete."""
 
