@@ -11,7 +11,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from functools import cache
@@ -148,6 +148,7 @@ def _encode(frames: Iterator[np.ndarray], path: str, size: tuple[int, int], fps:
         (context.height, context.width), context.pix_fmt = size, "yuv420p"
         context.thread_count, context.gop_size = 1, encoding.gop
         context.flags |= av.codec.context.Flags.bitexact
+        open_encoder(context)
         reformatter = av.video.reformatter.VideoReformatter()
         upcoming = painter.submit(next, frames, None)  # the next picture is painted while this one is encoded
         for index in itertools.count():
@@ -158,6 +159,23 @@ def _encode(frames: Iterator[np.ndarray], path: str, size: tuple[int, int], fps:
             frame.pts, frame.time_base = index, Fraction(1, fps)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+def open_encoder(context: av.VideoCodecContext) -> None:
+    """Open an encoder and keep the process at its ordinary priority.
+
+    Started by root, SVT-AV1 moves its own threads and the caller's to the head of the real-time queue (SCHED_FIFO, 99): one
+    clip encoded, and everything that this process does later starves every other program.
+    """
+    if not hasattr(os, "sched_getscheduler"):
+        context.open()
+        return
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    context.open()
+    if os.sched_getscheduler(0) != policy:
+        for thread in os.listdir("/proc/self/task"):
+            with suppress(ProcessLookupError):
+                os.sched_setscheduler(int(thread), policy, priority)
 
 
 def cache_dir() -> Path:

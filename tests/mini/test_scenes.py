@@ -1,5 +1,6 @@
 """Synthetic clips: the truth they state is what their pixels show, and the same call gives the same bytes."""
 
+import os
 import tracemalloc
 
 import av
@@ -58,6 +59,14 @@ def test_every_codec_on_demand(codec, tmp_path, monkeypatch):
     assert len(frames) == clip.num_frames == 12
     painted = JumpRope(**TINY, seed=0, fps=25, noise=2.0).frame(6).astype(float)
     assert np.abs(frames[6] - painted).mean() < 8
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="this system has no scheduling policies")
+def test_encoding_leaves_the_process_at_its_priority(tmp_path):
+    before = os.sched_getscheduler(0)  # SVT-AV1 raises it where root calls
+    frames = iter([np.full((64, 96, 3), 20 * i, np.uint8) for i in range(3)])
+    encode.encode(frames, tmp_path / "clip.mp4", (64, 96), 25, Encoding("av1"))
+    assert os.sched_getscheduler(0) == before
 
 
 def test_a_second_call_reads_the_cache():

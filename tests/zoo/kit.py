@@ -9,6 +9,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from ov2lib.mini.encode import open_encoder
+
 SIZE, FPS, FRAMES = (144, 176), 25, 12  # (height, width); a quarter of a second costs little and is enough for three GOPs
 SHIFT = (1.25, -0.75)  # pixels per frame the picture moves, x right and y down
 
@@ -100,6 +102,8 @@ def write(
         context.flags |= av.codec.context.Flags.bitexact
         if interlaced:
             context.flags |= av.codec.context.Flags.interlaced_dct
+        if codec == "libsvtav1":
+            open_encoder(context)
         if sound:
             container.mux(sound.encode(silence(frames / FPS)))
             container.mux(sound.encode(None))
