@@ -12,8 +12,8 @@ class MiniError(Ov2Error):
     """A synthetic clip that cannot be made as asked."""
 
 
-class VideoError(Ov2Error):
-    """A file that cannot be read as video: its message names file, cause and remedy.
+class MediaError(Ov2Error):
+    """A file that cannot be read as what it should be: its message names file, cause and remedy.
 
     Args:
         path: the file (or folder) that was asked for.
@@ -29,8 +29,16 @@ class VideoError(Ov2Error):
         return type(self), (self.path, self.cause, self.remedy)
 
 
+class VideoError(MediaError):
+    """A file that cannot be read as video."""
+
+
+class ImageError(MediaError):
+    """A picture that cannot be read."""
+
+
 class VideoWarning(UserWarning):
-    """Something wrong with a video that reading it survived, or a choice that its user should know of."""
+    """Something wrong with a video or picture that reading it survived, or a choice that its user should know of."""
 
 
 class TokensError(Ov2Error):

@@ -4,10 +4,11 @@ import os
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from ..errors import Ov2Error
 from ..geometry import MIN_PIXELS, canvas_size
+from ..images import open_image
 from ..tokens import FRAMES_PER_GROUP, VisualTokens
 from ..video.stream import read_packets
 from .analysis import candidates, open_as, usable_cores
@@ -99,13 +100,14 @@ def tokenize_image(
     """One image as visual tokens: one canvas, t = 0, a group of its own.
 
     Args:
-        image: a file, a PIL image, or uint8 [H, W, 3] RGB.
+        image: a file, a PIL image, or uint8 [H, W, 3] RGB; `ov2lib.images` says how others become 8-bit RGB.
         min_pixels, max_pixels: of the canvas; patch_size: pixels.
 
     Raises:
-        Ov2Error: not readable as an image, or an array of another kind.
+        ImageError: not readable as an image, or an array of another kind.
+        Ov2Error: an aspect ratio beyond 200, or bounds that make no sense.
     """
-    picture = _open_image(image)
+    picture = open_image(image)
     height, width = canvas_size(picture.height, picture.width, max_pixels, patch_size, min_pixels)
     canvas = np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
     return VisualTokens(
@@ -119,19 +121,3 @@ def tokenize_image(
         source=os.fspath(image) if isinstance(image, str | os.PathLike) else "",
         config={"front_end": "image", "max_pixels": max_pixels, "patch_size": patch_size},
     )
-
-
-def _open_image(image) -> Image.Image:
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise Ov2Error(f"the image is {image.dtype} {image.shape}; expected uint8 [H, W, 3]")
-        return Image.fromarray(image)
-    if isinstance(image, Image.Image):
-        return ImageOps.exif_transpose(image).convert("RGB")
-    try:
-        with Image.open(image) as opened:
-            return ImageOps.exif_transpose(opened).convert("RGB")
-    except FileNotFoundError as error:
-        raise Ov2Error(f"{image}: no such file; check the path") from error
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise Ov2Error(f"{image}: cannot be read as an image ({error}); check the file") from error

@@ -21,7 +21,7 @@ from ..model.processing import IMAGE_PIXELS
 from ..tokens import FORMAT, VisualTokens
 from .sample import Media
 
-FRONT_ENDS = 1  # raise it whenever a front end gives other tokens for the same file and options
+FRONT_ENDS = 2  # raise it whenever a front end gives other tokens for the same file and options
 IN_MEMORY = 1 << 28  # assumed: 256 MiB, 18 clips of 32 canvases
 ARRAYS = ("canvases", "patch_positions", "group_ids", "frame_times")
 REST = ("fps", "patch_size", "kind", "config")

@@ -1,6 +1,6 @@
 """What was left out of training and why: counted, listed, and an error once it is too much."""
 
-from ..errors import Ov2Error, TrainingError, VideoError
+from ..errors import MediaError, Ov2Error, TrainingError
 
 MAX_BAD_SHARE = 0.01  # assumed
 JUDGED_AFTER = 100  # assumed: rows before a share says anything
@@ -28,17 +28,21 @@ class Report:
         self.rows += 1
         self._judge()
 
-    def skip(self, name: str, error: Ov2Error) -> None:
+    def skip(self, name: str, error: Exception) -> None:
         """List one row, of those seen, as skipped.
 
         Args:
             name: the sample's id, or the place of a row that gave no sample.
-            error: why; what it says of this one sample alone (its name, its path) is left out of the reason.
+            error: why; what it says of this one sample alone (its name, its path) is left out of the reason. One that is not
+                ours is listed with its type, as a mistake in the program would be.
 
         Raises:
             TrainingError: too many of the rows so far are bad.
         """
-        reason = error.cause if isinstance(error, VideoError) else str(error).removeprefix(f"{name}: ")
+        if isinstance(error.__cause__, MediaError):
+            error = error.__cause__
+        said = str(error).removeprefix(f"{name}: ") if isinstance(error, Ov2Error) else f"{type(error).__name__}: {error}"
+        reason = error.cause if isinstance(error, MediaError) else said
         self.reasons.setdefault(reason, []).append(name)
         self.skipped += 1
         self._judge()
