@@ -16,7 +16,7 @@ from ..video.decode import Linked, decode, link
 from ..video.motion import COLUMNS, NONE, QUARTERS, ROWS, MotionField, Predictor, free_blocks, motion_field
 from ..video.residual import sampled_residual
 from ..video.signals import batches
-from ..video.stream import open_video, read_packets
+from ..video.source import Source
 from .scoring import resize_and_sum
 
 INGREDIENTS = ("quantiser", "free", "shape", "difference", "residual", "texture")
@@ -65,12 +65,10 @@ def read_terms(path: str) -> Iterator[Terms]:
     Raises:
         VideoError: the file cannot be read as video, or is not H.264.
     """
-    packets = read_packets(path)
-    with open_video(path) as (_, stream):
-        codec, coded = stream.codec_context.name, (stream.codec_context.height, stream.codec_context.width)
-    if codec != "h264":
-        raise VideoError(path, f"is {codec}, whose terms are not known here", "re-encode it to H.264")
-    for batch in batches(link(decode(path, packets), packets), coded):
+    source = Source.open(path)
+    if source.codec != "h264":
+        raise VideoError(path, f"is {source.codec}, whose terms are not known here", "re-encode it to H.264")
+    for batch in batches(link(decode(source), source.packets), source.coded):
         yield from _batch_terms(batch)
 
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from ..geometry import MIN_PIXELS, canvas_size
 from ..tokens import MERGE
-from ..video.decode import CodedFrame, Linked, Scaler, decode, display_turns, has_vectors, link
+from ..video.decode import CodedFrame, Linked, Scaler, decode, link
 from ..video.motion import MotionField
 from ..video.parallel import in_order
 from ..video.signals import batch_bits, batch_motion, batches, cached_gray, motion_and_residual
-from ..video.stream import Packets, open_video
+from ..video.source import Source
 from . import scoring
 from .pictures import are_good
 from .readiness import engine_grid
@@ -28,20 +28,14 @@ class Video:
     """One video as the front ends see it.
 
     Attributes:
-        path, codec: of the file; packets: its packets.
+        source: the file.
         height, width: of a canvas in pixels, upright.
-        turns: quarter turns counter-clockwise that bring a coded frame upright.
-        coded: (height, width) of a coded frame in pixels.
         patch_size: pixels.
     """
 
-    path: str
-    codec: str
-    packets: Packets
+    source: Source
     height: int
     width: int
-    turns: int
-    coded: tuple[int, int]
     patch_size: int
 
     @property
@@ -52,12 +46,7 @@ class Video:
     @property
     def coded_canvas(self) -> tuple[int, int]:
         """(height, width) of the canvas before it is turned upright."""
-        return (self.width, self.height) if self.turns % 2 else (self.height, self.width)
-
-    @property
-    def vectors(self) -> bool:
-        """Whether the stream carries motion vectors that can be had."""
-        return has_vectors(self.codec, self.packets)
+        return (self.width, self.height) if self.source.turns % 2 else (self.height, self.width)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,14 +85,9 @@ class Batch:
 Scorer = Callable[[Video, Batch], np.ndarray]
 
 
-def open_as(path: str | os.PathLike, packets: Packets, max_pixels: int, patch_size: int, min_pixels: int = MIN_PIXELS) -> Video:
-    """Find out codec, size and rotation, and with them the canvas size."""
-    turns = display_turns(path, packets)
-    with open_video(path) as (_, stream):
-        codec, coded = stream.codec_context.name, (stream.codec_context.height, stream.codec_context.width)
-    upright = coded[::-1] if turns % 2 else coded
-    height, width = canvas_size(*upright, max_pixels, patch_size, min_pixels)
-    return Video(os.fspath(path), codec, packets, height, width, turns, coded, patch_size)
+def on_canvas(source: Source, max_pixels: int, patch_size: int, min_pixels: int = MIN_PIXELS) -> Video:
+    """The video on the largest canvas that the limits allow."""
+    return Video(source, *canvas_size(*source.upright, max_pixels, patch_size, min_pixels), patch_size)
 
 
 def usable_cores() -> int:
@@ -121,25 +105,25 @@ def candidates(
     FFmpeg's work is done on `workers` threads, numpy's on the caller's: the two hardly ever want the interpreter lock at
     the same time.
     """
-    compares = scorer is not None and (compares or not video.vectors)
+    compares = scorer is not None and (compares or not video.source.vectors)
     feed, jobs = plan(video, wanted, workers)
 
     def work(job) -> Iterator[Batch]:
         start, stop, indices = job
         colour = Scaler(*video.coded_canvas)
         gray = cached_gray(Scaler(*(side // RESIDUAL_STEP for side in video.coded_canvas)))
-        frames = link(decode(video.path, video.packets, start, stop, feed), video.packets, not video.vectors)
-        for batch in batches((x for x in frames if x.frame.index in indices), video.coded):
+        frames = link(decode(video.source, start, stop, feed), video.source.packets, not video.source.vectors)
+        for batch in batches((x for x in frames if x.frame.index in indices), video.source.coded):
             compared = {f.index: f for x in batch for f in (x.frame, *x.past[:1], x.following) if f is not None}
             small = {index: gray(frame) for index, frame in compared.items()} if compares else {}
-            pictures = [np.ascontiguousarray(np.rot90(colour.rgb(x.frame.picture), video.turns)) for x in batch]
-            motion = batch_motion(batch, video.coded) if scorer and video.vectors else None
+            pictures = [np.ascontiguousarray(np.rot90(colour.rgb(x.frame.picture), video.source.turns)) for x in batch]
+            motion = batch_motion(batch, video.source.coded) if scorer and video.source.vectors else None
             yield Batch(batch, pictures, are_good(pictures), small, motion)
 
     for batch in in_order(jobs, work, workers, AHEAD):
         scores = scorer(video, batch) if scorer else np.zeros((len(batch.linked), 0, 0), np.float32)
         for linked, picture, good, score in zip(batch.linked, batch.pictures, batch.good, scores, strict=True):
-            yield Candidate(linked.frame.index, picture, np.ascontiguousarray(np.rot90(score, video.turns)), good)
+            yield Candidate(linked.frame.index, picture, np.ascontiguousarray(np.rot90(score, video.source.turns)), good)
 
 
 def plan(video: Video, wanted: np.ndarray, workers: int) -> tuple[np.ndarray, list]:
@@ -148,8 +132,8 @@ def plan(video: Video, wanted: np.ndarray, workers: int) -> tuple[np.ndarray, li
     Fed: the references of each stretch between clean key frames up to the last wanted frame in it, and the wanted frames.
     MPEG-4's decoder gives vectors and quantisers of a picture only when the next reference pushes it out: that is fed too.
     """
-    packets = video.packets
-    needed = wanted if video.vectors else np.union1d(wanted, np.maximum(wanted - 1, 0))
+    packets = video.source.packets
+    needed = wanted if video.source.vectors else np.union1d(wanted, np.maximum(wanted - 1, 0))
     asked = np.isin(packets.frame, needed) & (packets.frame >= 0)
     starts = np.flatnonzero(packets.clean)
     segment = np.searchsorted(starts, np.arange(len(packets)), side="right") - 1
@@ -157,7 +141,7 @@ def plan(video: Video, wanted: np.ndarray, workers: int) -> tuple[np.ndarray, li
     np.maximum.at(last, segment[asked], np.flatnonzero(asked))
     upto = np.arange(len(packets)) <= last[segment]
     feed = upto & (segment >= 0) & (packets.reference | asked)
-    if video.codec == "mpeg4":
+    if video.source.codec == "mpeg4":
         references = np.flatnonzero(packets.reference)
         last = references[np.minimum(np.searchsorted(references, last, side="right"), len(references) - 1)].clip(last)
         feed[last[np.unique(segment[asked])]] = True
@@ -171,7 +155,7 @@ def plan(video: Video, wanted: np.ndarray, workers: int) -> tuple[np.ndarray, li
             group = []
         group.append((frame, first))
     jobs.append(group)
-    lead = 0 if video.vectors else 1  # the frame before may lie in the stretch before
+    lead = 0 if video.source.vectors else 1  # the frame before may lie in the stretch before
     out = []
     for group in jobs:
         frames = {frame for frame, _ in group}
@@ -189,7 +173,7 @@ def score_motion_residual(video: Video, batch: Batch) -> np.ndarray:
     out = np.zeros((len(batch.linked), height // video.block, width // video.block), np.float32)
     for i, linked in enumerate(batch.linked):
         if linked.past:
-            vectors, residual = motion_and_residual(linked, batch.motion, i, video.coded, batch.small, past=1)
+            vectors, residual = motion_and_residual(linked, batch.motion, i, video.source.coded, batch.small, past=1)
             moved = scoring.resize_and_sum(scoring.normalize_motion(vectors), height, width, video.block)
             changed = scoring.block_sums(scoring.normalize_residual(residual), video.block // RESIDUAL_STEP)
             out[i] = moved + RESIDUAL_STEP**2 * changed
@@ -203,7 +187,7 @@ def bit_prior(video: Video, batch: Batch, grid: Callable[[np.ndarray], np.ndarra
     """
     height, width = video.coded_canvas
     out = np.zeros((len(batch.linked), height // video.block, width // video.block), np.float32)
-    found = batch_bits(batch.linked, video.codec, batch.small, batch.motion)
+    found = batch_bits(batch.linked, video.source.codec, batch.small, batch.motion)
     told = {i: bits for i, bits in enumerate(found) if bits is not None}
     if told:
         prior = scoring.bit_cost_prior(grid(np.stack(list(told.values()))))
@@ -213,4 +197,4 @@ def bit_prior(video: Video, batch: Batch, grid: Callable[[np.ndarray], np.ndarra
 
 def released_prior(video: Video, batch: Batch) -> np.ndarray:
     """`bit_prior` of bits on the grids of the authors' engine (`readiness.engine_grid`)."""
-    return bit_prior(video, batch, lambda bits: engine_grid(bits, video.codec, video.coded))
+    return bit_prior(video, batch, lambda bits: engine_grid(bits, video.source.codec, video.source.coded))

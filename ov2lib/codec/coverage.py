@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..tokens import MERGE, VisualTokens
-from ..video.stream import Packets, read_packets
-from .analysis import candidates, open_as
+from ..video.source import Source
+from ..video.stream import Packets
+from .analysis import candidates, on_canvas
 from .gop import BIN_SECONDS, bin_costs
 
 NEAR = 0.1  # assumed: seconds around an event that show it
@@ -88,8 +89,7 @@ def source_frames(tokens: VisualTokens, indices: Sequence[int]) -> Iterator[tupl
     Raises:
         VideoError: `tokens.source` cannot be read as video.
     """
-    packets = read_packets(tokens.source)
-    video = open_as(tokens.source, packets, tokens.config["max_pixels"], tokens.patch_size)
+    video = on_canvas(Source.open(tokens.source), tokens.config["max_pixels"], tokens.patch_size)
     for frame in candidates(video, np.unique(indices), None, 1):
         yield frame.index, frame.picture
 

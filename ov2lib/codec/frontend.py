@@ -8,9 +8,10 @@ import numpy as np
 
 from ..errors import Ov2Error
 from ..tokens import VisualTokens
-from ..video.stream import Packets, read_packets
+from ..video.source import Source
+from ..video.stream import Packets
 from . import gop, packing, readiness, scoring
-from .analysis import Candidate, Video, bit_prior, candidates, open_as, released_prior, score_motion_residual, usable_cores
+from .analysis import Candidate, Video, bit_prior, candidates, on_canvas, released_prior, score_motion_residual, usable_cores
 from .pictures import inside_bars
 from .store import PictureStore
 
@@ -93,19 +94,19 @@ def tokenize_video(
         Ov2Error: an argument that makes no sense.
     """
     config = CodecConfig(front_end, num_canvases, max_pixels, patch_size, **options)
-    packets = read_packets(path)
-    video = open_as(path, packets, max_pixels, patch_size)
+    source = Source.open(path)
+    video = on_canvas(source, max_pixels, patch_size)
     build = _released if front_end == "released" else _grouped
     canvases, positions, groups, details = build(video, config, workers or usable_cores(), progress)
     return VisualTokens(
         canvases=np.stack(canvases),
         patch_positions=np.concatenate([p.reshape(-1, 3) for p in positions]),
         group_ids=np.array(groups, np.int64),
-        fps=packets.fps,
-        frame_times=packets.frame_times,
+        fps=source.packets.fps,
+        frame_times=source.packets.frame_times,
         patch_size=patch_size,
         kind="codec",
-        source=os.fspath(path),
+        source=source.path,
         config=asdict(config) | details,
     )
 
@@ -185,8 +186,8 @@ def share_canvases(costs: np.ndarray, frames: np.ndarray, num_canvases: int) -> 
 
 
 def _grouped(video: Video, config: CodecConfig, workers: int, progress: Progress | None):
-    partition = partition_packets(video.packets, config)
-    plans = plan_groups(video.packets, partition, config.num_canvases)
+    partition = partition_packets(video.source.packets, config)
+    plans = plan_groups(video.source.packets, partition, config.num_canvases)
     wanted = np.unique(np.concatenate([np.append(p.frames, p.anchor) for p in plans]))
     stream = _counted(candidates(video, wanted, score_with_prior(config.beta), workers), len(wanted), progress)
     canvases, positions, groups = [], [], []
@@ -196,7 +197,7 @@ def _grouped(video: Video, config: CodecConfig, workers: int, progress: Progress
         canvases += made
         positions += places
         groups += [group] * len(made)
-    details = {"group_edges": partition.edges.tolist(), "quota": partition.quota, "codec": video.codec}
+    details = {"group_edges": partition.edges.tolist(), "quota": partition.quota, "codec": video.source.codec}
     return canvases, positions, groups, details
 
 
@@ -231,7 +232,7 @@ def pack_group(frames: list[Candidate], anchor: int, p_canvases: int, video: Vid
 
 
 def _released(video: Video, config: CodecConfig, workers: int, progress: Progress | None):
-    packets = video.packets
+    packets = video.source.packets
     keys = np.flatnonzero(packets.key[packets.frame_packet]) if config.avoid_keyframes else None
     wanted = readiness.candidate_frames(len(packets.frame_times), CANDIDATES_PER_CANVAS * config.num_canvases, keys)
     stream = candidates(video, wanted, released_prior, workers, compares=False)
@@ -276,4 +277,4 @@ def _pack_released(store: PictureStore, wanted: np.ndarray, selection: list, vid
         positions += [whole] + [p for _, p in made]
         groups += [k] * (1 + len(made))
     bounds = [[g.start, g.end] for g, _, _ in selection]
-    return canvases, positions, groups, {"candidates": wanted.tolist(), "groups": bounds, "codec": video.codec}
+    return canvases, positions, groups, {"candidates": wanted.tolist(), "groups": bounds, "codec": video.source.codec}

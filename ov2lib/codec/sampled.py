@@ -10,8 +10,8 @@ from ..errors import Ov2Error
 from ..geometry import MIN_PIXELS, canvas_size
 from ..images import open_image
 from ..tokens import FRAMES_PER_GROUP, VisualTokens
-from ..video.stream import read_packets
-from .analysis import candidates, open_as, usable_cores
+from ..video.source import Source
+from .analysis import candidates, on_canvas, usable_cores
 from .packing import whole_frame
 
 MAX_FRAMES = 384  # published: video processor of the 8B checkpoint
@@ -73,9 +73,10 @@ def tokenize_frames(
         Ov2Error: an argument that makes no sense.
     """
     config = FramesConfig(num_frames, fps, max_pixels, patch_size, min_pixels)
-    packets = read_packets(path)
+    source = Source.open(path)
+    packets = source.packets
     wanted = sample_indices(len(packets.frame_times), packets.duration, num_frames, fps)
-    video = open_as(path, packets, max_pixels, patch_size, min_pixels)
+    video = on_canvas(source, max_pixels, patch_size, min_pixels)
     frames = list(candidates(video, wanted, None, usable_cores()))
     places = [whole_frame(f.index, video.height, video.width, patch_size).reshape(-1, 3) for f in frames]
     return VisualTokens(
@@ -86,7 +87,7 @@ def tokenize_frames(
         frame_times=packets.frame_times,
         patch_size=patch_size,
         kind="frames",
-        source=os.fspath(path),
+        source=source.path,
         config=asdict(config),
     )
 

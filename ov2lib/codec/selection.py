@@ -8,9 +8,9 @@ import numpy as np
 
 from ..tokens import MERGE
 from ..video.signals import batch_motion, motion_and_residual
-from ..video.stream import read_packets
+from ..video.source import Source
 from . import scoring
-from .analysis import RESIDUAL_STEP, Batch, Scorer, Video, bit_prior, candidates, open_as
+from .analysis import RESIDUAL_STEP, Batch, Scorer, Video, bit_prior, candidates, on_canvas
 from .coverage import ENOUGH, NEAR
 from .frontend import CodecConfig, pack_group, partition_packets, plan_groups
 
@@ -25,11 +25,11 @@ def weighted(motion: float, residual: float, bits: float) -> Scorer:
 
     def score(video: Video, batch: Batch) -> np.ndarray:
         height, width = video.coded_canvas
-        fields = batch_motion(batch.linked, video.coded)
+        fields = batch_motion(batch.linked, video.source.coded)
         out = np.float32(bits) * bit_prior(video, batch)
         for i, linked in enumerate(batch.linked):
             if linked.past:
-                vectors, change = motion_and_residual(linked, fields, i, video.coded, batch.small, past=1)
+                vectors, change = motion_and_residual(linked, fields, i, video.source.coded, batch.small, past=1)
                 moved = scoring.resize_and_sum(scoring.normalize_motion(vectors), height, width, video.block)
                 changed = scoring.block_sums(scoring.normalize_residual(change), video.block // RESIDUAL_STEP)
                 out[i] += np.float32(motion) * moved + np.float32(residual * RESIDUAL_STEP**2) * changed
@@ -61,10 +61,10 @@ def select(path: str | os.PathLike, config: CodecConfig, scorer: Scorer) -> np.n
     Raises:
         VideoError: the file cannot be read as video.
     """
-    packets = read_packets(path)
-    video = open_as(path, packets, config.max_pixels, config.patch_size)
+    source = Source.open(path)
+    video = on_canvas(source, config.max_pixels, config.patch_size)
     chosen = []
-    for plan in plan_groups(packets, partition_packets(packets, config), config.num_canvases):
+    for plan in plan_groups(source.packets, partition_packets(source.packets, config), config.num_canvases):
         frames = list(candidates(video, np.union1d(plan.frames, plan.anchor), scorer, 1))
         _, positions = pack_group(frames, plan.anchor, plan.p_canvases, video, config)
         blocks = [places[::MERGE, ::MERGE].reshape(-1, 3) // [1, MERGE, MERGE] for places in positions]
@@ -95,7 +95,7 @@ def compare(path: str | os.PathLike, config: CodecConfig, events: Sequence[float
     Raises:
         VideoError: as `select`.
     """
-    times, published, rows = read_packets(path).frame_times, None, []
+    times, published, rows = Source.open(path).packets.frame_times, None, []
     for name, (changed, scorer) in variants(config).items():
         blocks = select(path, changed, scorer)
         chosen = set(map(tuple, blocks.tolist()))

@@ -13,9 +13,9 @@ import numpy as np
 from ..errors import Ov2Error
 from ..tokens import MERGE
 from ..video.signals import batch_motion, motion_and_residual
-from ..video.stream import read_packets
+from ..video.source import Source
 from . import scoring
-from .analysis import Batch, Video, candidates, open_as, usable_cores
+from .analysis import Batch, Video, candidates, on_canvas, usable_cores
 from .readiness import candidate_frames, top_blocks
 
 FRAMES = 64  # published: OneVision-Encoder
@@ -84,9 +84,9 @@ def top_patches(
     """Choose the patches of a video. Arguments and errors as `tokenize_video`; `num_frames` uniform frames, `kept` a share."""
     if num_frames < 1 or not 0 < kept <= 1:
         raise Ov2Error(f"num_frames={num_frames}, kept={kept}; at least one frame, and a share between 0 and 1")
-    packets = read_packets(path)
-    video = open_as(path, packets, max_pixels, patch_size)
-    wanted = candidate_frames(len(packets.frame_times), num_frames)
+    source = Source.open(path)
+    video = on_canvas(source, max_pixels, patch_size)
+    wanted = candidate_frames(len(source.packets.frame_times), num_frames)
     found = list(candidates(video, wanted, _score_batch, usable_cores()))
     scores = np.stack([f.scores for f in found])
     chosen = choose_patches(scores, kept)
@@ -97,10 +97,10 @@ def top_patches(
 def _score_batch(video: Video, batch: Batch) -> np.ndarray:
     """`patch_scores` of a batch, float32 [n, rows, cols], coded orientation; zero without an earlier reference."""
     height, width = video.coded_canvas
-    motion = batch_motion(batch.linked, video.coded) if video.vectors else None
+    motion = batch_motion(batch.linked, video.source.coded) if video.source.vectors else None
     out = np.zeros((len(batch.linked), height // video.patch_size, width // video.patch_size), np.float32)
     for i, linked in enumerate(batch.linked):
         if linked.past:
-            maps = motion_and_residual(linked, motion, i, video.coded, batch.small, past=1)
+            maps = motion_and_residual(linked, motion, i, video.source.coded, batch.small, past=1)
             out[i] = patch_scores(*maps, height, width, video.patch_size)
     return out

@@ -17,8 +17,8 @@ from .. import __version__
 from ..codec.analysis import usable_cores
 from ..errors import Ov2Error
 from ..mini.encode import CODECS, Encoding, cache_dir, encode
-from ..video.info import probe
 from ..video.signals import read_signals
+from ..video.source import Source
 
 REQUIRED = ("av", "numpy", "pillow", "platformdirs", "tqdm")
 OPTIONAL = ("matplotlib", "papermill", "jupyterlab", "scipy", "torch", "transformers", "accelerate", "peft", "safetensors")
@@ -95,7 +95,7 @@ def try_codec(codec: str, folder: Path) -> Trial:
     path = folder / f"{codec}{CODECS[codec].suffix}"
     try:
         encode(moving_texture(), path, SIZE, FPS, Encoding(codec))
-        frames, exported = list(read_signals(path)), probe(path).vectors
+        frames, exported = list(read_signals(path)), Source.open(path).vectors
     except Ov2Error as error:
         return Trial(codec, decoder, encoder, error=str(error))
     with av.open(str(path)) as container:

@@ -11,7 +11,8 @@ from ..codec.frontend import CodecConfig, partition_packets
 from ..codec.gop import Partition
 from ..errors import Ov2Error
 from ..video.info import VideoInfo, probe
-from ..video.stream import Packets, read_packets
+from ..video.source import Source
+from ..video.stream import Packets
 
 DEFAULT = CodecConfig()
 BARS = " ▁▂▃▄▅▆▇█"
@@ -33,8 +34,8 @@ def run(args: argparse.Namespace) -> int:
         VideoError: the file cannot be read as video.
         Ov2Error: the picture cannot be written.
     """
-    packets = read_packets(args.video)
-    info = probe(args.video, packets)
+    source = Source.open(args.video)
+    packets, info = source.packets, probe(source)
     partition = partition_packets(packets, DEFAULT)
     columns = min(shutil.get_terminal_size().columns, WIDEST)
     told = facts(info, packets, partition)

@@ -6,12 +6,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch
 
-from ..codec.analysis import Candidate, candidates, open_as, score_motion_residual
+from ..codec.analysis import Candidate, candidates, on_canvas, score_motion_residual
 from ..codec.frontend import CodecConfig, partition_packets, plan_groups
 from ..codec.sampled import tokenize_frames
 from ..figures import MAPS, SIGNALS
 from ..tokens import MERGE, VisualTokens
-from ..video.stream import Packets, read_packets
+from ..video.source import Source
+from ..video.stream import Packets
 from . import timeline
 from .canvases import Colours, canvas_positions, draw_canvas, time_colours
 
@@ -25,11 +26,12 @@ def hero_figure(tokens: VisualTokens, group: int) -> Figure:
     Raises:
         VideoError: `tokens.source` cannot be read as video.
     """
-    packets = read_packets(tokens.source)
+    source = Source.open(tokens.source)
+    packets = source.packets
     config = CodecConfig(num_canvases=tokens.config["num_canvases"])
     partition = partition_packets(packets, config)
     strip = tokenize_frames(tokens.source, num_frames=10)
-    candidate = _candidate(tokens, packets, plan_groups(packets, partition, config.num_canvases)[group].frames)
+    candidate = _candidate(tokens, source, plan_groups(packets, partition, config.num_canvases)[group].frames)
     fig = plt.figure(figsize=SIZE)
     rows = fig.add_gridspec(6, 1, height_ratios=[0.78, 0.9, 1.3, 0.4, 1.5, 0.2], hspace=0.05)
     film, stream, curve = (fig.add_subplot(rows[i]) for i in range(3))
@@ -70,9 +72,9 @@ def hero_figure(tokens: VisualTokens, group: int) -> Figure:
     return fig
 
 
-def _candidate(tokens: VisualTokens, packets: Packets, frames: np.ndarray) -> Candidate:
+def _candidate(tokens: VisualTokens, source: Source, frames: np.ndarray) -> Candidate:
     """The middle one of a group's candidate frames, with its block scores."""
-    video = open_as(tokens.source, packets, tokens.config["max_pixels"], tokens.patch_size)
+    video = on_canvas(source, tokens.config["max_pixels"], tokens.patch_size)
     return next(candidates(video, frames[len(frames) // 2 : len(frames) // 2 + 1], score_motion_residual, 1))
 
 

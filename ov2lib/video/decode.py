@@ -5,7 +5,6 @@ that parts of a file can be decoded at once. References never reach across a cle
 same whether a file is decoded whole or in parts.
 """
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,8 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from ..errors import VideoError
 from .residual import PaddedLuma
-from .stream import EXPORTS_VECTORS, LIMITS, REPAIR, RETIME, Packets, open_video
+from .source import Source
+from .stream import LIMITS, REPAIR, RETIME, Packets, open_video
 
 PAST = 3  # assumed: earlier reference frames kept at hand (a fourth moved the P estimate's rank agreement by .0001)
 KINDS = {1: "I", 3: "B", 5: "I"}  # FFmpeg's AVPictureType; SI counts as I, and everything else that is predicted as P
@@ -97,24 +97,17 @@ def plane(picture: av.VideoFrame, dtype: type | np.dtype = np.uint8) -> np.ndarr
     return np.frombuffer(p, dtype).reshape(-1, p.line_size // dtype.itemsize)[: p.height, : p.width]
 
 
-def has_vectors(codec: str, packets: Packets) -> bool:
-    """Whether this stream carries vectors that stock FFmpeg exports (an all-intra stream has none)."""
-    return codec in EXPORTS_VECTORS and bool((packets.kind != "I").any())
-
-
-def decode(
-    path: str | os.PathLike, packets: Packets, start: int = 0, stop: int | None = None, feed=None
-) -> Iterator[CodedFrame]:
+def decode(source: Source, start: int = 0, stop: int | None = None, feed: np.ndarray | None = None) -> Iterator[CodedFrame]:
     """Decode packets [start, stop), yielding frames in display order.
 
     Args:
-        path: the file that `packets` lists.
         start: a clean packet, or 0.
         feed: bool [n], packets to give to the decoder; None gives all. References must be among them.
 
     Raises:
         VideoError: damaged data, frames that cannot be decoded or come out of order, or a frame size that changes.
     """
+    path, packets = source.path, source.packets
     stop = len(packets) if stop is None else stop
     feed = np.ones(len(packets), bool) if feed is None else feed
     awaited = np.zeros(len(packets.frame_packet), bool)
@@ -292,11 +285,3 @@ class Scaler:
             picture, self.width, self.height, "gray", interpolation=Interpolation.AREA, threads=1, **as_is
         )
         return plane(small)
-
-
-def display_turns(path: str | os.PathLike, packets: Packets) -> int:
-    """Quarter turns counter-clockwise (numpy.rot90's sense) that bring a coded frame upright, 0 to 3."""
-    first = int(np.flatnonzero(packets.clean)[0])
-    for frame in decode(path, packets, first):
-        return round(frame.picture.rotation / 90) % 4
-    raise VideoError(path, "no frame can be decoded from it", REPAIR)

@@ -1,13 +1,10 @@
 """What a video file offers: its declared properties, and which codec signals can be had from it."""
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from .decode import display_turns, has_vectors
-from .stream import Packets, open_video, read_packets
+from .source import Source
 
 
 @dataclass(frozen=True)
@@ -45,29 +42,24 @@ class VideoInfo:
     vectors: bool
 
 
-def probe(path: str | os.PathLike, packets: Packets | None = None) -> VideoInfo:
-    """What this file declares and what its packets say. Raises VideoError as `read_packets`."""
-    packets = packets or read_packets(path)
-    turns = display_turns(path, packets)
-    with open_video(path) as (container, stream):
-        context = stream.codec_context
-        size = (context.width, context.height)
-        gaps = np.diff(packets.frame_times)
-        return VideoInfo(
-            path=str(Path(path)),
-            container=container.format.name,
-            codec=context.codec.canonical_name,  # the decoder's own name may differ (av1 is read by libdav1d)
-            pixel_format=context.pix_fmt or "unknown",
-            width=size[turns % 2],
-            height=size[1 - turns % 2],
-            rotation=turns,
-            fps=packets.fps,
-            constant_rate=not len(gaps) or float(np.ptp(gaps)) <= 1e-3 + 2 * packets.time_base,
-            duration=packets.duration,
-            start=float(packets.pts[packets.frame_packet[0]] * packets.time_base),
-            frames=len(packets.frame_packet),
-            packets=len(packets),
-            key_frames=int(packets.key.sum()),
-            has_audio=bool(container.streams.audio),
-            vectors=has_vectors(context.name, packets),
-        )
+def probe(source: Source) -> VideoInfo:
+    """What this file declares and what its packets say."""
+    packets, gaps = source.packets, np.diff(source.packets.frame_times)
+    return VideoInfo(
+        path=source.path,
+        container=source.container,
+        codec=source.codec,
+        pixel_format=source.pixel_format,
+        width=source.upright[1],
+        height=source.upright[0],
+        rotation=source.turns,
+        fps=packets.fps,
+        constant_rate=not len(gaps) or float(np.ptp(gaps)) <= 1e-3 + 2 * packets.time_base,
+        duration=packets.duration,
+        start=float(packets.pts[packets.frame_packet[0]] * packets.time_base),
+        frames=len(packets.frame_packet),
+        packets=len(packets),
+        key_frames=int(packets.key.sum()),
+        has_audio=source.has_audio,
+        vectors=source.vectors,
+    )

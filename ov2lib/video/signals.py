@@ -10,10 +10,11 @@ import numpy as np
 from ..geometry import canvas_size
 from .bits import estimate_bits
 from .compensate import MovedBy, compensated_residual
-from .decode import Linked, Scaler, decode, display_turns, has_vectors, link
+from .decode import Linked, Scaler, decode, link
 from .motion import QUARTER, MotionField, motion_field
 from .search import BLOCK, block_search
-from .stream import EXPORTS_VECTORS, open_video, read_packets
+from .source import Source
+from .stream import EXPORTS_VECTORS
 
 BATCH = 16  # frames whose vectors are worked on together
 BATCH_BYTES = 1 << 24  # and no more once this much of decoded pictures is held
@@ -68,19 +69,15 @@ def read_signals(path: str | os.PathLike, *, size: tuple[int, int] | None = None
     Raises:
         VideoError: the file cannot be read as video.
     """
-    packets = read_packets(path)
-    turns = display_turns(path, packets)
-    with open_video(path) as (_, stream):
-        codec, coded = stream.codec_context.name, (stream.codec_context.height, stream.codec_context.width)
-    vectors = has_vectors(codec, packets)
-    upright = coded[::-1] if turns % 2 else coded
-    size = size or canvas_size(*upright)
+    source = Source.open(path)
+    turns, coded, vectors = source.turns, source.coded, source.vectors
+    size = size or canvas_size(*source.upright)
     scaler = Scaler(*(size[::-1] if turns % 2 else size))
-    frames = link(decode(path, packets), packets, by_time=not vectors)
+    frames = link(decode(source), source.packets, by_time=not vectors)
     for batch in batches(frames, coded):
         motion = batch_motion(batch, coded) if vectors else None
         gray = cached_gray(scaler)
-        bits = batch_bits(batch, codec, gray, motion)
+        bits = batch_bits(batch, source.codec, gray, motion)
         for i, linked in enumerate(batch):
             yield _frame_signals(linked, motion, i, bits[i], coded, turns, gray)
 

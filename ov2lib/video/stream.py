@@ -6,6 +6,7 @@ stores none (bare streams, AVI) are they counted at the stream's rate, in the or
 
 import os
 from array import array
+from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -160,45 +161,26 @@ def read_packets(path: str | os.PathLike) -> Packets:
         VideoError: as `open_video`; or no packets, no key frame, a damaged packet, or impossible time stamps.
     """
     with open_video(path) as (container, stream):
-        read_header = header_reader(stream.codec_context.name, stream.codec_context.extradata)
-        rows = array("q")
-        for packet in container.demux(stream):
-            if not packet.size:
-                continue
-            if packet.is_corrupt:
-                raise VideoError(path, f"is damaged or truncated at packet {len(rows) // len(COLUMNS)}", REPAIR)
-            if len(rows) >= MAX_PACKETS * len(COLUMNS):
-                raise VideoError(path, f"has over {MAX_PACKETS} packets", "split it first")
-            times = packet.pts, packet.dts, packet.duration
-            header = read_header(memoryview(packet))
-            rows.extend(_row(*times, packet.size, packet.is_keyframe, packet.is_discard, header))
-        reorders, rate = stream.codec_context.has_b_frames, stream.guessed_rate or 25
-        trusted = not reorders or container.format.name != "avi"
-        return _table(path, rows, stream.time_base, rate, reorders, trusted)
+        return list_packets(path, container, stream, container.demux(stream))
 
 
-def read_index(path: str | os.PathLike) -> Packets | None:
-    """The same list from the container's index, without reading the payload: MP4 and MOV without reordering.
-
-    None where the index is incomplete (fragments) or does not give presentation times (B frames): use `read_packets` there.
-    Kinds are known from the key flag only, so a non-key I picture counts as "?", and every key frame as clean.
-
-    Raises:
-        VideoError: as `open_video`; or the index points behind the end of the file, or has no key frame.
-    """
-    with open_video(path) as (container, stream):
-        entries = stream.index_entries
-        if "mov" not in container.format.name or stream.codec_context.has_b_frames or not len(entries):
-            return None
-        if len(entries) != stream.frames or entries[0].timestamp != stream.start_time:
-            return None  # fragments are not all listed yet; an edit list shifts presentation against the index
-        if max(e.pos + e.size for e in entries) > os.path.getsize(path):
-            raise VideoError(path, "is truncated: its index points behind its end", REPAIR)
-        times = [e.timestamp for e in entries] + [entries[0].timestamp + (stream.duration or 0)]
-        rows = array("q")
-        for entry, time, after in zip(entries, times, times[1:], strict=False):
-            rows.extend(_row(time, time, after - time, entry.size, entry.is_keyframe, entry.is_discard, Header()))
-        return _table(path, rows, stream.time_base, 25, False, True)
+def list_packets(path: str | os.PathLike, container, stream, demuxed: Iterable[av.Packet]) -> Packets:
+    """`read_packets` of a file that is open; demuxed: all packets of the stream."""
+    reorders, rate = stream.codec_context.has_b_frames, stream.guessed_rate or 25
+    read_header = header_reader(stream.codec_context.codec.canonical_name, stream.codec_context.extradata)
+    rows = array("q")
+    for packet in demuxed:
+        if not packet.size:
+            continue
+        if packet.is_corrupt:
+            raise VideoError(path, f"is damaged or truncated at packet {len(rows) // len(COLUMNS)}", REPAIR)
+        if len(rows) >= MAX_PACKETS * len(COLUMNS):
+            raise VideoError(path, f"has over {MAX_PACKETS} packets", "split it first")
+        times = packet.pts, packet.dts, packet.duration
+        header = read_header(memoryview(packet))
+        rows.extend(_row(*times, packet.size, packet.is_keyframe, packet.is_discard, header))
+    trusted = not reorders or container.format.name != "avi"
+    return _table(path, rows, stream.time_base, rate, reorders, trusted)
 
 
 COLUMNS = ("pts", "dts", "duration", "size", "key", "dropped", "kind", "reference", "shown", "clean", "field")

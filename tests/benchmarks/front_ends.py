@@ -18,7 +18,7 @@ import av
 from ov2lib import tokenize_video
 from ov2lib.codec.frontend import CodecConfig, partition_packets
 from ov2lib.mini import camera_cuts
-from ov2lib.video.stream import read_index, read_packets
+from ov2lib.video.stream import read_packets
 
 BEACH = Path(__file__).parents[1] / "data" / "beach_360x640_h264.mp4"
 FRONT_ENDS = ("paper", "ippp", "released")
@@ -75,8 +75,8 @@ def ratios(path: Path, rounds: int) -> dict[str, float]:
 
 
 def partition_speed(path: Path) -> tuple[float, float]:
-    """Seconds of video partitioned per second: by demuxing the file, and from its index (without B frames) or packets."""
-    packets = read_index(path) or read_packets(path)
+    """Seconds of video partitioned per second: from the file, and from its packets."""
+    packets = read_packets(path)
     config = CodecConfig()
     from_file = min(seconds(lambda: partition_packets(read_packets(path), config)) for _ in range(3))
     from_packets = min(seconds(lambda: partition_packets(packets, config)) for _ in range(3))

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ov2lib.tokens import MERGE, VisualTokens
-from ov2lib.video.decode import Scaler, decode, display_turns
-from ov2lib.video.stream import read_packets
+from ov2lib.video.decode import Scaler, decode
+from ov2lib.video.source import Source
 
 BEACH = Path(__file__).parents[1] / "data" / "beach_360x640_h264.mp4"
 
@@ -23,12 +23,12 @@ def digest(tokens: VisualTokens) -> str:
 def source_patches(tokens: VisualTokens) -> np.ndarray:
     """Read every listed patch from its source frame again: uint8 [n*h*w, patch, patch, 3], padding black."""
     path, patch = tokens.source, tokens.patch_size
-    (rows, cols), packets = tokens.grid, read_packets(path)
-    turns = display_turns(path, packets)
+    (rows, cols), source = tokens.grid, Source.open(path)
+    turns = source.turns
     scaler = Scaler(*((cols * patch, rows * patch) if turns % 2 else (rows * patch, cols * patch)))
     out = np.zeros((len(tokens.patch_positions), patch, patch, 3), np.uint8)
     t, row, col = tokens.patch_positions.T
-    for frame in decode(path, packets):
+    for frame in decode(source):
         mine = np.flatnonzero(t == frame.index)
         if len(mine):
             picture = np.rot90(scaler.rgb(frame.picture), turns)

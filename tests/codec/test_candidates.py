@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from invariants import BEACH
 
-from ov2lib.codec.analysis import candidates, open_as, released_prior, score_motion_residual
-from ov2lib.video.stream import read_packets
+from ov2lib.codec.analysis import candidates, on_canvas, released_prior, score_motion_residual
+from ov2lib.video.source import Source
 
 SCORERS = (score_motion_residual, released_prior)
 SPECIMENS = ["h264_b_pyramid", "h264_open_gop", "h264_interlaced", "hevc_open_gop", "vp9", "av1", "mpeg4", "avi_b_frames"]
 
 
 def check_sparse_as_dense(path, scorer, subsets, max_pixels=40_000):
-    video = open_as(path, read_packets(path), max_pixels, 14)
-    total = len(video.packets.frame_times)
+    video = on_canvas(Source.open(path), max_pixels, 14)
+    total = len(video.source.packets.frame_times)
     dense = list(candidates(video, np.arange(total), scorer, workers=1))
     assert [frame.index for frame in dense] == list(range(total))
     for number, wanted in enumerate(subsets):

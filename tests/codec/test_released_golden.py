@@ -20,8 +20,9 @@ from invariants import BEACH
 
 from ov2lib import tokenize_video
 from ov2lib.codec import readiness, scoring
-from ov2lib.codec.analysis import candidates, open_as, released_prior
+from ov2lib.codec.analysis import candidates, on_canvas, released_prior
 from ov2lib.codec.frontend import select_released
+from ov2lib.video.source import Source
 from ov2lib.video.stream import read_packets
 
 GOLDEN = np.load(BEACH.parent / "beach_released_selection.npz")
@@ -50,7 +51,7 @@ def true_scores():
 @pytest.fixture(scope="module")
 def estimated():
     """(scores float32 [256, 180], their candidate frames)."""
-    video = open_as(BEACH, read_packets(BEACH), 153_664, 14)
+    video = on_canvas(Source.open(BEACH), 153_664, 14)
     found = list(candidates(video, GOLDEN["frame_ids"], released_prior, workers=1))
     return np.stack([f.scores.ravel() for f in found])
 

@@ -22,7 +22,7 @@ from ov2lib.video.decode import decode, link
 from ov2lib.video.motion import motion_field
 from ov2lib.video.residual import PaddedLuma
 from ov2lib.video.signals import batch_bits, batch_motion, batches, read_signals
-from ov2lib.video.stream import read_packets
+from ov2lib.video.source import Source
 
 CANVAS = (504, 280)  # (height, width) of the clip's canvas, upright; the clip is coded upright
 
@@ -87,8 +87,8 @@ def test_bits_of_every_specimen_sum_to_its_packets(name, specimen):
 def test_frames_may_be_estimated_in_any_company(specimen):
     """A batch gives what each frame alone gives."""
     path = specimen("h264_b_frames").path
-    packets = read_packets(path)
-    frames = list(link(decode(path, packets), packets))
+    source = Source.open(path)
+    frames = list(link(decode(source), source.packets))
     alone = [batch_bits([x], "h264", None, batch_motion([x], zoo.SIZE))[0] for x in frames]
     for one, together in zip(alone, batch_bits(frames, "h264", None, batch_motion(frames, zoo.SIZE)), strict=True):
         np.testing.assert_allclose(together, one, rtol=1e-5)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import zoo
 
-from ov2lib.video.decode import PAST, Linked, decode, display_turns, has_vectors, link
+from ov2lib.video.decode import PAST, Linked, decode, link
 from ov2lib.video.signals import read_signals
-from ov2lib.video.stream import read_packets
+from ov2lib.video.source import Source
 
 
 def digest(*arrays) -> str:
@@ -40,12 +40,13 @@ def test_ten_runs_give_identical_bytes(clip, beach, specimen):
 def test_a_part_decodes_to_what_the_whole_has_there(name, specimen):
     """Stretches between clean key frames, in every container, whatever way it is searched."""
     path = specimen(name).path
-    packets = read_packets(path)
-    whole = {frame.index: signature(frame) for frame in decode(path, packets)}
+    source = Source.open(path)
+    packets = source.packets
+    whole = {frame.index: signature(frame) for frame in decode(source)}
     assert list(whole) == list(range(len(packets.frame_packet)))
     starts = np.flatnonzero(packets.clean).tolist()
     for start, stop in zip(starts, [*starts[1:], len(packets)], strict=True):
-        part = [signature(frame) for frame in decode(path, packets, start, stop)]
+        part = [signature(frame) for frame in decode(source, start, stop)]
         inside = sorted(set(packets.frame[start:stop][packets.frame[start:stop] >= 0]))
         assert part == [whole[index] for index in inside]
 
@@ -59,23 +60,25 @@ def test_a_late_part_is_found_in_long_files(suffix, opened, tmp_path, monkeypatc
     if suffix == "mpg":
         codec, options = "mpeg2video", {"bf": "2", "g": "10", "flags": "+cgop", "sc_threshold": "1000000000"}
     path = zoo.write(tmp_path / f"long.{suffix}", codec, options, frames=100).path
-    packets, calls = read_packets(path), []
+    source, calls = Source.open(path), []
+    packets = source.packets
     original = module.open_video
     monkeypatch.setattr(module, "open_video", lambda *args: calls.append(args) or original(*args))
     start = int(np.flatnonzero(packets.clean)[-1])
-    part = [frame.index for frame in decode(path, packets, start)]
+    part = [frame.index for frame in decode(source, start)]
     assert part == sorted(set(packets.frame[start:])) and len(calls) == opened
 
 
 def test_only_what_is_fed_is_decoded(specimen):
     path = specimen("h264_b_frames").path
-    packets = read_packets(path)
-    kept = [frame.index for frame in decode(path, packets, feed=packets.reference)]
+    source = Source.open(path)
+    packets = source.packets
+    kept = [frame.index for frame in decode(source, feed=packets.reference)]
     assert kept == sorted(packets.frame[packets.reference])
 
 
 def test_deep_luma_is_its_upper_eight_bits(specimen):
-    deep, plain = (next(decode(specimen(n).path, read_packets(specimen(n).path))) for n in ("h264_10_bit", "h264_constant_qp"))
+    deep, plain = (next(decode(Source.open(specimen(n).path))) for n in ("h264_10_bit", "h264_constant_qp"))
     assert deep.luma.dtype == np.uint8 and deep.luma.shape == zoo.SIZE
     assert np.abs(deep.luma.astype(int) - plain.luma).mean() < 4  # the same picture, coded twice
 
@@ -85,16 +88,16 @@ def test_quantisers_are_those_asked_for(specimen, tmp_path):
     for pix_fmt, lowest in (("yuv420p", 0), ("yuv420p10le", -12)):  # x264 counts from the lowest one
         options = zoo.x264(bframes=2, b_pyramid="none", qp=28 - lowest)
         path = zoo.write(tmp_path / f"{pix_fmt}.mp4", options=options, pix_fmt=pix_fmt).path
-        for frame in decode(path, read_packets(path)):
+        for frame in decode(Source.open(path)):
             assert (frame.qp == known[frame.kind]).all() and frame.qp.shape == (9, 11)
     path = specimen("translation_mpeg4").path
-    assert all((frame.qp == 2).all() for frame in decode(path, read_packets(path)) if frame.index < zoo.FRAMES - 1)
+    assert all((frame.qp == 2).all() for frame in decode(Source.open(path)) if frame.index < zoo.FRAMES - 1)
 
 
 @pytest.mark.parametrize("name", zoo.GOOD)
 def test_quantisers_cover_the_picture_or_are_unknown(name, specimen):
     known = specimen(name)
-    for frame in decode(known.path, read_packets(known.path)):
+    for frame in decode(Source.open(known.path)):
         height, width = frame.luma.shape
         assert (height, width) == known.size
         if known.codec == "h264" or (known.codec == "mpeg4" and frame.index < known.frames - 1):
@@ -107,18 +110,18 @@ def test_quantisers_cover_the_picture_or_are_unknown(name, specimen):
 def test_all_intra_streams_have_no_vectors(specimen):
     for name, expected in [("h264_all_intra", False), ("one_frame", False), ("h264_p_only", True), ("hevc", False)]:
         known = specimen(name)
-        assert has_vectors(known.codec, read_packets(known.path)) == expected
+        assert Source.open(known.path).vectors == expected
 
 
 @pytest.mark.parametrize("name", zoo.GOOD)
 def test_turns_bring_frames_upright(name, specimen):
     known = specimen(name)
-    assert display_turns(known.path, read_packets(known.path)) == known.rotation / 90 % 4
+    assert Source.open(known.path).turns == known.rotation / 90 % 4
 
 
 def linked(path) -> list[Linked]:
-    packets = read_packets(path)
-    return list(link(decode(path, packets), packets))
+    source = Source.open(path)
+    return list(link(decode(source), source.packets))
 
 
 def test_p_frames_look_back_and_b_frames_both_ways(specimen):
@@ -149,6 +152,6 @@ def test_references_were_decoded_before(specimen):
 
 def test_without_vectors_the_past_is_what_was_shown_before(specimen):
     path = specimen("hevc").path
-    packets = read_packets(path)
-    for x in link(decode(path, packets), packets, by_time=True):
+    source = Source.open(path)
+    for x in link(decode(source), source.packets, by_time=True):
         assert [f.index for f in x.past] == list(range(x.frame.index - 1, -1, -1))[:PAST] and x.following is None

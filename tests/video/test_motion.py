@@ -23,12 +23,12 @@ from ov2lib.video.motion import (
 )
 from ov2lib.video.search import BLOCK, block_search
 from ov2lib.video.signals import read_signals, turn_vectors
-from ov2lib.video.stream import read_packets
+from ov2lib.video.source import Source
 
 
 def test_the_records_are_ffmpegs(specimen):
     path = specimen("h264_p_only").path
-    frames = [frame for frame in decode(path, read_packets(path)) if frame.vectors is not None]
+    frames = [frame for frame in decode(Source.open(path)) if frame.vectors is not None]
     assert frames[0].vectors.dtype == RECORD
 
 
@@ -181,7 +181,7 @@ def test_the_unused_half_of_a_split_b_block_is_dropped():
 
 def test_a_batch_is_the_same_as_its_frames_alone(specimen):
     path = specimen("h264_b_frames").path
-    frames = [frame.vectors for frame in decode(path, read_packets(path))]
+    frames = [frame.vectors for frame in decode(Source.open(path))]
     together = motion_field(frames, 9, 11)
     for i, vectors in enumerate(frames):
         alone = motion_field([vectors], 9, 11)

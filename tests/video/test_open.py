@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ov2lib.errors import VideoError
-from ov2lib.video.info import probe
 from ov2lib.video.signals import read_signals
+from ov2lib.video.source import Source
 from ov2lib.video.stream import MAX_SECONDS, read_packets
 
 
@@ -44,7 +44,7 @@ CAUSES = {
 
 
 @pytest.mark.parametrize("name, cause", CAUSES.items())
-@pytest.mark.parametrize("read", [read_packets, probe, frames_of])
+@pytest.mark.parametrize("read", [read_packets, Source.open, frames_of])
 def test_bad_files_name_file_cause_and_remedy(name, cause, read, specimen):
     path = specimen(name).path
     with pytest.raises(VideoError) as caught:

@@ -6,9 +6,8 @@ import pytest
 import zoo
 from zoo.handmade import golomb, nal_unit
 
-from ov2lib.errors import VideoError
 from ov2lib.video.packets import Bits, Header, header_reader
-from ov2lib.video.stream import read_index, read_packets
+from ov2lib.video.stream import read_packets
 
 
 def decoded(path) -> list[tuple[int, str]]:
@@ -85,40 +84,6 @@ def test_duration_is_that_of_the_frames(name, specimen):
     packets = read_packets(known.path)
     assert packets.duration == pytest.approx(known.times[-1] + 1 / zoo.FPS, abs=2e-3)
     assert packets.fps == pytest.approx(known.frames / packets.duration)
-
-
-@pytest.mark.parametrize("name", [name for name in zoo.GOOD if zoo.MAKERS[name].__module__ != "zoo.handmade"])
-def test_the_index_agrees_with_the_packets_where_it_answers(name, specimen):
-    path = specimen(name).path
-    quick, packets = read_index(path), read_packets(path)
-    with av.open(str(path)) as container:
-        boxed = "mov" in container.format.name
-        reorders = container.streams.video[0].codec_context.has_b_frames
-    answers = boxed and not reorders and name != "fragmented_mp4"
-    assert (quick is not None) == answers
-    if answers:
-        for column in ("pts", "size", "key", "frame", "frame_times", "frame_sizes", "duration", "time_base", "ordered"):
-            np.testing.assert_array_equal(getattr(quick, column), getattr(packets, column), err_msg=column)
-        assert (packets.kind[quick.kind != "?"] == quick.kind[quick.kind != "?"]).all() or name == "h264_intra_refresh"
-
-
-@pytest.mark.parametrize("options", [{"pts": range(75, 87)}, {"pts": [0, 1, 2, 9, 10, 30, 31, 32, 33, 50, 51, 52]}])
-def test_the_index_knows_late_starts_and_uneven_times(options, tmp_path):
-    path = zoo.write(tmp_path / "late.mp4", options=zoo.x264(), **options).path
-    quick, packets = read_index(path), read_packets(path)
-    np.testing.assert_array_equal(quick.pts, packets.pts)
-    assert quick.duration == packets.duration
-
-
-def test_the_index_of_fragments_is_not_trusted(tmp_path):
-    options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
-    path = zoo.write(tmp_path / "fragments.mp4", options=zoo.x264(keyint=6), frames=60, muxer_options=options).path
-    assert read_index(path) is None and len(read_packets(path)) == 60
-
-
-def test_the_index_of_a_truncated_file_is_refused(specimen):
-    with pytest.raises(VideoError, match="truncated"):
-        read_index(specimen("cut_with_index").path)
 
 
 @pytest.mark.parametrize("name", zoo.GOOD)

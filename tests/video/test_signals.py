@@ -12,6 +12,7 @@ import zoo
 from ov2lib.geometry import canvas_size
 from ov2lib.video.info import probe
 from ov2lib.video.signals import read_signals
+from ov2lib.video.source import Source
 from ov2lib.video.stream import read_packets
 
 
@@ -117,7 +118,7 @@ def test_memory_does_not_grow_with_the_video(tmp_path):
 @pytest.mark.parametrize("name", zoo.GOOD)
 def test_a_probe_tells_what_a_file_is(name, specimen):
     known = specimen(name)
-    info = probe(known.path)
+    info = probe(Source.open(known.path))
     assert (info.height, info.width) == upright(known.size, known.rotation)
     assert info.rotation == known.rotation / 90 % 4
     assert info.codec == known.codec and info.frames == known.frames
