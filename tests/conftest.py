@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 import zoo
+from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
+
+settings.register_profile("steady", deadline=None, derandomize=True)  # the same cases on every run, fast machine or slow
+settings.load_profile("steady")
 
 
 def pytest_configure():

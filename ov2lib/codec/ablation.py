@@ -19,6 +19,7 @@ from ..video.signals import batches
 from ..video.source import Source
 from .scoring import resize_and_sum
 
+STEPS = 1024.0  # per bit: blocks are compared in whole steps, whose sums are exact, so that equal blocks tie
 INGREDIENTS = ("quantiser", "free", "shape", "difference", "residual", "texture")
 
 
@@ -84,7 +85,7 @@ def _batch_terms(batch: Sequence[Linked]) -> Iterator[Terms]:
             references = [past.padded for past in linked.past]
             sampled = sampled_residual(frame.padded, references, motion, i, step)
             residual = estimate.residual_bits(sampled.steps)
-            reference = 0.8 * np.log2(1 + sampled.reference.astype(np.float32))
+            reference = estimate.REFERENCE_BITS.take(sampled.reference)
         weights = (27, 1.0, 0.0, 7.3, 9.0) if frame.kind == "B" else (9, 0.7, 3.6, 2.5, 1.0)
         yield Terms(
             frame.index, frame.kind, frame.size, frame.luma, inter, free[i],
@@ -100,7 +101,7 @@ def _vector_parts(motion: MotionField, colocated: Sequence[np.ndarray | None]) -
     around = predictor.neighbours(v.frame, v.list, v.row, v.col, 1 + v.wide)
     predicted = predictor.partition(v, around)
     free = free_blocks(motion, predictor, around, predicted, colocated)
-    cost = (2 * np.log2(1 + np.abs(v.value.astype(np.int32) - predicted))).sum(axis=1)
+    cost = estimate.VECTOR_BITS.take(np.abs(v.value.astype(np.int32) - predicted), mode="clip").sum(axis=1)
     macroblock = np.ravel_multi_index((v.frame, v.row >> 1, v.col >> 1), motion.split.shape)
     sums = (np.bincount(macroblock, weights, motion.split.size) for weights in (cost, None))
     difference, count = (s.reshape(motion.split.shape).astype(np.float32) for s in sums)
@@ -150,7 +151,7 @@ def study(path: str, truth: np.ndarray, block: int = 28) -> list[dict]:
             maps["frame difference"] = np.abs(luma - before)
         true = resize_and_sum(truth[terms.index, :, : terms.inter.shape[1]], *size)
         for variant, values in maps.items():
-            agreement = rank_agreement(resize_and_sum(values, *size), true)
+            agreement = rank_agreement(resize_and_sum(np.rint(values.astype(np.float64) * STEPS), *size), true)
             rows.append({"frame": terms.index, "kind": terms.kind, "variant": variant, "agreement": agreement})
         before = luma
     return rows

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import Ov2Error
+from .logarithm import log1p
 
 BIN_SECONDS = 0.5  # published: codec-video-prep (Δ; the paper gives only the symbol)
 MIN_SECONDS, MAX_SECONDS = 1.5, 6.0  # published: codec-video-prep (L_min, L_max)
@@ -84,7 +85,7 @@ def bin_costs(
     if cost not in ("bytes", "log1p") or smooth < 0:
         raise Ov2Error(f"cost={cost!r}, smooth={smooth}; cost is 'bytes' or 'log1p', smooth at least 0")
     count = max(1, math.ceil(duration / bin_seconds - ROUNDING))
-    weight = np.log1p(sizes) if cost == "log1p" else np.asarray(sizes, np.float64)
+    weight = log1p(sizes) if cost == "log1p" else np.asarray(sizes, np.float64)
     bins = np.clip((np.asarray(times) / bin_seconds + ROUNDING).astype(np.int64), 0, count - 1)
     e = np.bincount(bins, np.where(is_intra, 0.0, weight), count)
     if smooth:

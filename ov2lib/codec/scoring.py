@@ -2,11 +2,16 @@
 
 S = M̄ + R̄ per pixel (the paper), where M̄ and R̄ are clipped at the frame's 95th percentile; a block's score is the sum
 over its pixels. The bit-cost prior lives on the same blocks. Every function takes and returns plain arrays.
+
+No sum is a matrix product: its order of additions, and so its last digit, depends on the processor, and its threads wait by
+spinning, so that a neighbour's load slows it down. Lengths are square roots, which are exact, and not `hypot`, which is not.
 """
 
 from functools import lru_cache
 
 import numpy as np
+
+from .logarithm import log1p
 
 PERCENTILE = 95.0  # published: codec-video-prep (the paper says "robust frame-level percentile")
 RESIDUAL_FLOOR = 1.0  # published: codec-video-prep, in grey levels
@@ -65,7 +70,8 @@ def normalize_motion(motion: np.ndarray, subtract_median: bool = False) -> np.nd
     motion = motion.astype(np.float32)
     if subtract_median:
         motion = motion - np.median(motion.reshape(-1, 2), axis=0)
-    return clip_to_percentile(np.hypot(motion[..., 0], motion[..., 1]), PERCENTILE, MOTION_FLOOR)
+    x, y = motion[..., 0], motion[..., 1]
+    return clip_to_percentile(np.sqrt(x * x + y * y), PERCENTILE, MOTION_FLOOR)
 
 
 def resize_nearest(grid: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -80,32 +86,40 @@ def block_sums(pixels: np.ndarray, block: int) -> np.ndarray:
 
     With `block = patch_size` these are patch scores, with `2 * patch_size` block scores (the sum of its four patches).
     """
-    height, width = pixels.shape[-2:]
-    down, across = _coverage(height, height, block), _coverage(width, width, block)  # sums as products: four times as fast
-    return down @ pixels.astype(np.float32, copy=False) @ across.T
+    *lead, height, width = pixels.shape
+    rows = pixels.reshape(*lead, height // block, block, width).sum(axis=-2, dtype=np.float32)
+    return rows.reshape(*lead, height // block, width // block, block).sum(axis=-1)
 
 
 def resize_and_sum(grid: np.ndarray, height: int, width: int, block: int) -> np.ndarray:
     """`block_sums(resize_nearest(grid, height, width), block)` without making the pixel map.
 
-    grid [..., h, w] -> float32 [..., height / block, width / block]. Each cell counts as often as the resize repeats it.
+    grid [..., h, w] -> [..., height / block, width / block], float32 (float64 where a float32 cannot hold every value of the
+    grid's type). Each cell counts as often as the resize repeats it.
     """
+    grid = grid.astype(np.result_type(grid, np.float32), copy=False)
     down, across = _coverage(grid.shape[-2], height, block), _coverage(grid.shape[-1], width, block)
-    return (down @ grid.astype(np.float32) @ across.T).astype(np.float32)
+    rows = sum(grid.take(cell, axis=-2) * pixels[:, None] for cell, pixels in down)
+    return sum(rows.take(cell, axis=-1) * pixels for cell, pixels in across)
 
 
 @lru_cache(maxsize=16)
-def _coverage(cells: int, pixels: int, block: int) -> np.ndarray:
-    """float32 [pixels / block, cells]: how many pixels of each block a nearest resize takes from each cell."""
-    cell_of_pixel = np.arange(pixels) * cells // pixels
-    counts = np.zeros((pixels // block, cells), dtype=np.float32)
-    np.add.at(counts, (np.arange(pixels) // block, cell_of_pixel), 1.0)
-    return counts
+def _coverage(cells: int, pixels: int, block: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Which cells a nearest resize takes a block's pixels from: the first of every block, the second, and so on.
+
+    Each is (cell, pixels), int64 and float32 [pixels / block]; no pixels where a block has fewer cells than others.
+    """
+    cell_of_pixel = (np.arange(pixels) * cells // pixels).reshape(-1, block)
+    each = [np.unique(line, return_counts=True) for line in cell_of_pixel]
+    index, counts = np.zeros((2, max(len(cell) for cell, _ in each), len(each)), np.int64)
+    for number, (cell, count) in enumerate(each):
+        index[: len(cell), number], counts[: len(cell), number] = cell, count
+    return list(zip(index, counts.astype(np.float32), strict=True))
 
 
 def bit_cost_prior(bits: np.ndarray) -> np.ndarray:
     """log1p(bits) / P99 clipped to [0, 1], per frame: float32, same shape [..., h, w] (the released scoring)."""
-    log_bits = np.log1p(np.maximum(bits, 0.0, dtype=np.float32))
+    log_bits = log1p(np.maximum(bits, 0.0)).astype(np.float32)
     scale = percentile(log_bits, BIT_PERCENTILE, axes=2)
     return np.minimum(log_bits / np.maximum(scale, np.float32(BIT_FLOOR)), np.float32(1))
 

@@ -22,8 +22,10 @@ from .residual import PaddedLuma, sampled_residual
 DEAD_ZONE = 0.15  # assumed (fitted): residual below this share of a quantiser step is rounding and deblocking
 CODED = 0.25  # assumed (fitted): residual above this share of a quantiser step is a coded coefficient
 INTRA_BLOCKS = ((0, 1), (1, 3), (2, 0), (3, 2))  # assumed: the 4 of 16 4x4 blocks that stand for a macroblock
-REFERENCE_BITS = (0.8 * np.log2(1 + np.arange(16))).astype(np.float32)  # bits of a reference's index
-VECTOR_BITS = (2 * np.log2(1 + np.arange(4096))).astype(np.float32)  # bits of a vector difference, per component
+# a logarithm's last digit depends on the processor: it is read from tables, where rounding to float32 has removed that digit
+LOG2 = np.log2(1 + np.arange(4096)).astype(np.float32)  # log2(1 + n)
+REFERENCE_BITS = np.float32(0.8) * LOG2[:16]  # bits of a reference's index
+VECTOR_BITS = 2 * LOG2  # bits of a vector difference, per component
 
 
 def quantiser_step(qp: np.ndarray, codec: str = "h264") -> np.ndarray:
@@ -105,23 +107,27 @@ def quantiser_changes(qp: np.ndarray) -> np.ndarray:
 def residual_bits(steps: np.ndarray) -> np.ndarray:
     """Bits of residual samples given in quantiser steps, float32 [mb_rows, mb_cols, 16] -> [mb_rows, mb_cols]."""
     bits = 2.0 * np.maximum(steps - np.float32(DEAD_ZONE), 0) + np.float32(0.6) * (steps > CODED)
-    return 16 * (bits @ np.ones(steps.shape[-1], np.float32))
+    return 16 * bits.sum(axis=-1)
 
 
-def _core_transform() -> np.ndarray:
-    rows = np.array([[1, 1, 1, 1], [2, 1, -1, -2], [1, -1, -1, 1], [1, -2, 2, -1]], np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+def core_transform(blocks: np.ndarray) -> np.ndarray:
+    """H.264's 4x4 transform of blocks [4, 4, ...] (rows, columns), int16: unscaled, so exact."""
+    for axis in (0, 1):
+        a, b, c, d = np.moveaxis(blocks.astype(np.int16, copy=False), axis, 0)
+        outer, inner, far, near = a + d, b + c, a - d, b - c
+        blocks = np.stack([outer + inner, 2 * far + near, outer - inner, far - 2 * near], axis=axis)
+    return blocks
 
 
-TRANSFORM = np.kron(_core_transform(), _core_transform())  # H.264's 4x4 transform, made orthonormal, on 16 pixels in a row
-TRANSFORM[0] = 0  # intra prediction removes the mean
+LENGTHS = np.sqrt(np.outer([4, 10, 4, 10], [4, 10, 4, 10])).astype(np.float32)  # of the transform's 16 basis functions
 
 
 def intra_texture(luma: PaddedLuma, mask: np.ndarray, step: np.ndarray) -> np.ndarray:
     """Texture of the macroblocks in `mask`: .62·4·Σ log2(1 + round(|c| / step)) over the AC of four of their 4x4 blocks."""
     first, inside = luma.macroblocks(*np.nonzero(mask)), np.arange(4)
-    blocks = 4 * np.array(INTRA_BLOCKS) @ [luma.stride, 1]
-    offsets = (blocks[:, None, None] + luma.stride * inside[:, None] + inside).reshape(4, 16)
-    pixels = luma.pixels.take(first[:, None, None] + offsets).astype(np.float32)
-    levels = np.rint(np.abs(pixels @ TRANSFORM.T) / step[mask][:, None, None])
-    return 0.62 * 4 * np.log2(1 + levels).sum(axis=(1, 2))
+    blocks = [first + 4 * (row * luma.stride + col) for row, col in INTRA_BLOCKS]
+    offsets = luma.stride * inside[:, None] + inside
+    coefficients = core_transform(luma.pixels.take(offsets[:, :, None, None] + blocks))
+    levels = np.rint(np.abs(coefficients) / (LENGTHS[:, :, None, None] * step[mask])).astype(np.intp)
+    levels[0, 0] = 0  # intra prediction removes the mean
+    return 0.62 * 4 * LOG2.take(levels, mode="clip").sum(axis=(0, 1, 2))

@@ -33,7 +33,7 @@ def _cubic_taps() -> np.ndarray:
 
 
 TAPS = _cubic_taps()
-KERNELS = np.einsum("yi,xj->iyxj", TAPS, np.tile(TAPS, 2)).reshape(4, 16, 8)  # [row, 4 * phase_y + phase_x, twice 4 columns]
+KERNELS = (TAPS.T[:, :, None, None] * np.tile(TAPS, 2)).reshape(4, 16, 8)  # [row, 4 * phase_y + phase_x, twice 4 columns]
 
 
 class PaddedLuma:
@@ -104,8 +104,8 @@ def sampled_residual(
         chosen[todo >> 2] = best
         off[:, todo] = np.choose(best, tried)
     off *= np.repeat(split != NONE, 4)
-    steps = off.reshape(4, -1, 4).transpose(1, 2, 0).reshape(mb_rows, mb_cols, 16) / step[:, :, None]
-    return SampledResidual(steps, chosen.reshape(mb_rows, mb_cols))
+    steps = off.reshape(4, -1, 4).transpose(2, 0, 1).reshape(16, mb_rows, mb_cols) / step
+    return SampledResidual(np.moveaxis(steps, 0, -1), chosen.reshape(mb_rows, mb_cols))
 
 
 def _best(tried: Sequence[np.ndarray], macroblock: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -152,5 +152,6 @@ def _read(reference: PaddedLuma, vector: np.ndarray, window: np.ndarray) -> np.n
     rows = reference.eights[first + reference.stride * np.arange(8)[:, None]]
     taps = rows.view(np.uint8).reshape(2, 4, len(window), 8).astype(np.float32)  # two samples down, four rows each
     taps *= KERNELS.take((y & 3) * 4 + (x & 3), axis=1)
-    samples = taps.sum(axis=1).reshape(-1, 4) @ np.ones(4, np.float32)
+    columns = taps.sum(axis=1).reshape(-1, 4).T
+    samples = columns[0] + columns[1] + columns[2] + columns[3]  # exact: whole numbers of 1/16384, under 2^24 of them
     return np.rint(samples.reshape(2, -1, 2).swapaxes(1, 2).reshape(4, -1))

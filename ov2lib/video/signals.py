@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from ..geometry import canvas_size
-from .bits import estimate_bits
+from .bits import LOG2, estimate_bits
 from .compensate import MovedBy, compensated_residual
 from .decode import Linked, Scaler, decode, link
 from .motion import QUARTER, MotionField, motion_field
@@ -202,7 +202,7 @@ def searched_bits(linked: Linked, gray: Callable) -> np.ndarray | None:
         return None
     _, residual = block_search(gray(linked.frame), gray(linked.past[0]))
     rows, cols = (-(-side // BLOCK) for side in residual.shape)
-    cost = np.log2(1 + np.abs(residual))
+    cost = LOG2.take(np.abs(residual).astype(np.intp))
     cost = np.pad(cost, ((0, rows * BLOCK - cost.shape[0]), (0, cols * BLOCK - cost.shape[1])))
     cost = cost.reshape(rows, BLOCK, cols, BLOCK).sum(axis=(1, 3)) + 1
     return (cost * (8 * linked.frame.size / cost.sum())).astype(np.float32)
