@@ -7,10 +7,10 @@ colour blindness. Every saved picture has the numbers behind it beside it, as CS
 import io
 import os
 import re
-import tempfile
 from pathlib import Path
 
 from .errors import Ov2Error
+from .files import whole_path
 
 SIGNALS = {"motion": "#0072B2", "residual": "#D55E00", "bits": "#CC79A7"}
 KINDS = {"I": "#000000", "P": "#56B4E9", "B": "#E69F00"}
@@ -107,14 +107,11 @@ def png(fig) -> bytes:
 
 
 def write_whole(path: Path, content: bytes) -> Path:
-    """Write a file by way of a neighbour and a rename, so that no reader ever sees half of it."""
-    handle, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(scratch, 0o644)
-        os.replace(scratch, path)
-    except OSError:
-        os.unlink(scratch)
-        raise
+    """Write a file whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with whole_path(path) as scratch:
+        scratch.write_bytes(content)
     return path

@@ -6,7 +6,9 @@ Equation 1 of the paper writes it C(V) = (X, U, G): canvases X, one record u per
 """
 
 import json
+import math
 import os
+import struct
 import tokenize
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +17,18 @@ import numpy as np
 from PIL import Image
 
 from .errors import TokensError
-from .files import whole_folder
+from .files import check_folder, current, whole_folder
 
 FORMAT = "ov2-visual-tokens/1"
 MERGE = 2  # published: 2x2 patches become one language-model token (LLaVA-OneVision-2-8B, spatial_merge_size)
 FRAMES_PER_GROUP = 4  # published: sampled frames see each other in groups of four (frame_windows_size)
-# What json, numpy and Pillow raise on damaged files, the last three from headers that only look right.
-DAMAGE = (KeyError, ValueError, OSError, EOFError, TypeError, AttributeError, SyntaxError, tokenize.TokenError)
+MAX_CANVAS_BYTES = 1 << 31  # assumed: of all canvases in one folder, 4,600 of 392x392
+MAX_JSON_BYTES = 1 << 26  # assumed: of tokens.json
+# What json, numpy and Pillow raise on damaged files, the last five from contents that only look right.
+DAMAGE = (
+    KeyError, ValueError, OSError, EOFError, TypeError, AttributeError, SyntaxError, tokenize.TokenError, RecursionError,
+    MemoryError, OverflowError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,17 +139,24 @@ class VisualTokens:
     def save(self, directory: str | os.PathLike) -> Path:
         """Write canvases as PNG, positions as .npy and the rest as JSON; the folder appears whole or not at all.
 
+        A folder that holds saved tokens and nothing else is replaced. Where the program is killed in the middle of that, `load`
+        and the next `save` find the old tokens.
+
         Raises:
-            TokensError: the folder exists and holds something else, or cannot be written.
+            TokensError: the folder exists and holds something else, or cannot be written; more canvases than `load` reads.
         """
-        target = check_target(directory)
-        with whole_folder(target, TokensError) as scratch:
+        if self.canvases.nbytes > MAX_CANVAS_BYTES:
+            raise TokensError(
+                f"the canvases have {self.canvases.nbytes} bytes; at most {MAX_CANVAS_BYTES} are saved in a folder"
+            )
+        target = Path(directory)
+        with whole_folder(target, TokensError, _stranger) as scratch:
             self._write(scratch)
         return target
 
     def _write(self, folder: Path) -> None:
         for i, canvas in enumerate(self.canvases):
-            Image.fromarray(canvas).save(folder / f"canvas_{i:04d}.png")
+            Image.fromarray(canvas).save(folder / _canvas_name(i))
         np.save(folder / "patch_positions.npy", self.patch_positions)
         np.save(folder / "frame_times.npy", self.frame_times)
         rest = {
@@ -153,28 +167,30 @@ class VisualTokens:
 
     @classmethod
     def load(cls, directory: str | os.PathLike) -> "VisualTokens":
-        """Read what `save` wrote.
+        """Read what `save` wrote; sizes are checked before anything is decoded.
 
         Raises:
-            TokensError: not such a folder, a newer format, or a missing or damaged file.
+            TokensError: not such a folder, a newer format, a missing or damaged file, or values that contradict each other.
         """
-        folder = Path(directory)
+        folder = current(directory)
         try:
-            rest = json.loads((folder / "tokens.json").read_text())
+            rest = _read_json(folder)
             if rest.get("format") != FORMAT:
                 raise TokensError(f"{folder} has format {rest.get('format')!r}; this version reads {FORMAT!r}")
-            names = [folder / f"canvas_{i:04d}.png" for i in range(len(rest["group_ids"]))]
-            return cls(
-                canvases=np.stack([_read_canvas(name) for name in names]),
-                patch_positions=np.load(folder / "patch_positions.npy", allow_pickle=False),
+            _check_values(rest)
+            tokens = cls(
+                canvases=_read_canvases([folder / _canvas_name(i) for i in range(len(rest["group_ids"]))]),
+                patch_positions=_read_array(folder / "patch_positions.npy", "i", 2),
                 group_ids=np.array(rest["group_ids"], dtype=np.int64),
                 fps=rest["fps"],
-                frame_times=np.load(folder / "frame_times.npy", allow_pickle=False),
+                frame_times=_read_array(folder / "frame_times.npy", "f", 1),
                 patch_size=rest["patch_size"],
                 kind=rest["kind"],
                 source=rest["source"],
                 config=rest["config"],
             )
+            _check_positions(tokens)
+            return tokens
         except FileNotFoundError as error:
             raise TokensError(
                 f"{folder} does not hold visual tokens: {error.filename} is missing; make them with tokens.save()"
@@ -182,12 +198,9 @@ class VisualTokens:
         except TokensError:
             raise
         except DAMAGE as error:
-            raise TokensError(f"{folder} is damaged: {error}; make it again with tokens.save()") from error
-
-
-def _read_canvas(path: Path) -> np.ndarray:
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB"))
+            raise TokensError(
+                f"{folder} is damaged: {error or type(error).__name__}; make it again with tokens.save()"
+            ) from error
 
 
 def check_target(directory: str | os.PathLike) -> Path:
@@ -196,13 +209,92 @@ def check_target(directory: str | os.PathLike) -> Path:
     Raises:
         TokensError: it exists and holds something else, or lies where nothing can be written.
     """
-    target = Path(directory)
+    check_folder(directory, TokensError, _stranger)
+    return Path(directory)
+
+
+def _canvas_name(number: int) -> str:
+    return f"canvas_{number:04d}.png"
+
+
+def _stranger(folder: Path) -> str | None:
+    """What in a folder is not of saved tokens, None where there is nothing such."""
     try:
-        if target.exists() and not (target / "tokens.json").is_file() and (not target.is_dir() or any(target.iterdir())):
-            raise TokensError(f"{target} exists and does not hold visual tokens; choose another folder")
-        nearest = next(folder for folder in target.absolute().parents if folder.exists())
-    except OSError as error:
-        raise TokensError(f"cannot write to {target}: {error.strerror}; choose another folder") from error
-    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
-        raise TokensError(f"cannot write to {target}: {nearest} is no folder you may write to; choose another folder")
-    return target
+        rest = _read_json(folder)
+        if rest.get("format") != FORMAT:
+            return "a tokens.json of another format"
+        ours = {"tokens.json", "patch_positions.npy", "frame_times.npy", *map(_canvas_name, range(len(rest["group_ids"])))}
+    except DAMAGE:
+        return "no visual tokens, but something else"
+    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    return next((repr(e.name) for e in entries if e.name not in ours or not e.is_file(follow_symlinks=False)), None)
+
+
+def _read_json(folder: Path) -> dict:
+    path = folder / "tokens.json"
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise ValueError(f"tokens.json has more than {MAX_JSON_BYTES} bytes")
+    return json.loads(path.read_text())
+
+
+def _check_values(rest: dict) -> None:
+    """The values of tokens.json that arithmetic and names rest on."""
+
+    def is_number(value: object, *kinds: type) -> bool:
+        return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+
+    if not (is_number(rest["fps"], int, float) and rest["fps"] > 0):
+        raise ValueError(f"fps is {rest['fps']!r}")
+    if not (is_number(rest["patch_size"], int) and 1 <= rest["patch_size"] <= 1 << 10):
+        raise ValueError(f"patch_size is {rest['patch_size']!r}")
+    if not (isinstance(rest["group_ids"], list) and all(is_number(group, int) for group in rest["group_ids"])):
+        raise ValueError("group_ids is no list of whole numbers")
+    if not (isinstance(rest["source"], str) and isinstance(rest["config"], dict)):
+        raise ValueError("source is no text or config no table")
+
+
+def _check_positions(tokens: VisualTokens) -> None:
+    """Every patch comes from a frame of the source and a place on its grid, or is padding; frame times rise."""
+    times, positions = tokens.frame_times, tokens.patch_positions
+    if not np.isfinite(times).all() or (np.diff(times) < 0).any():
+        raise ValueError("frame_times are not finite or fall")
+    inside = ((positions >= 0) & (positions < (len(times), *tokens.grid))).all(axis=1)
+    padding = (positions == -1).all(axis=1)
+    if not (inside | padding).all():
+        bad = int(np.argmin(inside | padding))
+        raise ValueError(
+            f"patch {bad} has position {positions[bad].tolist()}, outside {len(times)} frames of {tokens.grid} patches"
+        )
+
+
+def _read_array(path: Path, kind: str, dimensions: int) -> np.ndarray:
+    """An array of signed integers ("i") or floats ("f"); mapped first, so that no header asks for more than the file holds."""
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if array.ndim != dimensions or array.dtype.kind != kind:
+        raise ValueError(f"{path.name} holds {array.dtype} {array.shape}")
+    return np.array(array)
+
+
+def _read_canvases(paths: list[Path]) -> np.ndarray:
+    """uint8 [n, H, W, 3]; the sizes in all headers are added up before the first is decoded."""
+    sizes = [_png_size(path) for path in paths]
+    if len(set(sizes)) != 1 or 3 * len(sizes) * math.prod(sizes[0]) > MAX_CANVAS_BYTES:
+        raise ValueError(
+            f"canvases have sizes {sorted(set(sizes))[:3]}, differ or have more than {MAX_CANVAS_BYTES} bytes together"
+        )
+    canvases = np.empty((len(paths), sizes[0][1], sizes[0][0], 3), np.uint8)
+    for canvas, path in zip(canvases, paths, strict=True):
+        with Image.open(path, formats=["PNG"]) as picture:
+            if picture.mode != "RGB":
+                raise ValueError(f"{path.name} is no RGB picture")
+            canvas[:] = np.asarray(picture)
+    return canvases
+
+
+def _png_size(path: Path) -> tuple[int, int]:
+    """(width, height) from the header alone; Pillow would judge the size before telling it."""
+    with path.open("rb") as file:
+        head = file.read(24)
+    if len(head) < 24 or head[:8] != b"\x89PNG\r\n\x1a\n":
+        raise ValueError(f"{path.name} is no PNG")
+    return struct.unpack(">II", head[16:])

@@ -8,7 +8,6 @@ import hashlib
 import itertools
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -24,6 +23,7 @@ import PIL
 import platformdirs
 
 from ..errors import MiniError
+from ..files import whole_path
 
 PAINTERS = (
     "backdrop",
@@ -104,22 +104,18 @@ class Encoding:
 
 @contextmanager
 def _whole(path: Path) -> Iterator[str]:
-    """A file beside `path` to write to, which takes its name at the end; the file appears whole or not at all."""
+    """`whole_path` with errors in this package's words."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, scratch = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
     except OSError as error:
         raise MiniError(
             f"cannot write to {path.parent}: {error.strerror}; set OV2_CACHE to a folder you may write to"
         ) from error
     try:
-        yield scratch
-        os.replace(scratch, path)
+        with whole_path(path) as scratch:
+            yield str(scratch)
     except (av.FFmpegError, OSError) as error:
         raise MiniError(f"cannot make {path}: {error.strerror}; free some space or try another codec") from error
-    finally:
-        Path(scratch).unlink(missing_ok=True)
 
 
 def encode(frames: Iterator[np.ndarray], path: str | os.PathLike, size: tuple[int, int], fps: int, encoding: Encoding) -> None:

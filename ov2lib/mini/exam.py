@@ -18,6 +18,7 @@ import argparse
 import csv
 import datetime
 import hashlib
+import io
 import json
 import platform
 import subprocess
@@ -33,6 +34,7 @@ from ..errors import MiniError
 from ..evaluate.baselines import BurstRule, fit_bursts, fit_constant, permuted, tags_of
 from ..evaluate.predict import Predictor
 from ..evaluate.run import Evaluation, evaluate
+from ..files import whole_file
 from ..model import LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor
 from ..train.lora import BASE, load_adapter
 from ..train.run import train
@@ -165,8 +167,7 @@ def read_results(name: str) -> tuple[list[dict], dict]:
 
 def write_results(rows: list[dict], folder: Path, name: str, seeds: list[int], module: str = "ov2lib.mini.exam") -> None:
     """Write `NAME.csv` and `NAME.json` in the form that `read_results` reads; `module` is the program that ran."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{name}.csv").open("w", newline="") as file:
+    with whole_file(folder / f"{name}.csv") as raw, io.TextIOWrapper(raw, "utf-8", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -178,7 +179,8 @@ def write_results(rows: list[dict], folder: Path, name: str, seeds: list[int], m
         "seeds": seeds,
         "versions": {"ov2lib": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }
-    (folder / f"{name}.json").write_text(json.dumps(facts, indent=2) + "\n")
+    with whole_file(folder / f"{name}.json") as file:
+        file.write(json.dumps(facts, indent=2).encode() + b"\n")
 
 
 def _commit() -> str:

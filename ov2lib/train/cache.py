@@ -126,8 +126,8 @@ def _write(path: Path, tokens: VisualTokens) -> None:
     rest = json.dumps({name: getattr(tokens, name) for name in REST}).encode()
     body = io.BytesIO()
     np.savez(body, rest=np.frombuffer(rest, np.uint8), **{name: getattr(tokens, name) for name in ARRAYS})
-    with whole_file(path) as file:
-        file.write(hashlib.sha256(body.getbuffer()).digest())
+    with whole_file(path, sync=False) as file:
+        file.write(hashlib.sha256(body.getbuffer()).digest())  # tells a torn entry, also after a power cut
         file.write(body.getbuffer())
 
 

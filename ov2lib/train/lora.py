@@ -159,16 +159,25 @@ def save_adapter(model: "PeftModel", folder: str | Path, state: Mapping[str, "to
     Raises:
         TrainingError: the folder holds something else, or cannot be written.
     """
-    target = Path(folder)
-    if target.exists() and not (target.is_dir() and ((target / SETTINGS).is_file() or not any(target.iterdir()))):
-        raise TrainingError(f"{target} exists and is no adapter; choose another folder")
+    with whole_folder(folder, TrainingError, _stranger) as scratch:
+        write_adapter(model, scratch, state)
+    return Path(folder)
+
+
+def write_adapter(model: "PeftModel", folder: Path, state: Mapping[str, "torch.Tensor"] | None = None) -> None:
+    """The files of `save_adapter`, written into a folder that is there."""
+    # Without the last argument peft asks a hub whether the vocabulary has grown.
+    model.save_pretrained(folder, save_embedding_layers=False, state_dict=state)
     name = model.get_base_model().config.name_or_path
-    with whole_folder(target, TrainingError) as scratch:
-        # Without the last argument peft asks a hub whether the vocabulary has grown.
-        model.save_pretrained(scratch, save_embedding_layers=False, state_dict=state)
-        base = {"base_model": name, "architecture": model.config.model_type, "fingerprint": fingerprint(model, state)}
-        (scratch / BASE).write_text(json.dumps(base, indent=2) + "\n")
-    return target
+    base = {"base_model": name, "architecture": model.config.model_type, "fingerprint": fingerprint(model, state)}
+    (folder / BASE).write_text(json.dumps(base, indent=2) + "\n")
+
+
+def _stranger(folder: Path) -> str | None:
+    """What in a folder is not of an adapter that `save_adapter` wrote, None where there is nothing such."""
+    if not (folder / BASE).is_file():
+        return "no adapter of ours, but something else"
+    return next((repr(path.name) for path in folder.iterdir() if path.name not in (WEIGHTS, SETTINGS, BASE, "README.md")), None)
 
 
 def load_adapter(model: "LlavaOnevision2ForConditionalGeneration", folder: str | Path, trainable: bool = False) -> "PeftModel":

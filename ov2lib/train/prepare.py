@@ -6,8 +6,6 @@ report.json     what was left out or shortened, and why
 """
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +13,14 @@ from pathlib import Path
 from torch.utils.data import Dataset
 
 from ..errors import ModelError, TokensError, TrainingError, VideoError
+from ..files import whole_folder
 from .encoding import Example, SampleEncoder
 from .packing import plan_bins, utilisation
 from .report import Report
 from .sample import Sample, parse_sample
 
 FORMAT = "ov2-training-data/1"
+FILES = ("samples.jsonl", "plan.json", "report.json")
 UNUSABLE = (TrainingError, VideoError, TokensError, ModelError)  # what is wrong with one sample; a full disk is none of them
 
 
@@ -58,11 +58,9 @@ def prepare(
     Raises:
         TrainingError: too many samples skipped, or none left.
     """
-    if (folder / "plan.json").is_file() and json.loads((folder / "plan.json").read_text())["identity"] == identity:
+    if _plan(folder).get("identity") == identity:
         return load_prepared(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with whole_folder(folder, TrainingError, _stranger) as scratch:
         lengths, shortened = _write_samples(samples, encoder, capacity, scratch / "samples.jsonl", report)
         if not lengths:
             raise TrainingError(f"no sample is left to train on; the reasons are {report.to_json()['reasons']}")
@@ -75,12 +73,23 @@ def prepare(
         (scratch / "plan.json").write_text(json.dumps(plan))
         facts = report.to_json() | {"shortened": shortened}
         (scratch / "report.json").write_text(json.dumps(facts, indent=2) + "\n")
-        if folder.exists():
-            shutil.rmtree(folder)
-        scratch.rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return load_prepared(folder)
+
+
+def _plan(folder: Path) -> dict:
+    """The plan in a folder, empty where there is none."""
+    try:
+        plan = json.loads((folder / "plan.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return plan if isinstance(plan, dict) else {}
+
+
+def _stranger(folder: Path) -> str | None:
+    """What in a folder is not of prepared data, None where there is nothing such."""
+    if _plan(folder).get("format") != FORMAT:
+        return "no prepared training data, but something else"
+    return next((repr(path.name) for path in folder.iterdir() if path.name not in FILES), None)
 
 
 def _write_samples(samples, encoder, capacity, path, report) -> tuple[list[int], dict[str, int]]:

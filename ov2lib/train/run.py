@@ -32,12 +32,12 @@ from transformers import PrinterCallback, set_seed
 from transformers.integrations import TensorBoardCallback
 
 from ..errors import TrainingError
-from ..files import whole_file, whole_folder
+from ..files import check_folder, whole_file, whole_folder
 from ..model import LlavaOnevision2Processor
 from .cache import TokenCache
 from .collate import Collator
 from .encoding import SampleEncoder
-from .lora import save_adapter
+from .lora import write_adapter
 from .mixture import source_samples
 from .options import add_stage_arguments, chosen_config, named_value
 from .parts import make_trainable
@@ -87,6 +87,7 @@ def train(
     _refuse_another_run(folder, facts)
     if done := result_of(folder):
         return done
+    check_folder(_result(folder, config), TrainingError)
     check_start(start)
     processor = LlavaOnevision2Processor.from_pretrained(start)
     images = processor.image_processor
@@ -178,9 +179,13 @@ def _prepare(config, encoder, data, media_dir, folder, facts) -> Prepared:
     return prepare(samples, encoder, config.sequence_length, packed, folder / "data", report, identity)
 
 
+def _result(folder: Path, config: StageConfig) -> Path:
+    return folder / ("model" if config.lora is None else "adapter")
+
+
 def _save_result(trainer: StageTrainer, processor: LlavaOnevision2Processor, config: StageConfig, folder: Path) -> Path:
     """The trained model (or adapter) with its processor, written whole by the main process; checkpoints go."""
-    target = folder / ("model" if config.lora is None else "adapter")
+    target = _result(folder, config)
     state = trainer.accelerator.get_state_dict(trainer.model)
     if trainer.is_world_process_zero():
         trained = trainer.accelerator.unwrap_model(trainer.model)
@@ -188,7 +193,7 @@ def _save_result(trainer: StageTrainer, processor: LlavaOnevision2Processor, con
             if config.lora is None:
                 trained.save_pretrained(scratch, state_dict=state)
             else:
-                save_adapter(trained, scratch, state)
+                write_adapter(trained, scratch, state)
             processor.save_pretrained(scratch)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     trainer.accelerator.wait_for_everyone()

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from ..errors import TrainingError
+from ..files import sync_tree, whole_file
 from .packing import LengthPoolSampler
 from .parts import part_of
 from .stages import StageConfig
@@ -164,6 +165,7 @@ class StageTrainer(Trainer):
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
+                sync_tree(folder)
                 (folder / COMPLETE).touch()
         except (OSError, SafetensorError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
             shutil.rmtree(folder, ignore_errors=True)
@@ -193,9 +195,8 @@ class MetricsFile(TrainerCallback):
         if not state.is_world_process_zero:
             return
         kept = [row for row in read_metrics(self.path) if row["step"] <= state.global_step] if state.global_step else []
-        scratch = self.path.with_suffix(".part")
-        scratch.write_text("".join(json.dumps(row) + "\n" for row in kept))
-        scratch.replace(self.path)
+        with whole_file(self.path) as file:
+            file.writelines(json.dumps(row).encode() + b"\n" for row in kept)
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if state.is_world_process_zero:

@@ -2,20 +2,25 @@
 
 import json
 import os
+import struct
+import tracemalloc
+import zlib
 from dataclasses import fields
 
 import numpy as np
 import pytest
 
 from ov2lib.errors import TokensError
-from ov2lib.tokens import VisualTokens
+from ov2lib.tokens import VisualTokens, check_target
 
 
 def make(**changes) -> VisualTokens:
     rng = np.random.default_rng(0)
+    positions = rng.integers(0, (3, 2, 4), (3 * 8, 3))
+    positions[5] = -1  # padding
     known = {
         "canvases": rng.integers(0, 256, (3, 28, 56, 3), dtype=np.uint8),
-        "patch_positions": rng.integers(-1, 9, (3 * 8, 3)),
+        "patch_positions": positions,
         "group_ids": np.array([0, 0, 1]),
         "fps": 29.97,
         "frame_times": np.array([0.0, 1 / 3, 0.7]),
@@ -60,6 +65,36 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     with pytest.raises(TokensError, match="choose another folder"):
         make().save(tmp_path)
     assert os.listdir(tmp_path) == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("text", ['{"color": {"$value": "#fff"}}', '{"access_token": "x"}', "[1]", "{", "[" * 100_000])
+def test_a_tokens_json_of_somebody_else_is_left_alone(text, tmp_path):
+    (tmp_path / "tokens.json").write_text(text)
+    (tmp_path / "notes.txt").write_text("precious")
+    with pytest.raises(TokensError, match="would be lost; choose another folder"):
+        make().save(tmp_path)
+    assert (tmp_path / "tokens.json").read_text() == text and (tmp_path / "notes.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "canvas_0003.png", ".hidden", "mine/labels.csv"])
+def test_a_file_put_beside_saved_tokens_is_left_alone(name, tmp_path):
+    path = make().save(tmp_path / "tokens") / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("precious")
+    with pytest.raises(TokensError, match=f"holds '{path.relative_to(tmp_path / 'tokens').parts[0]}', which would be lost"):
+        make(fps=1.0).save(tmp_path / "tokens")
+    assert path.read_text() == "precious"
+    check_same(VisualTokens.load(tmp_path / "tokens"), make())
+
+
+def test_after_a_kill_between_the_renames_nothing_is_lost(tmp_path):
+    folder = make().save(tmp_path / "tokens")
+    folder.rename(tmp_path / ".tokens.ov2-old")
+    check_same(VisualTokens.load(folder), make())
+    assert check_target(folder) == folder
+    make(fps=1.0).save(folder)
+    check_same(VisualTokens.load(folder), make(fps=1.0))
+    assert os.listdir(tmp_path) == ["tokens"]
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
@@ -125,6 +160,78 @@ def test_another_format_is_refused(tmp_path):
     path = make().save(tmp_path / "tokens") / "tokens.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": "ov2-visual-tokens/2"}))
     with pytest.raises(TokensError, match="this version reads 'ov2-visual-tokens/1'"):
+        VisualTokens.load(tmp_path / "tokens")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"fps": 0}, {"fps": -1.0}, {"fps": float("nan")}, {"fps": float("inf")}, {"fps": "abc"}, {"fps": True}, {"fps": None},
+        {"patch_size": 0}, {"patch_size": -14}, {"patch_size": 14.0}, {"patch_size": "14"}, {"group_ids": [0, 0, 0.5]},
+        {"group_ids": [0, 0, 1 << 70]}, {"group_ids": 3}, {"group_ids": []}, {"source": 1}, {"config": []}, {"kind": ["codec"]},
+    ],
+)  # fmt: skip
+def test_values_that_make_no_sense_are_refused(changes, tmp_path):
+    path = make().save(tmp_path / "tokens") / "tokens.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(TokensError):
+        VisualTokens.load(tmp_path / "tokens")
+
+
+@pytest.mark.parametrize("position", [(3, 0, 0), (0, 2, 0), (0, 0, 4), (-1, 0, 0), (0, -1, -1), (-2, -2, -2)])
+def test_positions_outside_the_source_are_refused(position, tmp_path):
+    folder = make().save(tmp_path / "tokens")
+    positions = make().patch_positions
+    positions[7] = position
+    np.save(folder / "patch_positions.npy", positions)
+    with pytest.raises(TokensError, match="patch 7 has position .* outside 3 frames"):
+        VisualTokens.load(folder)
+
+
+@pytest.mark.parametrize(
+    "name, array",
+    [
+        ("frame_times", np.array([0.0, np.nan, 1.0])), ("frame_times", np.array([0.0, 2.0, 1.0])),
+        ("frame_times", np.zeros((3, 1))), ("frame_times", np.zeros(3, int)), ("frame_times", np.array(["a", "b", "c"])),
+        ("frame_times", np.array([], float)), ("patch_positions", np.zeros((24, 3))), ("patch_positions", np.zeros(72, int)),
+        ("patch_positions", np.full((24, 3), None)),
+    ],
+)  # fmt: skip
+def test_arrays_of_another_kind_are_refused(name, array, tmp_path):
+    folder = make().save(tmp_path / "tokens")
+    np.save(folder / f"{name}.npy", array)
+    with pytest.raises(TokensError):
+        VisualTokens.load(folder)
+
+
+def bomb_png(width: int, height: int) -> bytes:
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header)) + b"\0" * 64
+
+
+@pytest.mark.parametrize("size", [(1 << 15, 1 << 15), (1 << 30, 1 << 30), (0, 0)])
+def test_a_header_that_asks_for_gigabytes_is_refused_before_decoding(size, tmp_path):
+    folder = make().save(tmp_path / "tokens")
+    for i in range(3):
+        (folder / f"canvas_{i:04d}.png").write_bytes(bomb_png(*size))
+    tracemalloc.start()
+    with pytest.raises(TokensError, match="is damaged"):
+        VisualTokens.load(folder)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    tracemalloc.stop()
+
+
+def test_an_array_header_that_asks_for_gigabytes_is_refused(tmp_path):
+    folder = make().save(tmp_path / "tokens")
+    with (folder / "patch_positions.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<i8", "fortran_order": False, "shape": (1 << 32, 3)})
+    with pytest.raises(TokensError, match="is damaged"):
+        VisualTokens.load(folder)
+
+
+def test_json_nested_without_end_is_damage(tmp_path):
+    (make().save(tmp_path / "tokens") / "tokens.json").write_text("[" * 100_000)
+    with pytest.raises(TokensError, match="is damaged"):
         VisualTokens.load(tmp_path / "tokens")
 
 
