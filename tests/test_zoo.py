@@ -11,7 +11,7 @@ def decoded(path, **options):
     with av.open(str(path), options=limit) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_type = "NONE"
-        stream.codec_context.options = limit | options
+        stream.codec_context.options = limit | {"flags": "+unaligned"} | options  # to crop to the pixel
         return list(container.decode(stream))
 
 
@@ -21,7 +21,8 @@ def test_good_specimens_decode_to_what_they_claim(name, specimen):
     frames = decoded(known.path)
     assert len(frames) == known.frames == len(known.times)
     assert (frames[0].height, frames[0].width) == known.size
-    assert frames[0].rotation == known.rotation
+    if not known.mirrored:  # of a mirrored picture FFmpeg's angle says little
+        assert frames[0].rotation == known.rotation
     if known.stamped:
         times = np.array([float(frame.pts * frame.time_base) for frame in frames])
         np.testing.assert_allclose(times - times[0], known.times, atol=6e-4)  # Matroska counts milliseconds
@@ -32,8 +33,10 @@ def test_good_specimens_decode_to_what_they_claim(name, specimen):
 def test_pictures_come_in_order_and_look_as_painted(name, specimen):
     known = specimen(name)
     for index, frame in enumerate(decoded(known.path)):
-        painted = zoo.picture(index, known.size, known.shift).astype(float)
-        errors = [np.abs(painted - zoo.picture(other, known.size, known.shift)).mean() for other in (index - 1, index + 1)]
+        left, top = known.cropped
+        size = (known.size[0] + top, known.size[1] + left)
+        painted, *others = (zoo.picture(n, size, known.shift)[top:, left:].astype(float) for n in (index, index - 1, index + 1))
+        errors = [np.abs(painted - other).mean() for other in others]
         assert np.abs(frame.to_ndarray(format="rgb24") - painted).mean() < min(errors)
 
 

@@ -69,15 +69,16 @@ def _nal_units(data: memoryview, length_size: int) -> Iterator[tuple[int, int]]:
 
 
 class _H264:
-    """Reads H.264 packets; remembers the sequence parameter set, which says whether pictures may be single fields."""
+    """Reads H.264 packets; remembers of the sequence parameter set whether pictures may be single fields, and their crop."""
 
     def __init__(self, extradata: bytes):
         self.fields: _FieldSyntax | None = None
+        self.crop = (0, 0)
         boxed = len(extradata) > 7 and extradata[0] == 1  # an avcC box: length-prefixed units, parameter sets inside
         self.length_size = (extradata[4] & 3) + 1 if boxed else 0
         if boxed:
             size = int.from_bytes(extradata[6:8], "big")
-            self.fields = _field_syntax(extradata[9 : 8 + size])
+            self.fields, self.crop = _sequence(extradata[9 : 8 + size])
         else:
             self(memoryview(extradata))
 
@@ -86,7 +87,7 @@ class _H264:
         for start, end in _nal_units(data, self.length_size):
             unit = data[start] & 31
             if unit == 7:
-                self.fields = _field_syntax(bytes(data[start + 1 : end]))
+                self.fields, self.crop = _sequence(bytes(data[start + 1 : end]))
             elif unit == 6:
                 recovers |= _recovers_at_once(data[start + 1 : end])
             elif unit in (1, 2, 5):  # a slice of a picture; 5 is an IDR picture, after which nothing refers back
@@ -115,10 +116,20 @@ class _FieldSyntax(NamedTuple):
 CHROMA_PROFILES = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)  # published: 7.3.2.1.1 of the standard
 
 
-def _field_syntax(sps: bytes) -> _FieldSyntax | None:
-    """What a sequence parameter set (7.3.2.1.1) says of fields; None where every picture is a whole frame."""
+def h264_crop(extradata: bytes | None) -> tuple[int, int]:
+    """(left, top) pixels that H.264 cuts off before a picture is shown; (0, 0) where the stream's head does not say."""
+    return _H264(extradata or b"").crop
+
+
+def h264_fields(extradata: bytes | None) -> bool:
+    """Whether H.264 pictures may be coded as fields, whole or macroblock by macroblock."""
+    return _H264(extradata or b"").fields is not None
+
+
+def _sequence(sps: bytes) -> tuple[_FieldSyntax | None, tuple[int, int]]:
+    """What a sequence parameter set (7.3.2.1.1) says of fields (None: whole frames only), and its (left, top) crop."""
     bits = Bits(sps.replace(b"\0\0\3", b"\0\0"))
-    profile, colour_plane = bits.read(8), 0
+    profile, colour_plane, chroma = bits.read(8), 0, 1
     bits.read(16)  # constraints and level
     bits.golomb()  # seq_parameter_set_id
     if profile in CHROMA_PROFILES:
@@ -136,7 +147,11 @@ def _field_syntax(sps: bytes) -> _FieldSyntax | None:
         for _ in range(min(bits.golomb(), 255)):
             bits.golomb()
     bits.golomb(), bits.read(1), bits.golomb(), bits.golomb()  # references, gaps, width, height
-    return None if bits.read(1) else _FieldSyntax(colour_plane, frame_number)
+    frames_only = bits.read(1)
+    bits.read(1 if frames_only else 2)  # macroblock pairs, direct vectors
+    left, _right, top = (bits.golomb(), bits.golomb(), bits.golomb()) if bits.read(1) else (0, 0, 0)
+    crop = left * (2 if chroma in (1, 2) else 1), top * (2 if chroma == 1 else 1) * (2 - frames_only)
+    return None if frames_only else _FieldSyntax(colour_plane, frame_number), crop
 
 
 def _skip_scaling_lists(bits: Bits, lists: int) -> None:

@@ -68,6 +68,13 @@ def h264_10_bit(folder):
 
 
 @good
+def hdr_pq(folder):
+    """H.264 High 10 tagged as high dynamic range: PQ, BT.2020."""
+    tags = x264(bframes=2, colorprim="bt2020", transfer="smpte2084", colormatrix="bt2020nc")
+    return write(folder / "hdr.mp4", options=tags, pix_fmt="yuv420p10le")
+
+
+@good
 def h264_interlaced(folder):
     """H.264 with interlaced coding, top field first."""
     return write(folder / "interlaced.mp4", options=x264(interlaced=1), interlaced=True)
@@ -314,14 +321,14 @@ def edit_list(folder):
     return replace(whole, frames=FRAMES - skip, times=whole.times[:-skip])
 
 
-def _turned(folder: Path, degrees: int, a: int, b: int, c: int, d: int, x: int, y: int) -> Specimen:
+def _turned(folder: Path, degrees: int, a: int, b: int, c: int, d: int, x: int, y: int, mirrored=False) -> Specimen:
     """Patch the track header's matrix; FFmpeg counts rotation counter-clockwise, the matrix acts on (x, y down)."""
-    whole = write(folder / f"turned_{degrees}.mp4", options=x264(bframes=2))
+    whole = write(folder / f"turned_{degrees}_{mirrored}.mp4", options=x264(bframes=2))
     data = bytearray(whole.path.read_bytes())
     matrix = [a << 16, b << 16, 0, c << 16, d << 16, 0, x << 16, y << 16, 1 << 30]
     struct.pack_into(">9i", data, data.index(b"tkhd") + 44, *matrix)
     whole.path.write_bytes(data)
-    return replace(whole, rotation=degrees)
+    return replace(whole, rotation=degrees, mirrored=mirrored)
 
 
 @good
@@ -340,6 +347,80 @@ def rotated_180(folder):
 def rotated_270(folder):
     """Shown turned by 90 degrees counter-clockwise."""
     return _turned(folder, 90, 0, -1, 1, 0, 0, SIZE[1])
+
+
+@good
+def mirrored(folder):
+    """Shown with left and right exchanged, as a front camera stores it."""
+    return _turned(folder, 0, -1, 0, 0, 1, SIZE[1], 0, mirrored=True)
+
+
+@good
+def upside_down(folder):
+    """Shown with top and bottom exchanged: mirrored and turned by 180 degrees."""
+    return _turned(folder, 180, 1, 0, 0, -1, 0, SIZE[0], mirrored=True)
+
+
+@good
+def transposed(folder):
+    """Shown with rows and columns exchanged: mirrored and turned by 90 degrees counter-clockwise."""
+    return _turned(folder, 90, 0, 1, 1, 0, 0, 0, mirrored=True)
+
+
+@good
+def turned_mkv(folder):
+    """A quarter turn clockwise, as Matroska stores it."""
+    return write(folder / "turned.mkv", options=x264(bframes=2), rotation=-90)
+
+
+def _cropped(folder: Path, left=0, top=0, right=0, bottom=0) -> Specimen:
+    """The coded picture is larger; a bitstream filter writes the cropping into the parameter set."""
+    size = (SIZE[0] + top + bottom, SIZE[1] + left + right)
+    whole = write(folder / "whole.mp4", options=x264(bframes=2), size=size)
+    sides = f"crop_left={left}:crop_top={top}:crop_right={right}:crop_bottom={bottom}"
+    path = folder / "cropped.mp4"
+    with av.open(str(whole.path)) as source, av.open(str(path), "w", options={"fflags": "+bitexact"}) as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        cut = av.bitstream.BitStreamFilterContext(f"h264_metadata={sides}", source.streams.video[0], stream)
+        for packet in source.demux(video=0):
+            for cropped in cut.filter(packet if packet.size else None):
+                cropped.stream = stream
+                target.mux(cropped)
+    return replace(whole, path=path, size=SIZE, cropped=(left, top))
+
+
+@good
+def cropped_right(folder):
+    """H.264 that cuts 32 columns off its right side."""
+    return _cropped(folder, right=32)
+
+
+@good
+def cropped_all_round(folder):
+    """H.264 that cuts macroblocks off on all sides, 32 columns on the left and 16 rows at the top."""
+    return _cropped(folder, left=32, top=16, right=48, bottom=32)
+
+
+@good
+def cropped_askew(folder):
+    """H.264 that cuts through macroblocks at the left and at the top."""
+    return _cropped(folder, left=28, top=6, right=4, bottom=10)
+
+
+@good
+def anamorphic(folder):
+    """Pixels wider than high, as on a wide-screen DVD: 32:27, said by the codec alone."""
+    return replace(write(folder / "anamorphic.ts", options=x264(bframes=2), aspect=Fraction(32, 27)), start=None)
+
+
+@good
+def anamorphic_container(folder):
+    """The codec says 8:9, the container 4:3: the container counts."""
+    whole = write(folder / "anamorphic.mp4", options=x264(bframes=2), aspect=Fraction(8, 9))
+    data = bytearray(whole.path.read_bytes())
+    struct.pack_into(">II", data, data.index(b"pasp") + 4, 4, 3)
+    whole.path.write_bytes(data)
+    return replace(whole, aspect=Fraction(4, 3))
 
 
 @good

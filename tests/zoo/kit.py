@@ -25,6 +25,9 @@ class Specimen:
         times: their presentation times in seconds, the first at 0.
         start: presentation time of the first picture in the container; None where the muxer chooses.
         size: (height, width) of a decoded picture, before any rotation.
+        cropped: (left, top) pixels of the painted picture that are coded but never shown.
+        aspect: width of a pixel over its height.
+        mirrored: a player must exchange left and right before turning.
         rotation: degrees counter-clockwise that a player must turn the picture by (the sign of `VideoFrame.rotation`).
         shift: (x, y) pixels per frame the whole picture moves, +x right and +y down; the texture is smooth.
         stamped: the container stores times for pictures, and right ones (bare streams have none, AVI counts packets).
@@ -41,6 +44,9 @@ class Specimen:
     start: float | None = 0.0
     size: tuple[int, int] = SIZE
     rotation: int = 0
+    mirrored: bool = False
+    cropped: tuple[int, int] = (0, 0)
+    aspect: Fraction = Fraction(1)
     shift: tuple[float, float] = SHIFT
     stamped: bool = True
     codec: str = "h264"
@@ -81,7 +87,8 @@ def picture(index: int, size=SIZE, shift=SHIFT) -> np.ndarray:
 
 def write(
     path: Path, codec="libx264", options=None, frames=FRAMES, size=SIZE, shift=SHIFT, pix_fmt="yuv420p", pts=None, tick=None,
-    muxer=None, muxer_options=None, audio="", interlaced=False, keep: Callable = lambda packet: True,
+    muxer=None, muxer_options=None, audio="", interlaced=False, aspect=Fraction(1), rotation=0,
+    keep: Callable = lambda packet: True,
 ) -> Specimen:  # fmt: skip
     """Encode `frames` moving pictures into `path`.
 
@@ -102,6 +109,10 @@ def write(
         context.flags |= av.codec.context.Flags.bitexact
         if interlaced:
             context.flags |= av.codec.context.Flags.interlaced_dct
+        if aspect != 1:
+            context.sample_aspect_ratio = aspect
+        if rotation:
+            stream.set_display_rotation(rotation)
         if codec == "libsvtav1":
             open_encoder(context)
         if sound:
@@ -114,7 +125,8 @@ def write(
         container.mux([packet for packet in stream.encode(None) if keep(packet)])
         name = context.codec.canonical_name
     times = tuple(float((stamp - pts[0]) * tick) for stamp in pts)
-    return Specimen("", path, "", len(pts), times, float(pts[0] * tick), size, 0, shift, codec=name)
+    start = float(pts[0] * tick)
+    return Specimen("", path, "", len(pts), times, start, size, rotation, aspect=aspect, shift=shift, codec=name)
 
 
 def silence(seconds: float) -> av.AudioFrame:
