@@ -1,13 +1,14 @@
 """Block search between two pictures: the fallback for streams whose vectors no stock decoder exports (HEVC, VP9, AV1, ...).
 
 Coarse to fine: every displacement within reach at half size, then the neighbours of the best one at full size. Pictures
-are already scaled to about canvas size, so the reach covers fast motion.
+are already scaled to canvas size or half of it, so the reach covers fast motion.
 """
 
 import numpy as np
 
-BLOCK = 8  # assumed: pixels of the picture on a block's side, 16 on the canvas
-REACH = 6  # assumed: displacements tried at half size, so 12 pixels of the picture, 24 on the canvas
+# The pictures are of canvas size for `read_signals`, and of half of it for the front ends: twice as much on the canvas.
+BLOCK = 8  # assumed: pixels of the picture on a block's side
+REACH = 6  # assumed: displacements tried at half size, so 12 pixels of the picture (13 once refined)
 BIAS = 0.5  # assumed: grey levels per pixel that a displacement must save over standing still, so that noise stays put
 NEIGHBOUR = 0.125  # assumed: share of a neighbour's cost; known translations are found by 99 % of the blocks, without it by 89
 

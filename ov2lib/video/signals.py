@@ -22,7 +22,8 @@ BATCH_BYTES = 1 << 24  # and no more once this much of decoded pictures is held
 
 @dataclass(frozen=True, eq=False)
 class FrameSignals:
-    """One frame and its codec signals, upright (rotation applied). Axes: rows downwards, columns to the right, from 0.
+    """One frame and its codec signals, upright (turned and mirrored as it is shown). Axes: rows downwards, columns to the
+    right, from 0. Pixels are those of the source, whatever their aspect; only the canvas has square ones.
 
     Attributes:
         index: display order, from 0.
@@ -39,7 +40,7 @@ class FrameSignals:
         residual: float32 [h, w] at canvas size, luma minus its motion-compensated prediction, 0 where they agree; None for
             a frame without an earlier reference.
         bits: float32 [mb_rows, mb_cols], estimated bits per macroblock, summing to the packet; from a block search (one
-            value per 16x16 canvas pixels) for codecs that export nothing. None for those where there is no earlier frame.
+            value per 8x8 canvas pixels) for codecs that export nothing. None for those where there is no earlier frame.
     """
 
     index: int

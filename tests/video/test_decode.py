@@ -107,6 +107,24 @@ def test_quantisers_cover_the_picture_or_are_unknown(name, specimen):
             assert frame.qp is None  # VP9 exports numbers in units of its own
 
 
+@pytest.mark.parametrize("name", [name for name in zoo.GOOD if name.startswith("cropped")])
+def test_cropping_changes_only_what_is_seen(name, specimen):
+    """Pictures, quantisers and vectors of the whole coded picture (which the specimen was made of), but for what is cut off."""
+    known = specimen(name)
+    (height, width), (left, top) = known.size, known.cropped
+    col, row = left // 16, top // 16
+    whole, cropped = (list(decode(path, read_packets(path))) for path in (known.path.with_name("whole.mp4"), known.path))
+    for ours, theirs in zip(cropped, whole, strict=True):
+        np.testing.assert_array_equal(ours.luma, theirs.luma[top : top + height, left : left + width])
+        np.testing.assert_array_equal(ours.qp, theirs.qp[row : row + 9, col : col + 11])
+        assert (ours.vectors is None) == (theirs.vectors is None)
+        if ours.vectors is not None:
+            for axis, first in (("x", col), ("y", row)):
+                for end in ("src", "dst"):
+                    np.testing.assert_array_equal(ours.vectors[f"{end}_{axis}"], theirs.vectors[f"{end}_{axis}"] - 16 * first)
+                np.testing.assert_array_equal(ours.vectors[f"motion_{axis}"], theirs.vectors[f"motion_{axis}"])
+
+
 def test_all_intra_streams_have_no_vectors(specimen):
     for name, expected in [("h264_all_intra", False), ("one_frame", False), ("h264_p_only", True), ("hevc", False)]:
         known = specimen(name)
