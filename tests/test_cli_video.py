@@ -108,9 +108,13 @@ def test_inspect_says_what_is_known(name, specimen, capsys):
     known = specimen(name)
     assert cli.main(["inspect", str(known.path)]) == 0
     said = spoken(capsys)
-    height, width = known.size[::-1] if known.rotation % 180 else known.size
+    height, width = known.shown
     assert said["file"] == str(known.path)[: len(said["file"])] and said["codec"].startswith(f"{known.codec}, ")
     assert said["size"].startswith(f"{width}x{height}") and ("turned" in said["size"]) == bool(known.rotation)
+    assert ("stored" in said["size"]) == (known.shown != known.size or bool(known.turns) or known.mirrored)
+    assert ("interlaced" in said) == ("interlaced" in name or "fields" in name) and ("dynamic range" in said) == (
+        name == "hdr_pq"
+    )
     assert f" for {known.frames} frames" in said["packets"]
     gaps = [b - a for a, b in zip(known.times, known.times[1:], strict=False)]
     assert ("constant" in said["frame rate"]) == (not gaps or max(gaps) - min(gaps) < 2e-3)

@@ -45,8 +45,8 @@ class Video:
 
     @property
     def coded_canvas(self) -> tuple[int, int]:
-        """(height, width) of the canvas before it is turned upright."""
-        return (self.width, self.height) if self.source.turns % 2 else (self.height, self.width)
+        """(height, width) of the canvas before it is brought upright."""
+        return self.source.display.upright_size((self.height, self.width))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ Scorer = Callable[[Video, Batch], np.ndarray]
 
 def on_canvas(source: Source, max_pixels: int, patch_size: int, min_pixels: int = MIN_PIXELS) -> Video:
     """The video on the largest canvas that the limits allow."""
-    return Video(source, *canvas_size(*source.upright, max_pixels, patch_size, min_pixels), patch_size)
+    return Video(source, *canvas_size(*source.display.shown, max_pixels, patch_size, min_pixels), patch_size)
 
 
 def usable_cores() -> int:
@@ -107,23 +107,24 @@ def candidates(
     """
     compares = scorer is not None and (compares or not video.source.vectors)
     feed, jobs = plan(video, wanted, workers)
+    display = video.source.display
 
     def work(job) -> Iterator[Batch]:
         start, stop, indices = job
-        colour = Scaler(*video.coded_canvas)
+        colour = Scaler(*video.coded_canvas, display.interlaced)
         gray = cached_gray(Scaler(*(side // RESIDUAL_STEP for side in video.coded_canvas)))
         frames = link(decode(video.source, start, stop, feed), video.source.packets, not video.source.vectors)
         for batch in batches((x for x in frames if x.frame.index in indices), video.source.coded):
             compared = {f.index: f for x in batch for f in (x.frame, *x.past[:1], x.following) if f is not None}
             small = {index: gray(frame) for index, frame in compared.items()} if compares else {}
-            pictures = [np.ascontiguousarray(np.rot90(colour.rgb(x.frame.picture), video.source.turns)) for x in batch]
+            pictures = [display.upright(colour.rgb(x.frame.picture)) for x in batch]
             motion = batch_motion(batch, video.source.coded) if scorer and video.source.vectors else None
             yield Batch(batch, pictures, are_good(pictures), small, motion)
 
     for batch in in_order(jobs, work, workers, AHEAD):
         scores = scorer(video, batch) if scorer else np.zeros((len(batch.linked), 0, 0), np.float32)
         for linked, picture, good, score in zip(batch.linked, batch.pictures, batch.good, scores, strict=True):
-            yield Candidate(linked.frame.index, picture, np.ascontiguousarray(np.rot90(score, video.source.turns)), good)
+            yield Candidate(linked.frame.index, picture, display.upright(score), good)
 
 
 def plan(video: Video, wanted: np.ndarray, workers: int) -> tuple[np.ndarray, list]:

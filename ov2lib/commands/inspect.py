@@ -50,14 +50,16 @@ def run(args: argparse.Namespace) -> int:
 
 def facts(info: VideoInfo, packets: Packets, partition: Partition) -> list[tuple[str, str]]:
     """What the stream offers, as (name, value) for people."""
-    stored = (info.height, info.width) if info.rotation % 2 else (info.width, info.height)
-    turned = f" as shown, stored {stored[0]}x{stored[1]} and turned {90 * info.rotation}° counter-clockwise"
+    display, (height, width) = info.display, info.display.coded
+    stored = f" as shown, stored {width}x{height}, {display}" if str(display) else ""
     groups = f"{len(partition)} by bit cost, {_range(np.diff(partition.edges), '.3g')} s"
     return [
         ("file", info.path),
         ("container", f"{info.container}, {'audio beside' if info.has_audio else 'no audio'}"),
         ("codec", f"{info.codec}, {info.pixel_format}"),
-        ("size", f"{info.width}x{info.height}" + (turned if info.rotation else "")),
+        ("size", f"{info.width}x{info.height}{stored}"),
+        *([("interlaced", "canvases show the first field, lines between filled in")] if display.interlaced else []),
+        *([("dynamic range", f"high ({display.transfer}); canvases show it as BT.709 would")] if display.transfer else []),
         ("frame rate", f"{info.fps:.3f} fps, {'constant' if info.constant_rate else 'on average (it varies)'}"),
         (
             "duration",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .display import Display
 from .source import Source
 
 
@@ -13,8 +14,8 @@ class VideoInfo:
 
     Attributes:
         path, container, codec, pixel_format: names.
-        width, height: of a frame as shown, in pixels (after rotation).
-        rotation: quarter turns counter-clockwise that bring a coded frame upright, 0 to 3.
+        width, height: of a frame as shown, in square pixels.
+        display: how coded frames are shown, and their size as stored.
         fps: frames per second on average (frames / duration).
         constant_rate: all frame intervals agree within 1 ms plus a tick.
         duration: seconds from the first frame's time to the last one's end.
@@ -30,7 +31,7 @@ class VideoInfo:
     pixel_format: str
     width: int
     height: int
-    rotation: int
+    display: Display
     fps: float
     constant_rate: bool
     duration: float
@@ -50,9 +51,9 @@ def probe(source: Source) -> VideoInfo:
         container=source.container,
         codec=source.codec,
         pixel_format=source.pixel_format,
-        width=source.upright[1],
-        height=source.upright[0],
-        rotation=source.turns,
+        width=source.display.shown[1],
+        height=source.display.shown[0],
+        display=source.display,
         fps=packets.fps,
         constant_rate=not len(gaps) or float(np.ptp(gaps)) <= 1e-3 + 2 * packets.time_base,
         duration=packets.duration,

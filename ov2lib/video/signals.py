@@ -11,6 +11,7 @@ from ..geometry import canvas_size
 from .bits import LOG2, estimate_bits
 from .compensate import MovedBy, compensated_residual
 from .decode import Linked, Scaler, decode, link
+from .display import Display
 from .motion import QUARTER, MotionField, motion_field
 from .search import BLOCK, block_search
 from .source import Source
@@ -71,20 +72,19 @@ def read_signals(path: str | os.PathLike, *, size: tuple[int, int] | None = None
         VideoError: the file cannot be read as video.
     """
     source = Source.open(path)
-    turns, coded, vectors = source.turns, source.coded, source.vectors
-    size = size or canvas_size(*source.upright)
-    scaler = Scaler(*(size[::-1] if turns % 2 else size))
+    display, coded, vectors = source.display, source.coded, source.vectors
+    scaler = Scaler(*display.upright_size(size or canvas_size(*display.shown)))
     frames = link(decode(source), source.packets, by_time=not vectors)
     for batch in batches(frames, coded):
         motion = batch_motion(batch, coded) if vectors else None
         gray = cached_gray(scaler)
         bits = batch_bits(batch, source.codec, gray, motion)
         for i, linked in enumerate(batch):
-            yield _frame_signals(linked, motion, i, bits[i], coded, turns, gray)
+            yield _frame_signals(linked, motion, i, bits[i], display, gray)
 
 
-def _frame_signals(linked: Linked, motion: MotionField | None, i: int, bits, coded, turns: int, gray) -> FrameSignals:
-    frame, past, future = linked.frame, None, None
+def _frame_signals(linked: Linked, motion: MotionField | None, i: int, bits, display: Display, gray) -> FrameSignals:
+    coded, frame, past, future = display.coded, linked.frame, None, None
     searched = motion_and_residual(linked, None, i, coded, gray) if motion is None and linked.past else None
     if searched is not None:
         past = searched[0]
@@ -93,35 +93,26 @@ def _frame_signals(linked: Linked, motion: MotionField | None, i: int, bits, cod
         if motion.bidirectional[i]:
             future = motion.vector[i, 1].astype(np.float32) / QUARTER
 
-    def turn(array):
-        return None if array is None else np.ascontiguousarray(np.rot90(array, turns))
+    def upright(grid):
+        return None if grid is None else display.upright(grid)
 
     def residual() -> np.ndarray | None:
         if not linked.past:
             return None
-        return turn((searched or motion_and_residual(linked, motion, i, coded, gray))[1])
+        return upright((searched or motion_and_residual(linked, motion, i, coded, gray))[1])
 
     return FrameSignals(
         index=frame.index,
         time=frame.time,
         kind=frame.kind,
         size=frame.size,
-        luma=turn(frame.luma),
-        motion=turn_vectors(past, turns),
-        motion_future=turn_vectors(future, turns),
-        qp=turn(frame.qp),
-        bits=turn(bits),
+        luma=upright(frame.luma),
+        motion=None if past is None else display.upright_vectors(past),
+        motion_future=None if future is None else display.upright_vectors(future),
+        qp=upright(frame.qp),
+        bits=upright(bits),
         _residual=residual,
     )
-
-
-def turn_vectors(field: np.ndarray | None, turns: int) -> np.ndarray | None:
-    """Turn a field [rows, cols, 2] by quarter turns counter-clockwise: its cells move, and its vectors turn with them."""
-    if field is None:
-        return None
-    for _ in range(turns):
-        field = np.stack([field[..., 1], -field[..., 0]], axis=-1)
-    return np.ascontiguousarray(np.rot90(field, turns))
 
 
 def batches(frames: Iterator[Linked], coded: tuple[int, int]) -> Iterator[list[Linked]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import av
 
 from ..errors import VideoError
+from .display import Display
 from .stream import EXPORTS_VECTORS, LIMITS, REPAIR, Packets, list_packets, open_video
 
 
@@ -19,8 +20,7 @@ class Source:
         container, codec: FFmpeg's names of the format and of the coding (h264, av1 ..., whatever decoder reads it).
         pixel_format: of a decoded frame.
         packets: what the stream holds.
-        coded: (height, width) of a decoded frame in pixels, before it is turned.
-        turns: quarter turns counter-clockwise (numpy.rot90's sense) that bring a decoded frame upright, 0 to 3.
+        display: how its pictures are shown.
         has_audio: an audio stream lies beside.
     """
 
@@ -29,8 +29,7 @@ class Source:
     codec: str
     pixel_format: str
     packets: Packets
-    coded: tuple[int, int]
-    turns: int
+    display: Display
     has_audio: bool
 
     @classmethod
@@ -51,15 +50,14 @@ class Source:
                 codec=context.codec.canonical_name,  # the decoder's own name may differ (av1 is read by libdav1d)
                 pixel_format=context.pix_fmt or "unknown",
                 packets=packets,
-                coded=(context.height, context.width),
-                turns=round(first.picture.rotation / 90) % 4,
+                display=Display.read(path, stream, first.picture),
                 has_audio=bool(container.streams.audio),
             )
 
     @property
-    def upright(self) -> tuple[int, int]:
-        """(height, width) of a frame as shown, in pixels."""
-        return self.coded[::-1] if self.turns % 2 else self.coded
+    def coded(self) -> tuple[int, int]:
+        """(height, width) of a decoded frame in pixels, before it is turned."""
+        return self.display.coded
 
     @property
     def vectors(self) -> bool:

@@ -24,14 +24,14 @@ def source_patches(tokens: VisualTokens) -> np.ndarray:
     """Read every listed patch from its source frame again: uint8 [n*h*w, patch, patch, 3], padding black."""
     path, patch = tokens.source, tokens.patch_size
     (rows, cols), source = tokens.grid, Source.open(path)
-    turns = source.turns
-    scaler = Scaler(*((cols * patch, rows * patch) if turns % 2 else (rows * patch, cols * patch)))
+    display = source.display
+    scaler = Scaler(*display.upright_size((rows * patch, cols * patch)), display.interlaced)
     out = np.zeros((len(tokens.patch_positions), patch, patch, 3), np.uint8)
     t, row, col = tokens.patch_positions.T
     for frame in decode(source):
         mine = np.flatnonzero(t == frame.index)
         if len(mine):
-            picture = np.rot90(scaler.rgb(frame.picture), turns)
+            picture = display.upright(scaler.rgb(frame.picture))
             tiles = picture.reshape(rows, patch, cols, patch, 3).swapaxes(1, 2)
             out[mine] = tiles[row[mine], col[mine]]
     return out

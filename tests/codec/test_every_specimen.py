@@ -18,6 +18,7 @@ def test_good_specimens_become_tokens(name, specimen):
         assert len(tokens.frame_times) == known.frames
         height, width = tokens.canvases.shape[1:3]
         assert (height > width) == (known.size[0] > known.size[1]) ^ (known.rotation % 180 != 0)
+        assert height / width == pytest.approx(known.shown[0] / known.shown[1], rel=0.2)  # but for the rounding to blocks
     frames = tokenize_frames(known.path, num_frames=3)
     check_positions(frames)
     np.testing.assert_array_equal(packed_patches(frames), source_patches(frames))

@@ -113,7 +113,7 @@ def test_cropping_changes_only_what_is_seen(name, specimen):
     known = specimen(name)
     (height, width), (left, top) = known.size, known.cropped
     col, row = left // 16, top // 16
-    whole, cropped = (list(decode(path, read_packets(path))) for path in (known.path.with_name("whole.mp4"), known.path))
+    whole, cropped = (list(decode(Source.open(path))) for path in (known.path.with_name("whole.mp4"), known.path))
     for ours, theirs in zip(cropped, whole, strict=True):
         np.testing.assert_array_equal(ours.luma, theirs.luma[top : top + height, left : left + width])
         np.testing.assert_array_equal(ours.qp, theirs.qp[row : row + 9, col : col + 11])
@@ -132,9 +132,10 @@ def test_all_intra_streams_have_no_vectors(specimen):
 
 
 @pytest.mark.parametrize("name", zoo.GOOD)
-def test_turns_bring_frames_upright(name, specimen):
+def test_a_source_knows_how_it_is_shown(name, specimen):
     known = specimen(name)
-    assert Source.open(known.path).turns == known.rotation / 90 % 4
+    display = Source.open(known.path).display
+    assert (display.turns, display.mirrored, display.shown) == (known.turns, known.mirrored, known.shown)
 
 
 def linked(path) -> list[Linked]:

@@ -9,7 +9,7 @@ import pytest
 import zoo
 
 from ov2lib.video.decode import Scaler, decode, deinterlaced, plane
-from ov2lib.video.stream import read_packets
+from ov2lib.video.source import Source
 from ov2lib.video.tone import to_sdr
 
 HEIGHT, WIDTH = 96, 128
@@ -73,7 +73,7 @@ def test_deinterlacing_takes_the_comb_out_and_keeps_what_rests():
 
 def test_only_interlaced_videos_are_deinterlaced_and_only_their_pictures(specimen):
     path = specimen("h264_interlaced").path
-    picture = next(iter(decode(path, read_packets(path)))).picture
+    picture = next(iter(decode(Source.open(path)))).picture
     plain, other = Scaler(*zoo.SIZE), Scaler(*zoo.SIZE, interlaced=True)
     assert (plain.rgb(picture) != other.rgb(picture)).any()
     np.testing.assert_array_equal(plain.gray(picture), other.gray(picture))
@@ -83,10 +83,10 @@ def test_a_picture_is_deinterlaced_by_itself(tmp_path):
     """Whatever was decoded before it: a part gives what the whole gives."""
     options = zoo.x264(bframes=2, keyint=6, interlaced=1)
     path = zoo.write(tmp_path / "interlaced.mp4", options=options, interlaced=True, frames=18).path
-    packets, scaler = read_packets(path), Scaler(64, 64, interlaced=True)
-    whole = {frame.index: scaler.rgb(frame.picture) for frame in decode(path, packets)}
-    start = int(np.flatnonzero(packets.clean)[-1])
-    part = {frame.index: Scaler(64, 64, interlaced=True).rgb(frame.picture) for frame in decode(path, packets, start)}
+    source, scaler = Source.open(path), Scaler(64, 64, interlaced=True)
+    whole = {frame.index: scaler.rgb(frame.picture) for frame in decode(source)}
+    start = int(np.flatnonzero(source.packets.clean)[-1])
+    part = {frame.index: Scaler(64, 64, interlaced=True).rgb(frame.picture) for frame in decode(source, start)}
     assert 0 < len(part) < len(whole)
     for index, picture in part.items():
         np.testing.assert_array_equal(picture, whole[index])
@@ -125,7 +125,7 @@ def test_colours_of_the_wider_gamut_become_those_of_the_narrower():
 
 def test_a_picture_tagged_pq_is_mapped(specimen):
     known = specimen("hdr_pq")
-    picture = next(iter(decode(known.path, read_packets(known.path)))).picture
+    picture = next(iter(decode(Source.open(known.path)))).picture
     shown = Scaler(*zoo.SIZE).rgb(picture)
     picture.color_trc = 1  # BT.709
     np.testing.assert_array_equal(shown, to_sdr(Scaler(*zoo.SIZE).rgb(picture), "PQ"))

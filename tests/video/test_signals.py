@@ -16,15 +16,10 @@ from ov2lib.video.source import Source
 from ov2lib.video.stream import read_packets
 
 
-def upright(size, rotation):
-    return size[::-1] if rotation % 180 else size
-
-
 @pytest.mark.parametrize("name", zoo.GOOD)
 def test_every_frame_tells_all_it_can(name, specimen):
     known = specimen(name)
-    height, width = upright(known.size, known.rotation)
-    canvas = canvas_size(height, width)
+    (height, width), canvas = known.upright, canvas_size(*known.shown)
     frames = list(read_signals(known.path))
     assert [frame.index for frame in frames] == list(range(known.frames))
     np.testing.assert_allclose([frame.time for frame in frames], known.times, atol=6e-4)
@@ -56,27 +51,36 @@ def test_frames_after_the_first_have_motion_and_residual(name, specimen):
             assert frame.residual is not None or (name == "edit_list" and frame.index == 2)
 
 
-@pytest.mark.parametrize("degrees, turns", [(90, 3), (180, 2), (270, 1)])
-def test_all_signals_turn_together(degrees, turns, specimen, tmp_path):
+@pytest.mark.parametrize(
+    "name, by_hand",
+    [
+        ("rotated_90", lambda p: np.rot90(p, 3)),
+        ("rotated_180", lambda p: np.rot90(p, 2)),
+        ("rotated_270", np.rot90),
+        ("mirrored", np.fliplr),
+        ("upside_down", np.flipud),
+        ("transposed", lambda p: p.swapaxes(0, 1)),
+    ],
+)
+def test_all_signals_turn_together(name, by_hand, specimen, tmp_path):
     """The same stream shown as it was coded, every map turned by hand."""
-    turned = specimen(f"rotated_{degrees}")
+    turned = specimen(name)
     data = bytearray(turned.path.read_bytes())
     struct.pack_into(">9i", data, data.index(b"tkhd") + 44, 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
     (tmp_path / "straight.mp4").write_bytes(data)
-    height, width = upright(zoo.SIZE, degrees)
-    frames = list(read_signals(turned.path, size=(height, width)))
+    frames = list(read_signals(turned.path, size=turned.upright))
     straight = list(read_signals(tmp_path / "straight.mp4", size=zoo.SIZE))
-    painted = np.rot90(zoo.picture(0), turns).mean(axis=2)
+    painted = by_hand(zoo.picture(0)).mean(axis=2)
     assert np.abs(frames[0].luma - painted).mean() < 12 < np.abs(np.rot90(frames[0].luma, 2) - painted).mean()
     for frame, coded in zip(frames, straight, strict=True):
-        for name in ("luma", "qp", "bits", "residual"):
-            ours, theirs = getattr(frame, name), getattr(coded, name)
+        for signal in ("luma", "qp", "bits", "residual"):
+            ours, theirs = getattr(frame, signal), getattr(coded, signal)
             assert (ours is None) == (theirs is None)
             if ours is not None:
-                np.testing.assert_array_equal(ours, np.rot90(theirs, turns))
+                np.testing.assert_array_equal(ours, by_hand(theirs))
         assert (frame.motion is None) == (coded.motion is None)
         if frame.motion is not None:
-            np.testing.assert_array_equal(np.hypot(*frame.motion.T).T, np.rot90(np.hypot(*coded.motion.T).T, turns))
+            np.testing.assert_array_equal(np.hypot(*frame.motion.T).T, by_hand(np.hypot(*coded.motion.T).T))
 
 
 @pytest.mark.parametrize("other", ["mkv", "audio_before", "audio_after", "late_start_mp4", "mov"])
@@ -119,8 +123,11 @@ def test_memory_does_not_grow_with_the_video(tmp_path):
 def test_a_probe_tells_what_a_file_is(name, specimen):
     known = specimen(name)
     info = probe(Source.open(known.path))
-    assert (info.height, info.width) == upright(known.size, known.rotation)
-    assert info.rotation == known.rotation / 90 % 4
+    assert (info.height, info.width) == known.shown
+    assert info.display.coded == known.size and info.display.aspect == known.aspect
+    assert (info.display.turns, info.display.mirrored) == (known.turns, known.mirrored)
+    assert info.display.interlaced == ("interlaced" in name or "fields" in name)
+    assert info.display.transfer == ("PQ" if name == "hdr_pq" else "")
     assert info.codec == known.codec and info.frames == known.frames
     assert info.has_audio == name.startswith("audio")
     assert info.vectors == (known.vectors and name not in ("one_frame", "h264_all_intra"))

@@ -53,6 +53,22 @@ class Specimen:
     expect: str = "reads"
 
     @property
+    def turns(self) -> int:
+        """Quarter turns counter-clockwise, 0 to 3."""
+        return self.rotation // 90 % 4
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """(height, width) turned, in coded pixels."""
+        return self.size[::-1] if self.turns % 2 else self.size
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """(height, width) turned, in square pixels; the coded height is kept."""
+        height, width = self.size[0], round(self.size[1] * self.aspect)
+        return (width, height) if self.turns % 2 else (height, width)
+
+    @property
     def vectors(self) -> bool:
         return self.codec in ("h264", "mpeg4")
 
