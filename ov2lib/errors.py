@@ -3,9 +3,21 @@
 Every error a user can cause derives from `Ov2Error`; the command line prints its message on one line and exits with status 2.
 """
 
+import os
+import traceback
+
 
 class Ov2Error(ValueError):
     """Base of every error that bad input can cause."""
+
+
+def describe(error: Exception) -> str:
+    """What a list of failures says of an error: our message, or the type, message and place of any other exception."""
+    if isinstance(error, Ov2Error):
+        return str(error)
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    place = "".join(f" ({os.path.basename(frame.filename)}, line {frame.lineno})" for frame in last)
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"
 
 
 class MiniError(Ov2Error):

@@ -95,7 +95,7 @@ def _write(path: Path, value: Mapping) -> None:
 def _load(path: Path, text: bytes) -> dict:
     try:
         row = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict) or (path.name == SAMPLES and "id" not in row):
         raise EvaluationError(f"{path} is damaged at {text[:60]!r}; delete the folder and start again")

@@ -19,11 +19,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from .. import __version__
-from ..errors import EvaluationError, Ov2Error
+from ..errors import EvaluationError, describe
+from ..jsonl import numbered_lines
 from ..mini.benchmarks import BENCHMARKS, SAMPLES, benchmark
 from ..train.readers import read_jsonl
 from ..train.report import Report
-from ..train.sample import Sample
+from ..train.sample import Sample, id_text
 from .intervals import LEVEL, Interval, bootstrap
 from .ledger import Ledger
 from .scorers import reference, score
@@ -36,12 +37,14 @@ class TaskScores:
     """One task of the dataset.
 
     Attributes:
-        samples: how many were scored.
+        samples: how many were scored; the means are over these.
         metrics: the mean of each metric with its interval, headline first.
+        failed: how many of the task's samples could not be answered or scored, and count in no mean.
     """
 
     samples: int
     metrics: dict[str, Interval]
+    failed: int = 0
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,8 @@ def evaluate(
 
     Args:
         samples: with distinct ids; `task` and `truth` as in `scorers`.
-        predict: a sample's answer. Where it raises an `Ov2Error` (a video that cannot be read), the sample is bad.
+        predict: a sample's answer. Where it raises (a video that cannot be read, a mistake), the sample is bad, and why is
+            listed.
         model, revision, dataset: names that stand beside the scores.
         options: what else decides the answers, JSON values.
         seed: of the intervals.
@@ -111,16 +115,16 @@ def evaluate(
         bad |= {row["id"]: row["error"] for row in rows if "error" in row}
         if progress:
             progress(len(ledger.done), len(samples))
-    tasks = summarize([(sample, ledger.done[sample.id]["scores"]) for sample in samples if sample.id in ledger.done], seed)
+    tasks = summarize([(sample, ledger.done.get(sample.id, {}).get("scores")) for sample in samples], seed)
     evaluation = Evaluation(tasks, bad, {**settings, "date": ledger.date})
     ledger.finish(evaluation.to_json())
     return evaluation
 
 
-def summarize(scored: Sequence[tuple[Sample, Mapping[str, float]]], seed: int = 0) -> dict[str, TaskScores]:
+def summarize(scored: Sequence[tuple[Sample, Mapping[str, float] | None]], seed: int = 0) -> dict[str, TaskScores]:
     """Mean and interval of each metric for each task, and for each "task/kind" where `truth` has a kind.
 
-    Samples that show the same media count as one clip in the bootstrap.
+    Samples that show the same media count as one clip in the bootstrap; those whose scores are None count as failed.
     """
     tasks: dict[str, list] = {}
     for sample, scores in scored:
@@ -128,13 +132,15 @@ def summarize(scored: Sequence[tuple[Sample, Mapping[str, float]]], seed: int = 
         tasks.setdefault(sample.task, []).append(row)
         if "kind" in sample.truth:
             tasks.setdefault(f"{sample.task}/{sample.truth['kind']}", []).append(row)
-    return {
-        task: TaskScores(
-            len(rows),
-            {name: bootstrap([row[name] for _, row in rows], [clip for clip, _ in rows], seed) for name in rows[0][1]},
-        )
-        for task, rows in tasks.items()
-    }
+    return {task: _task_scores(rows, seed) for task, rows in tasks.items()}
+
+
+def _task_scores(rows: list[tuple[object, Mapping[str, float] | None]], seed: int) -> TaskScores:
+    scored = [(clip, scores) for clip, scores in rows if scores is not None]
+    clips = [clip for clip, _ in scored]
+    names = scored[0][1] if scored else ()
+    metrics = {name: bootstrap([scores[name] for _, scores in scored], clips, seed) for name in names}
+    return TaskScores(len(scored), metrics, len(rows) - len(scored))
 
 
 def digest(samples: Iterable[Sample]) -> str:
@@ -158,8 +164,8 @@ def _untruthful(samples: list[Sample]) -> dict[str, str]:
         seen.add(sample.id)
         try:
             score(reference(sample), sample)
-        except EvaluationError as error:
-            bad[sample.id] = str(error)
+        except Exception as error:
+            bad[sample.id] = describe(error)
     return bad
 
 
@@ -170,15 +176,18 @@ def _batches(samples: list[Sample], size: int) -> Iterator[list[Sample]]:
 def _answer(batch: list[Sample], predict) -> Iterator[dict]:
     try:
         answers = predict.many(batch) if hasattr(predict, "many") else [predict(sample) for sample in batch]
-    except Ov2Error as error:
+        scores = [score(text, sample) for text, sample in zip(answers, batch, strict=True)]
+    except MemoryError:
+        raise  # of the machine, not of a sample: answers given so far are on disk
+    except Exception as error:
         if len(batch) == 1:
-            yield {"id": batch[0].id, "task": batch[0].task, "error": str(error)}
+            yield {"id": batch[0].id, "task": batch[0].task, "error": describe(error)}
         else:  # one bad sample must not cost the others their answer
             for sample in batch:
                 yield from _answer([sample], predict)
         return
-    for sample, text in zip(batch, answers, strict=True):
-        yield {"id": sample.id, "task": sample.task, "prediction": text, "scores": score(text, sample)}
+    for sample, text, scored in zip(batch, answers, scores, strict=True):
+        yield {"id": sample.id, "task": sample.task, "prediction": text, "scores": scored}
 
 
 def read_samples(path: str | os.PathLike) -> tuple[list[Sample], dict[str, str]]:
@@ -200,9 +209,10 @@ def given_answers(path: str | os.PathLike) -> Callable[[Sample], str]:
     """
     answers = {}
     for number, row in _rows(path):
-        if not isinstance(row.get("prediction"), str) or "id" not in row:
+        name = id_text(row.get("id"))
+        if not isinstance(row.get("prediction"), str) or not name:
             raise EvaluationError(f"{path}, line {number}: needs an id, and the prediction as a string")
-        answers[str(row["id"])] = row["prediction"]
+        answers[name] = row["prediction"]
 
     def predict(sample: Sample) -> str:
         if sample.id not in answers:
@@ -214,18 +224,16 @@ def given_answers(path: str | os.PathLike) -> Callable[[Sample], str]:
 
 def _rows(path: str | os.PathLike) -> Iterator[tuple[int, dict]]:
     try:
-        with open(path, encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield number, _object(path, number, line)
-    except (OSError, UnicodeDecodeError) as error:
+        for number, line in numbered_lines(path):
+            yield number, _object(path, number, line)
+    except (OSError, UnicodeError) as error:
         raise EvaluationError(f"cannot read {path} ({error}); name a JSONL file") from error
 
 
-def _object(path: str | os.PathLike, number: int, line: str) -> dict:
+def _object(path: str | os.PathLike, number: int, line: bytes) -> dict:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict):
         raise EvaluationError(f"{path}, line {number}: is no JSON object")
@@ -239,7 +247,10 @@ def format_scores(evaluation: Evaluation, folder: str | os.PathLike) -> str:
     for task, scores in evaluation.tasks.items():
         for metric, one in scores.metrics.items():
             spread = "one clip: none" if one.low is None else f"{one.low:.3f} to {one.high:.3f}"
-            lines.append(f"{task:<{width}}{scores.samples:>9}  {metric:<10}{one.value:>7.3f}   {spread}")
+            failed = f"   ({scores.failed} more failed)" if scores.failed else ""
+            lines.append(f"{task:<{width}}{scores.samples:>9}  {metric:<10}{one.value:>7.3f}   {spread}{failed}")
+        if not scores.metrics:
+            lines.append(f"{task:<{width}}{scores.samples:>9}  all {scores.failed} failed")
     lines += [f"bad: {name}: {' '.join(why.split())}" for name, why in evaluation.bad.items()]
     return "\n".join([*lines, f"{len(evaluation.bad)} bad samples; all in {folder}"])
 
@@ -282,9 +293,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         samples, bad = read_samples(args.samples)
     if args.predictions:
+        predict, options = given_answers(args.predictions), {}
         with open(args.predictions, "rb") as file:
             revision = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-        predict, options = given_answers(args.predictions), {}
     else:
         from .predict import fingerprint, load_predictor
 

@@ -13,6 +13,15 @@ from ..errors import ModelError
 from ..tokens import FRAMES_PER_GROUP, VisualTokens
 
 BACKENDS = ("codec", "frames")
+VIDEO_SUFFIXES = (
+    ".3g2 .3gp .asf .avi .divx .f4v .flv .gif .h264 .hevc .ivf .m2ts .m2v .m4v .mkv .mov .mp4 .mpe .mpeg .mpg .mts .mxf"
+    " .ogv .rm .rmvb .ts .vob .webm .wmv .y4m"
+)
+IMAGE_SUFFIXES = ".avif .bmp .jfif .jp2 .jpe .jpeg .jpg .pgm .png .ppm .qoi .tga .tif .tiff .webp"
+KINDS = {  # what a file's suffix says it is; a GIF may also be a still image
+    **dict.fromkeys(VIDEO_SUFFIXES.split(), "video"),
+    **dict.fromkeys(IMAGE_SUFFIXES.split(), "image"),
+}
 FRAME_PIXELS = {"min_pixels": 200_704, "max_pixels": 1_605_632}  # published: video processor of the 8B checkpoint
 
 

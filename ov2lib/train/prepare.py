@@ -12,7 +12,7 @@ from pathlib import Path
 
 from torch.utils.data import Dataset
 
-from ..errors import ModelError, TokensError, TrainingError, VideoError
+from ..errors import TrainingError
 from ..files import whole_folder
 from .encoding import Example, SampleEncoder
 from .packing import plan_bins, utilisation
@@ -21,7 +21,6 @@ from .sample import Sample, parse_sample
 
 FORMAT = "ov2-training-data/1"
 FILES = ("samples.jsonl", "plan.json", "report.json")
-UNUSABLE = (TrainingError, VideoError, TokensError, ModelError)  # what is wrong with one sample; a full disk is none of them
 
 
 @dataclass(frozen=True)
@@ -99,12 +98,13 @@ def _write_samples(samples, encoder, capacity, path, report) -> tuple[list[int],
         for sample in samples:
             try:
                 kept, example = encoder.fit(sample, capacity)
-            except UNUSABLE as error:
+                line = json.dumps(kept.to_json())
+            except Exception as error:  # whatever a picture, a video or a string does
                 report.skip(sample.id, error)
                 continue
             if kept.rounds < sample.rounds:
                 shortened[sample.id] = sample.rounds - kept.rounds
-            file.write(json.dumps(kept.to_json()) + "\n")
+            file.write(line + "\n")
             lengths.append(len(example))
     return lengths, shortened
 

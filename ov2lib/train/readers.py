@@ -14,22 +14,21 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
 from ..errors import TrainingError
+from ..images import open_image
+from ..jsonl import numbered_lines
+from ..model.media import KINDS
 from .report import Report
-from .sample import Sample, objects, parse_sample
+from .sample import Sample, id_text, named_media, objects, parse_sample
 from .store import keep
 
-KINDS = {
-    **dict.fromkeys((".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm"), "video"),
-    **dict.fromkeys((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"), "image"),
-}
 MAX_JSON_BYTES = 1 << 26  # assumed: 64 MiB for one sample's text
 MAX_MEDIA_BYTES = 1 << 31  # assumed: 2 GiB for one clip
+MAX_DEPTH = 100  # assumed; Python reads JSON some 990 deep, and not always writes it again
 MEDIA_COLUMNS = ("image", "images", "video", "videos")  # of the LLaVA corpora
 SHARD_NAME = re.compile(r"((?:.*/)?[^/.]+)\.([^/]+)")  # WebDataset: all up to the first dot of the base name is the key
 DAMAGE = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)  # what tarfile raises on damaged archives
@@ -45,25 +44,25 @@ def read_jsonl(path: str | os.PathLike, report: Report) -> Iterator[Sample]:
 
     def lines() -> Iterator[tuple[str, bytes]]:
         try:
-            with path.open("rb") as file:
-                for number, line in enumerate(file, 1):
-                    if number == 1 and line.lstrip().startswith(b"["):
-                        raise TrainingError(f"{path} is one JSON list; write one object a line (jq -c '.[]')")
-                    if line.strip():
-                        yield f"{path}:{number}", line
+            for number, line in numbered_lines(path):
+                if number == 1 and line.lstrip().startswith(b"["):
+                    raise TrainingError(f"{path} is one JSON list; write one object a line (jq -c '.[]')")
+                yield f"{path}:{number}", line
         except OSError as error:
             raise TrainingError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+        except UnicodeError as error:
+            raise TrainingError(f"{path}: {error}") from error
 
     return _samples(lines(), lambda place, line: _parsed(place, _json(place, line), path.parent), report, str(path))
 
 
 def read_webdataset(shards: Iterable[str | os.PathLike], media_dir: str | os.PathLike, report: Report) -> Iterator[Sample]:
-    """Samples of WebDataset shards: tar files in which the neighbours `key.json`, `key.mp4`, `key.0.jpg` ... are a sample.
+    """Samples of WebDataset shards: tar files in which `key.json`, `key.mp4`, `key.0.jpg` ... are one sample.
 
     A media path in the JSON names a member beside it, by its whole name, its base name or what follows the key ("0.jpg");
-    where the JSON names none, the media members are the media, in the order of the shard. Shards are read with the standard
-    library: nothing is unpickled, no URL is opened and no member decides where it is written. Links and paths that leave the
-    archive are bad rows.
+    where the JSON names none, the media members are the media, in the order of the shard. Members need not stand side by side,
+    unless the shard is compressed. Shards are read with the standard library: nothing is unpickled, no URL is opened and no
+    member decides where it is written. Links and paths that leave the archive are bad rows.
 
     Args:
         shards: local tar files, compressed or not.
@@ -116,7 +115,7 @@ def _samples(rows: Iterable[tuple], parse: Callable[[str, object], Sample], repo
         report.see()
         try:
             sample = parse(place, row)
-        except TrainingError as error:
+        except Exception as error:  # whatever a row does
             report.skip(place, error)
         else:
             used += 1
@@ -130,15 +129,23 @@ def _parsed(place: str, row: object, folder: Path | None = None) -> Sample:
     try:
         return parse_sample(row, folder, place)
     except TrainingError as error:
-        name = row.get("id") if isinstance(row, Mapping) else None
+        name = id_text(row.get("id")) if isinstance(row, Mapping) else ""
         raise TrainingError(f"{place}: {str(error).removeprefix(f'{name or place}: ')}") from error
 
 
 def _json(place: str, text: bytes) -> object:
     try:
-        return json.loads(text)
+        row = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise TrainingError(f"{place}: not JSON ({error})") from error
+    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_deep(row, MAX_DEPTH):
+        raise TrainingError(f"{place}: nested more than {MAX_DEPTH} deep")
+    return row
+
+
+def _is_deep(value: object, depth: int) -> bool:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth < 0 or any(_is_deep(item, depth - 1) for item in items)
 
 
 def _grouped(shard: str, media_dir: Path) -> Iterator[tuple[str, list[tuple[str, object]]]]:
@@ -147,12 +154,21 @@ def _grouped(shard: str, media_dir: Path) -> Iterator[tuple[str, list[tuple[str,
         raise TrainingError(f"{shard}: no such shard; name local tar files (URLs, pipes and braces are not expanded)")
     try:
         with tarfile.open(shard) as archive:
-            named = ((SHARD_NAME.fullmatch(member.name), member) for member in archive if not member.isdir())
-            for key, members in groupby(((name, member) for name, member in named if name), lambda pair: pair[0][1]):
-                yield key, [(name[0], _content(archive, member, media_dir)) for name, member in members]
+            groups: dict[str, list[tarfile.TarInfo]] = {}
+            for member in archive:  # headers only
+                if not member.isdir() and (name := SHARD_NAME.fullmatch(member.name)):
+                    groups.setdefault(name[1], []).append(member)
             archive.fileobj.seek(archive.offset)
             if archive.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes any block it cannot read for the end
                 raise tarfile.ReadError(f"no member at byte {archive.offset}")
+            places = [member.offset for members in groups.values() for member in members]
+            if places != sorted(places) and not isinstance(archive.fileobj, io.BufferedReader):
+                raise TrainingError(
+                    f"{shard}: a sample's members do not stand side by side, and a compressed shard is only read from "
+                    "beginning to end; decompress it, or pack it anew with tar --sort=name"
+                )
+            for key, members in groups.items():
+                yield key, [(member.name, _content(archive, member, media_dir)) for member in members]
     except DAMAGE as error:
         raise TrainingError(f"{shard}: damaged or no tar file ({error}); download it again") from error
 
@@ -179,8 +195,10 @@ def _from_members(place: str, members: list[tuple[str, object]]) -> Sample:
     if len(texts) != 1:
         raise TrainingError(f"{place}: {len(texts)} .json members; a sample has one")
     row = _json(place, texts[0])
-    if isinstance(row, Mapping) and not any(row.get(column) for column in ("media", *MEDIA_COLUMNS)):
-        row = {**row, "media": [{"type": KINDS[path.suffix], "path": name} for name, path in files.items()]}
+    if isinstance(row, Mapping) and not named_media(row, place):
+        still = b"<image>" in texts[0] or b'"image"' in texts[0]  # a GIF may be either
+        kinds = KINDS | {".gif": "image"} if still else KINDS
+        row = {**row, "media": [{"type": kinds[path.suffix], "path": name} for name, path in files.items()]}
     sample = _parsed(place, row)
     base = {PurePosixPath(name).name: path for name, path in files.items()}
     files = {SHARD_NAME.fullmatch(name)[2]: path for name, path in files.items()} | base | files
@@ -233,7 +251,7 @@ def _kept(item: object, media_dir: Path) -> object:
     """The path of a picture or clip: where it is, or where it was written."""
     if isinstance(item, Image.Image):
         content = io.BytesIO()
-        item.convert("RGB").save(content, "PNG")
+        open_image(item).save(content, "PNG")
         content.seek(0)
         return str(keep(content, media_dir, ".png"))
     if not isinstance(item, Mapping):

@@ -1,9 +1,10 @@
 """What was left out of training and why: counted, listed, and an error once it is too much."""
 
-from ..errors import MediaError, Ov2Error, TrainingError
+from ..errors import MediaError, ModelError, Ov2Error, TokensError, TrainingError, describe
 
 MAX_BAD_SHARE = 0.01  # assumed
 JUDGED_AFTER = 100  # assumed: rows before a share says anything
+OF_A_SAMPLE = (TrainingError, MediaError, TokensError, ModelError)  # our other errors, such as a full disk, are none of them
 
 
 class Report:
@@ -33,16 +34,17 @@ class Report:
 
         Args:
             name: the sample's id, or the place of a row that gave no sample.
-            error: why; what it says of this one sample alone (its name, its path) is left out of the reason. One that is not
-                ours is listed with its type, as a mistake in the program would be.
+            error: why; what it says of this one sample alone (its name, its path) is left out of the reason.
 
         Raises:
             TrainingError: too many of the rows so far are bad.
+            Ov2Error, MemoryError: `error` itself, where the sample is not to blame and the next one would not fare better.
         """
+        if isinstance(error, MemoryError) or (isinstance(error, Ov2Error) and not isinstance(error, OF_A_SAMPLE)):
+            raise error
         if isinstance(error.__cause__, MediaError):
             error = error.__cause__
-        said = str(error).removeprefix(f"{name}: ") if isinstance(error, Ov2Error) else f"{type(error).__name__}: {error}"
-        reason = error.cause if isinstance(error, MediaError) else said
+        reason = error.cause if isinstance(error, MediaError) else describe(error).removeprefix(f"{name}: ")
         self.reasons.setdefault(reason, []).append(name)
         self.skipped += 1
         self._judge()

@@ -7,8 +7,9 @@
      "truth": {"times": [1.2, 2.4]}}
 
 `<image>` and `<video>` in a user's words stand for the next item of `media`, as in the LLaVA corpora. Also read: content as a
-list of items (`{"type": "video"}`, `{"type": "text", "text": …}`), LLaVA's own `conversations`, and media as columns `image`,
-`images`, `video` or `videos`.
+list of items (`{"type": "video"}`, `{"type": "text", "text": …}`), which may bring their media along (`{"type": "video",
+"video": "clips/7.mp4"}`, `{"type": "image_url", "image_url": {"url": "7.png"}}`), LLaVA's own `conversations`, and media as
+columns `image`, `images`, `video` or `videos`. An id may be of any JSON type; its text counts.
 """
 
 import re
@@ -21,6 +22,8 @@ from ..errors import TrainingError
 PLACEHOLDER = re.compile(r"<(image|video)>")
 ROLES = ("system", "user", "assistant")
 LLAVA_ROLES = {"human": "user", "gpt": "assistant"}  # the LLaVA corpora's names
+ITEMS = {"image": "image", "image_url": "image", "video": "video", "video_url": "video"}  # kinds of Qwen's and OpenAI's items
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,8 @@ def parse_sample(row: Mapping, folder: Path | None = None, name: str = "sample")
     """
     if not isinstance(row, Mapping):
         raise TrainingError(f"{name}: a row is {_shown(row)}; give an object with 'messages'")
-    name = str(row.get("id") or name)
-    media = [_media(name, item) for item in objects(name, row, "media")]
-    media += [Media(kind, path) for kind in ("image", "video") for path in _listed(name, row, kind)]
+    name = id_text(row.get("id")) or name
+    media = named_media(row, name)
     if "conversations" in row:
         turns = [(_role(turn.get("from")), turn.get("value")) for turn in objects(name, row, "conversations")]
         if {item.kind for item in media} == {"video"}:  # LLaVA-Video-178K writes <image> for its videos
@@ -107,6 +109,32 @@ def parse_sample(row: Mapping, folder: Path | None = None, name: str = "sample")
     sample = Sample(name, tuple(turns), tuple(media), str(row.get("task") or ""), _object(name, row, "truth"))
     check_sample(sample)
     return sample
+
+
+def id_text(given: object) -> str:
+    """An id of any JSON type as text, "" for null: 0 is an id like any other. What no file can hold is spelt out."""
+    return "" if given is None else str(given).encode(errors="backslashreplace").decode()
+
+
+def named_media(row: Mapping, name: str = "sample") -> list[Media]:
+    """The media that a row names, in its columns or in the items of its messages.
+
+    Raises:
+        TrainingError: they stand in both, are no paths, or are URLs.
+    """
+    media = [_media(name, item) for item in objects(name, row, "media")]
+    media += [Media(kind, path) for kind in ("image", "video") for path in _listed(name, row, kind)]
+    contents = [turn.get("content") for turn in objects(name, row, "messages")]
+    items = [
+        item for content in contents if isinstance(content, (list, tuple)) for item in content if isinstance(item, Mapping)
+    ]
+    inline = [one for item in items for one in _inline(name, item)]
+    if media and inline:
+        raise TrainingError(f"{name}: media stand in the messages and beside them; give them once")
+    for item in media + inline:
+        if "://" in item.path or item.path.startswith("data:"):
+            raise TrainingError(f"{name}: its {item.kind} is a URL; download it and give its path")
+    return media + inline
 
 
 def check_sample(sample: Sample) -> None:
@@ -121,6 +149,10 @@ def check_sample(sample: Sample) -> None:
         raise TrainingError(f"{sample.id}: the roles are {[role for role, _ in turns]}; users and assistants take turns")
     if not all(isinstance(text, str) for _, text in sample.messages):
         raise TrainingError(f"{sample.id}: a message has no text")
+    if any(_HALF.search(text) for _, text in sample.messages):
+        raise TrainingError(
+            f"{sample.id}: a message holds half a character (a lone surrogate, U+D800 to U+DFFF); repair the text"
+        )
     if not turns or len(turns) % 2 or not turns[-1][1].strip():
         raise TrainingError(f"{sample.id}: no assistant turn at the end, so there is nothing to learn")
     places = [kind for role, text in sample.messages if role == "user" for kind in PLACEHOLDER.findall(text)]
@@ -151,11 +183,27 @@ def _text(name: str, content: object) -> str | None:
 
 def _words(name: str, item: Mapping) -> str:
     kind, text = item.get("type"), item.get("text")
-    if kind in ("image", "video"):
-        return f"<{kind}>"
+    if isinstance(kind, str) and kind in ITEMS:
+        return f"<{ITEMS[kind]}>"
     if kind != "text" or not isinstance(text, str):
         raise TrainingError(f"{name}: an item of content is {_shown(dict(item))}; its type is 'text', 'image' or 'video'")
     return text
+
+
+def _inline(name: str, item: Mapping) -> list[Media]:
+    """The medium that an item of content brings along, if it does; its other fields are the medium's options."""
+    key = item.get("type")
+    if not isinstance(key, str) or key not in ITEMS:
+        return []
+    places = [place for place in (key, "path", "url") if item.get(place) is not None]
+    if not places:
+        return []
+    path = item[places[0]]
+    path = path.get("url") if isinstance(path, Mapping) and "url" in path else path
+    if not isinstance(path, str):
+        raise TrainingError(f"{name}: the {ITEMS[key]} in a message is {_shown(path)}; give its path")
+    options = {option: value for option, value in item.items() if option not in ("type", *places) and value is not None}
+    return [Media(ITEMS[key], path, options)]
 
 
 def _media(name: str, item: Mapping) -> Media:

@@ -106,6 +106,49 @@ def test_bad_samples_are_listed_and_tried_again(tmp_path):
     assert (report.tasks["jump_times"].samples, list(report.bad)) == (3, ["odd"])
 
 
+@pytest.mark.parametrize(
+    "error",
+    [TypeError("half"), RuntimeError("memory"), OverflowError("big"), RecursionError(), AssertionError(), OSError(5, "x")],
+)
+def test_whatever_a_sample_does_it_fails_alone_and_the_mean_says_of_how_many(tmp_path, error):
+    def predict(one: Sample) -> str:
+        if one.id == "clip-2":
+            raise error
+        return knowing(one) if one.id != "clip-3" else "nothing"
+
+    report = go(tmp_path, predict)
+    task = report.tasks["jump_times"]
+    assert (task.samples, task.failed, task.metrics["mAP"].value) == (5, 1, pytest.approx(4 / 5))
+    assert list(report.bad) == ["clip-2"]
+    assert report.bad["clip-2"].startswith(type(error).__name__) and "test_evaluate_run.py, line" in report.bad["clip-2"]
+    assert "4  mAP" not in (said := running.format_scores(report, tmp_path)) and "(1 more failed)" in said
+
+
+def test_an_answer_that_is_no_text_fails_alone(tmp_path):
+    report = go(tmp_path, lambda one: None if one.id == "clip-0" else knowing(one))
+    assert list(report.bad) == ["clip-0"] and report.tasks["jump_times"].metrics["mAP"].value == 1
+
+
+def test_a_task_that_fails_as_a_whole_is_said(tmp_path):
+    report = go(tmp_path, lambda one: one.nothing)
+    assert (report.tasks["jump_times"].samples, report.tasks["jump_times"].failed, len(report.bad)) == (0, 6, 6)
+    assert "all 6 failed" in running.format_scores(report, tmp_path)
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_the_machine_s_own_trouble_ends_the_run_and_it_is_resumed(tmp_path, error):
+    def predict(one: Sample) -> str:
+        if one.id == "clip-2" and error:
+            raise error
+        return knowing(one)
+
+    with pytest.raises(error):
+        go(tmp_path, predict)
+    assert [row["id"] for row in rows(tmp_path)] == ["clip-0", "clip-1"]
+    error = None
+    assert go(tmp_path, predict).tasks["jump_times"].samples == 6
+
+
 class Batches:
     batch_size = 4
 
@@ -189,6 +232,26 @@ def test_command_scores_given_predictions(dataset, tmp_path, capsys):
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert scores["dataset"]["name"] == "mini.jsonl" and scores["dataset"]["samples"] == 5
     assert scores["revision"].startswith("sha256:")
+
+
+def test_ids_of_any_type_meet_their_answers_and_are_resumed(tmp_path, capsys):
+    ids, data, answers = [0, 1, False, 2.5, "text", [3]], tmp_path / "any.jsonl", tmp_path / "answers.jsonl"
+    data.write_text("".join(json.dumps(one.to_json() | {"id": name}) + "\n" for one, name in zip(SAMPLES, ids, strict=True)))
+    lines = [json.dumps({"id": name, "prediction": knowing(one)}) for one, name in zip(SAMPLES, ids, strict=True)]
+    answers.write_bytes(b"\xef\xbb\xbf" + "\n".join(lines).encode())
+    for _ in range(2):
+        assert running.run(arguments(data, "--predictions", answers, "--out", tmp_path / "out")) == 0
+        assert "jump_times        6  mAP         1.000" in capsys.readouterr().out
+        assert [row["id"] for row in rows(tmp_path / "out")] == ["0", "1", "False", "2.5", "text", "[3]"]
+
+
+def test_predictions_in_utf_16_or_missing_are_refused(dataset, tmp_path):
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text(json.dumps({"id": "clip-0", "prediction": "x"}), encoding="utf-16")
+    with pytest.raises(EvaluationError, match="answers.jsonl .it is UTF-16 or UTF-32; save it as UTF-8"):
+        running.run(arguments(dataset, "--predictions", answers, "--out", tmp_path / "out"))
+    with pytest.raises(EvaluationError, match="cannot read"):
+        running.run(arguments(dataset, "--predictions", tmp_path / "none", "--out", tmp_path / "out"))
 
 
 def test_command_scores_a_mini_benchmark_by_name(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """Readers: JSON lines, WebDataset shards and Hugging Face datasets give the same samples, and bad rows are listed."""
 
+import gzip
 import hashlib
 import io
 import json
@@ -106,6 +107,58 @@ def test_a_missing_file_is_an_error(tmp_path):
         list(read_jsonl(tmp_path / "none.jsonl", Report()))
 
 
+def test_a_byte_order_mark_is_no_damage(tmp_path):
+    (tmp_path / "bom.jsonl").write_bytes(b"\xef\xbb\xbf" + encoded(row("a")) + b"\r\n" + encoded(row("b")) + b"\r\n")
+    assert [sample.id for sample in read_jsonl(tmp_path / "bom.jsonl", Report())] == ["a", "b"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+def test_utf_16_is_refused_with_a_remedy(tmp_path, encoding):
+    (tmp_path / "wide.jsonl").write_bytes((json.dumps(row("a")) + "\n").encode(encoding))
+    with pytest.raises(TrainingError, match="wide.jsonl: it is UTF-16 or UTF-32; save it as UTF-8"):
+        list(read_jsonl(tmp_path / "wide.jsonl", Report()))
+
+
+def test_rows_that_python_itself_stumbles_over_are_listed(tmp_path):
+    deep = b'{"id": "deep", "truth": ' + b'{"a":' * 500 + b"1" + b"}" * 500 + b"}"
+    lines = [
+        encoded(row("a")),
+        b'{"id": ' + b"9" * 5000 + b"}",
+        deep,
+        encoded(row("half \ud800", text="\ud800")),
+        encoded(row(0)),
+    ]
+    (tmp_path / "odd.jsonl").write_bytes(b"\n".join(lines))
+    report = Report()
+    assert [sample.id for sample in read_jsonl(tmp_path / "odd.jsonl", report)] == ["a", "0"]
+    assert report.skipped == 3 and any("nested more than 100 deep" in reason for reason in report.reasons)
+
+
+def test_a_mistake_in_the_program_is_listed_with_its_type_and_place(tmp_path, monkeypatch):
+    whole = readers.parse_sample
+
+    def parse(given, *rest):
+        return given["nothing"] if given["id"] == "b" else whole(given, *rest)
+
+    monkeypatch.setattr(readers, "parse_sample", parse)
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join(encoded(row(name)) for name in "abc"))
+    report = Report()
+    assert [sample.id for sample in read_jsonl(tmp_path / "a.jsonl", report)] == ["a", "c"]
+    (reason,) = report.reasons
+    assert reason.startswith("KeyError: 'nothing' (test_train_readers.py, line ")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, Ov2Error])
+def test_what_is_no_fault_of_a_row_ends_the_reading(tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error("the disk is full")
+
+    monkeypatch.setattr(readers, "parse_sample", fail)
+    (tmp_path / "a.jsonl").write_bytes(encoded(row("a")))
+    with pytest.raises(error, match="the disk is full"):
+        list(read_jsonl(tmp_path / "a.jsonl", Report()))
+
+
 # WebDataset
 
 
@@ -136,6 +189,42 @@ def test_media_that_the_json_does_not_name_are_those_beside_it(tmp_path):
     path = shard(tmp_path / "0.tar", ("1.jpg", png()), ("1.json", encoded(llava)))
     (sample,) = read_webdataset([path], tmp_path / "media", Report())
     assert sample.id == f"{path}:1" and Path(sample.media[0].path).read_bytes() == png()
+
+
+def test_members_that_do_not_stand_side_by_side(tmp_path):
+    rows = [row(str(number), {"type": "image", "path": "jpg"}) for number in range(3)]
+    pictures = [(f"{number}.jpg", png(color)) for number, color in enumerate(("red", "green", "blue"))]
+    texts = [(f"{number}.json", encoded(one)) for number, one in enumerate(rows)]
+    path = shard(tmp_path / "apart.tar", *pictures, *texts)
+    samples = list(read_webdataset([path], tmp_path / "media", Report()))
+    assert [sample.id for sample in samples] == ["0", "1", "2"]
+    assert [Path(sample.media[0].path).read_bytes() for sample in samples] == [content for _, content in pictures]
+    (tmp_path / "apart.tar.gz").write_bytes(gzip.compress(path.read_bytes()))
+    with pytest.raises(TrainingError, match="apart.tar.gz: a sample's members do not stand side by side"):
+        list(read_webdataset([tmp_path / "apart.tar.gz"], tmp_path / "media", Report()))
+
+
+SUFFIXES = "mp4 mkv webm avi mov wmv 3gp mts m2ts mpg mpeg ts flv ogv asf vob gif m4v WMV".split()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_members_with_any_video_suffix_are_media(tmp_path, suffix):
+    path = shard(tmp_path / "0.tar", (f"1.{suffix}", b"film"), ("1.json", encoded(row("a", text="<video>Why?"))))
+    (sample,) = read_webdataset([path], tmp_path / "media", Report())
+    assert sample.media[0].kind == "video" and Path(sample.media[0].path).read_bytes() == b"film"
+
+
+def test_a_gif_is_what_its_text_calls_it(tmp_path):
+    path = shard(tmp_path / "0.tar", ("1.gif", b"GIF"), ("1.json", encoded(row("a", text="<image>Why?"))))
+    (sample,) = read_webdataset([path], tmp_path / "media", Report())
+    assert sample.media[0].kind == "image"
+
+
+def test_media_named_in_the_messages_of_a_shard(tmp_path):
+    messages = [{"role": "user", "content": [{"type": "image", "image": "1.png"}]}, {"role": "assistant", "content": "!"}]
+    path = shard(tmp_path / "0.tar", ("1.png", png()), ("1.json", encoded({"id": 0, "messages": messages})))
+    (sample,) = read_webdataset([path], tmp_path / "media", Report())
+    assert sample.id == "0" and Path(sample.media[0].path).read_bytes() == png()
 
 
 def test_compressed_shards_and_several_of_them(tmp_path):
@@ -255,6 +344,18 @@ def test_decoded_images_are_written_too(tmp_path):
     (sample,) = read_hf(datasets.IterableDataset.from_generator(rows), tmp_path, Report())
     with Image.open(sample.media[0].path) as written:
         assert written.size == (30, 20) and written.mode == "RGB"
+
+
+def test_a_decoded_image_that_cannot_be_read_is_a_bad_row(tmp_path):
+    def rows():
+        yield llava("a", image=Image.new("La", (30, 20)))
+        yield llava("b", image=Image.new("RGBA", (30, 20)))
+
+    report = Report()
+    (sample,) = read_hf(datasets.IterableDataset.from_generator(rows), tmp_path, report)
+    with Image.open(sample.media[0].path) as written:
+        assert sample.id == "b" and written.getextrema() == ((255, 255),) * 3, "transparent on white"
+    assert report.skipped == 1
 
 
 def test_the_schema_as_columns(tmp_path):

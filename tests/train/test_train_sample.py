@@ -59,7 +59,7 @@ def test_any_json_is_a_sample_or_an_error_that_names_it(row):
         assert parse_sample(row, name="row 1").rounds
     except TrainingError as error:
         name = row.get("id") if isinstance(row, dict) else None
-        assert str(error).startswith(f"{name or 'row 1'}: ")
+        assert str(error).startswith(f"{'row 1' if name in (None, '') else name}: ")
 
 
 @pytest.mark.parametrize(
@@ -91,3 +91,58 @@ def test_whole_rounds_are_kept_with_their_media():
     sample = Sample("x", turns, (Media("image", "a.png"), Media("video", "b.mp4")))
     assert sample.rounds == 2 and sample.keep_rounds(2) == sample
     assert sample.keep_rounds(1) == Sample("x", turns[:3], (Media("image", "a.png"),))
+
+
+ANSWERED = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]
+
+
+@pytest.mark.parametrize(
+    ("given_as", "text"),
+    [
+        (0, "0"), (7, "7"), (-1.5, "-1.5"), (False, "False"), ("0", "0"), ([1], "[1]"), ("\ud800", "\\ud800"), (None, "row 1"),
+        ("", "row 1"),
+    ],
+)  # fmt: skip
+def test_an_id_of_any_type_survives(given_as, text):
+    sample = parse_sample({"id": given_as, "messages": ANSWERED}, name="row 1")
+    assert sample.id == text and parse_sample(sample.to_json()).id == text
+    assert parse_sample({"messages": ANSWERED}, name="row 1").id == "row 1"
+
+
+@pytest.mark.parametrize(
+    ("item", "media"),
+    [
+        ({"type": "video", "video": "a.mp4"}, Media("video", "a.mp4")),
+        ({"type": "image", "image": "a.png", "text": None}, Media("image", "a.png")),
+        ({"type": "image", "path": "a.png"}, Media("image", "a.png")),
+        ({"type": "image", "url": "a.png"}, Media("image", "a.png")),
+        ({"type": "image_url", "image_url": {"url": "a.png", "detail": "high"}}, Media("image", "a.png")),
+        ({"type": "video_url", "video_url": {"url": "a.mp4"}}, Media("video", "a.mp4")),
+        ({"type": "video", "video": "a.mp4", "fps": 2.0}, Media("video", "a.mp4", {"fps": 2.0})),
+    ],
+)
+def test_items_may_bring_their_media_along(item, media):
+    messages = [{"role": "user", "content": [item, {"type": "text", "text": "What?"}]}, ANSWERED[1]]
+    sample = parse_sample({"messages": messages})
+    assert sample.media == (media,) and sample.messages[0] == ("user", f"<{media.kind}>What?")
+
+
+@pytest.mark.parametrize(
+    ("item", "beside", "message"),
+    [
+        ({"type": "image_url", "image_url": {"url": "https://x.org/a.png"}}, [], "its image is a URL; download it"),
+        ({"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBO"}}, [], "its image is a URL; download it"),
+        ({"type": "video", "video": ["a.png", "b.png"]}, [], r"the video in a message is \['a.png', 'b.png'\]; give its path"),
+        ({"type": "video", "video": "a.mp4"}, [{"type": "video", "path": "a.mp4"}], "in the messages and beside them"),
+        ({"type": "video"}, [{"type": "video", "path": "http://x.org/a.mp4"}], "its video is a URL; download it"),
+    ],
+)
+def test_media_that_cannot_be_used_are_told_apart(item, beside, message):
+    messages = [{"role": "user", "content": [item]}, ANSWERED[1]]
+    with pytest.raises(TrainingError, match=message):
+        parse_sample({"messages": messages, "media": beside}, name="s")
+
+
+def test_half_a_character_is_told():
+    with pytest.raises(TrainingError, match="half a character"):
+        parse_sample({"messages": [ANSWERED[0], {"role": "assistant", "content": "so \ud83d"}]})
