@@ -133,7 +133,7 @@ class VisualTokens:
             "padding_share": round(float(1 - used.mean()), 4),
             "frames_touched": len(np.unique(t[used])),
             "source_frames": len(self.frame_times),
-            "seconds": round(float(self.frame_times[-1]), 3) if len(self.frame_times) else 0.0,
+            "seconds": 0.0 if self.kind == "image" else round(len(self.frame_times) / self.fps, 3),  # fps is an average
         }
 
     def save(self, directory: str | os.PathLike) -> Path:

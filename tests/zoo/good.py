@@ -373,20 +373,32 @@ def turned_mkv(folder):
     return write(folder / "turned.mkv", options=x264(bframes=2), rotation=-90)
 
 
+def filtered(source: Path, target: Path, bitstream_filter: str) -> Path:
+    """Copy a file through a bitstream filter."""
+    with av.open(str(source)) as whole, av.open(str(target), "w", options={"fflags": "+bitexact"}) as copy:
+        stream = copy.add_stream_from_template(whole.streams.video[0])
+        changed = av.bitstream.BitStreamFilterContext(bitstream_filter, whole.streams.video[0], stream)
+        for packet in whole.demux(video=0):
+            for copied in changed.filter(packet if packet.size else None):
+                copied.stream = stream
+                copy.mux(copied)
+    return target
+
+
+@good
+def turned_by_message(folder):
+    """A quarter turn counter-clockwise that the bitstream itself asks for."""
+    whole = write(folder / "straight.mp4", options=x264(bframes=2))
+    message = "h264_metadata=display_orientation=insert:rotate=90"
+    return replace(whole, path=filtered(whole.path, folder / "message.mp4", message), rotation=90)
+
+
 def _cropped(folder: Path, left=0, top=0, right=0, bottom=0) -> Specimen:
     """The coded picture is larger; a bitstream filter writes the cropping into the parameter set."""
     size = (SIZE[0] + top + bottom, SIZE[1] + left + right)
     whole = write(folder / "whole.mp4", options=x264(bframes=2), size=size)
-    sides = f"crop_left={left}:crop_top={top}:crop_right={right}:crop_bottom={bottom}"
-    path = folder / "cropped.mp4"
-    with av.open(str(whole.path)) as source, av.open(str(path), "w", options={"fflags": "+bitexact"}) as target:
-        stream = target.add_stream_from_template(source.streams.video[0])
-        cut = av.bitstream.BitStreamFilterContext(f"h264_metadata={sides}", source.streams.video[0], stream)
-        for packet in source.demux(video=0):
-            for cropped in cut.filter(packet if packet.size else None):
-                cropped.stream = stream
-                target.mux(cropped)
-    return replace(whole, path=path, size=SIZE, cropped=(left, top))
+    sides = f"h264_metadata=crop_left={left}:crop_top={top}:crop_right={right}:crop_bottom={bottom}"
+    return replace(whole, path=filtered(whole.path, folder / "cropped.mp4", sides), size=SIZE, cropped=(left, top))
 
 
 @good
