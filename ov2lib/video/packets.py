@@ -50,7 +50,7 @@ class Bits:
         return (1 << zeros) - 1 + self.read(zeros)
 
 
-def _nal_units(data: memoryview, length_size: int) -> Iterator[tuple[int, int]]:
+def nal_units(data: memoryview, length_size: int) -> Iterator[tuple[int, int]]:
     """(offset, end) of each NAL unit: length-prefixed (MP4, MKV) or between start codes (TS, raw)."""
     if length_size:
         at = 0
@@ -84,7 +84,7 @@ class _H264:
 
     def __call__(self, data: memoryview) -> Header:
         recovers = False
-        for start, end in _nal_units(data, self.length_size):
+        for start, end in nal_units(data, self.length_size):
             unit = data[start] & 31
             if unit == 7:
                 self.fields, self.crop = _sequence(bytes(data[start + 1 : end]))
@@ -185,7 +185,7 @@ class _Hevc:
         self.spliced, self.leads_lost = True, False
 
     def __call__(self, data: memoryview) -> Header:
-        for start, _end in _nal_units(data, self.length_size):
+        for start, _end in nal_units(data, self.length_size):
             unit = data[start] >> 1 & 63
             if unit in (36, 37):  # end of sequence, end of bitstream
                 self.spliced = True

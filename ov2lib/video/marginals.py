@@ -1,0 +1,384 @@
+"""Exact bytes of the parts of a picture, read from its headers without decoding anything.
+
+A picture is often coded in parts that a decoder must be able to find: slices of any codec, the rows of coding tree units of
+HEVC with wavefront parallel processing (x265's default), the tiles of HEVC, VP9 and AV1. Their sizes stand in the headers.
+They say exactly where in the picture the bytes go, if coarsely: every estimate of block bits is scaled to them, and alone
+they are a spatial profile that costs no pixel. FFmpeg's `trace_headers` filter parses the headers of HEVC, VP9 and AV1; of
+H.264 and MPEG-1/2 the first numbers of each slice suffice.
+"""
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import av
+import av.logging
+import numpy as np
+from av.bitstream import BitStreamFilterContext
+
+from .packets import Bits, nal_units, header_reader
+
+MACROBLOCK, SUPERBLOCK = 16, 64  # pixels
+LINE = re.compile(r"(\d+)\s+([a-z][\w.]*)(?:\[\d+\])*\s+([01]*) = (-?\d+)\s*$")
+_LOCK = threading.Lock()  # FFmpeg has one log level for all threads
+
+
+@dataclass(frozen=True, eq=False)
+class Marginals:
+    """The parts of one coded picture, in coded orientation.
+
+    Attributes:
+        part: int64 [rows, cols], which part each unit of the picture belongs to.
+        unit: pixels on a unit's side; those on the right and lower edge may reach beyond the picture.
+        size: int64 [parts], bytes of each part.
+    """
+
+    part: np.ndarray
+    unit: int
+    size: np.ndarray
+
+    @cached_property
+    def profile(self) -> np.ndarray:
+        """float32 [rows, cols], bits of each unit if every part spread its bits evenly."""
+        units = np.bincount(self.part.ravel(), minlength=len(self.size))
+        return (8 * self.size / np.maximum(units, 1)).astype(np.float32)[self.part]
+
+    def fit(self, bits: np.ndarray, cell: float) -> np.ndarray:
+        """Scale estimated bits so that they agree with the parts; the sum stays what it was.
+
+        bits: float32 [h, w] on square cells of `cell` coded pixels. A cell counts to the part in which its middle lies.
+        """
+        rows, cols = (
+            np.minimum(((np.arange(n) + 0.5) * cell / self.unit).astype(int), limit - 1)
+            for n, limit in zip(bits.shape, self.part.shape, strict=True)
+        )
+        part = self.part[rows[:, None], cols]
+        estimate = bits + np.float32(0.02) * bits.mean()  # assumed: no block is free, so that any part can have its bytes
+        sums = np.bincount(part.ravel(), estimate.ravel(), len(self.size))
+        scaled = estimate * (self.size / np.where(sums > 0, sums, 1))[part]
+        return (scaled * (bits.sum(dtype=np.float64) / max(scaled.sum(), 1e-9))).astype(np.float32)
+
+
+Reader = Callable[[av.Packet], Marginals | None]
+
+
+def marginals_reader(stream) -> Reader:
+    """A function that reads packets of this stream, in decode order; None for a picture that is coded in one piece.
+
+    Key pictures must be among the packets, others may be left out; of AV1 none may, unless its key pictures have no tiles.
+    """
+    context = stream.codec_context
+    codec, size = context.codec.canonical_name, (context.height, context.width)
+    if codec in TRACED:
+        return TRACED[codec](stream, size)
+    if codec == "h264":
+        return _H264Slices(size, header_reader(codec, context.extradata))
+    return _Mpeg2Slices(size) if codec in ("mpeg1video", "mpeg2video") else lambda packet: None
+
+
+class _Parts:
+    """Where the parts of a picture may begin: units in the order in which they are coded.
+
+    order: int64 [units], their index in raster order; run: int64 [units], number of the tile or row that each lies in.
+    """
+
+    def __init__(self, size: tuple[int, int], unit: int, rows=(), cols=(), by_row: bool = False):
+        """rows, cols: where tiles begin, in units (0 may be left out); by_row: each row of units is a run of its own."""
+        self.unit, self.shape = unit, (-(-size[0] // unit), -(-size[1] // unit))
+        row, col = np.indices(self.shape).reshape(2, -1)
+        tile = np.searchsorted(sorted(rows), row, side="right") * (len(cols) + 1) + np.searchsorted(
+            sorted(cols), col, side="right"
+        )
+        run = tile * (self.shape[0] + 1) + (row if by_row else 0)
+        self.order = np.lexsort((col, row, run))
+        self.run = run[self.order]
+
+    def marginals(self, slices: list[tuple[int, list[int]]]) -> Marginals | None:
+        """slices: (raster index of the first unit, bytes of each of its runs), in coding order. None if they do not fit."""
+        place = np.empty(len(self.order), np.int64)
+        place[self.order] = np.arange(len(self.order))
+        starts = [int(place[first]) for first, _ in slices]
+        if not slices or starts[0] != 0 or (np.diff(starts) <= 0).any():
+            return None
+        new = np.diff(self.run, prepend=-1) != 0
+        sizes = []
+        for (_, runs), start, end in zip(slices, starts, [*starts[1:], len(new)], strict=True):
+            new[start] = True
+            if len(runs) != new[start:end].sum():
+                new[start + 1 : end], runs = False, [sum(runs)]
+            sizes += runs
+        if len(sizes) < 2 or min(sizes) < 0:
+            return None
+        part = np.empty(len(new), np.int64)
+        part[self.order] = np.cumsum(new) - 1
+        return Marginals(part.reshape(self.shape), self.unit, np.array(sizes))
+
+
+# --- codecs whose headers FFmpeg parses -----------------------------------------------------------------------------
+
+
+class _Traced:
+    """Reads packets through FFmpeg's `trace_headers`, which prints every field of every header."""
+
+    def __init__(self, stream, size: tuple[int, int]):
+        self.size, self.parts = size, None
+        context = stream.codec_context
+        hvcc = bytes(context.extradata or b"") if context.codec.canonical_name == "hevc" else b""
+        self.length_size = (hvcc[21] & 3) + 1 if len(hvcc) > 22 and hvcc[0] == 1 else 0
+        with _Captured() as lines:
+            self.filter = BitStreamFilterContext("trace_headers", stream)
+        self.note(_headers(lines))
+
+    def note(self, headers: list) -> None:
+        """Remember what later packets need."""
+
+    def __call__(self, packet: av.Packet) -> Marginals | None:
+        data = bytes(packet)
+        copy = av.Packet(data)  # the filter keeps what it is given
+        copy.is_keyframe = packet.is_keyframe
+        try:
+            with _Captured() as lines:
+                self.filter.filter(copy)
+            headers = _headers(lines)
+            self.note(headers)
+            return self.read(data, headers)
+        except (av.error.FFmpegError, IndexError, KeyError, ValueError):
+            return None  # damaged or odd headers: the decoder may still cope
+
+
+class _Captured:
+    """What FFmpeg says in this thread, as a list of (level, name, message)."""
+
+    def __enter__(self) -> list:
+        _LOCK.acquire()
+        self.level, self.capture = av.logging.get_level(), av.logging.Capture()
+        av.logging.set_level(av.logging.INFO)
+        return self.capture.__enter__()
+
+    def __exit__(self, *error) -> None:
+        self.capture.__exit__(*error)
+        av.logging.set_level(self.level)
+        _LOCK.release()
+
+
+class _Header(dict):
+    """The fields of one header by name, the values of a repeated or indexed field in a list; `end`: bits it takes."""
+
+    title, end = "", 0
+
+    def one(self, name: str, default: int = 0) -> int:
+        return self[name][0] if name in self else default
+
+
+def _headers(lines: list) -> list[_Header]:
+    headers = [_Header()]
+    for _, name, message in lines:
+        if name != "trace_headers":
+            continue
+        field = LINE.match(message)
+        if field:
+            position, key, bits, value = field.groups()
+            headers[-1].setdefault(key, []).append(int(value))
+            headers[-1].end = int(position) + len(bits)
+        elif not message.startswith(("Packet:", "Extradata")):
+            headers.append(_Header())
+            headers[-1].title = message.strip()
+    return headers
+
+
+class _Hevc(_Traced):
+    """HEVC: rows of coding tree units, tiles and slices (7.3.6.1 and 9.3.1 of the standard)."""
+
+    def __init__(self, stream, size: tuple[int, int]):
+        self.sps: dict[int, _Header] = {}
+        self.pps: dict[int, _Header] = {}
+        super().__init__(stream, size)
+
+    def note(self, headers: list[_Header]) -> None:
+        for header in headers:
+            if header.title == "Sequence Parameter Set":
+                self.sps[header.one("sps_seq_parameter_set_id")], self.parts = header, None
+            elif header.title == "Picture Parameter Set":
+                self.pps[header.one("pps_pic_parameter_set_id")], self.parts = header, None
+
+    def read(self, data: bytes, headers: list[_Header]) -> Marginals | None:
+        segments = [h for h in headers if h.title == "Slice Segment Header"]
+        units = [(s, e) for s, e in nal_units(memoryview(data), self.length_size) if data[s] >> 1 & 63 < 32]
+        if self.parts is None and segments:
+            self.parts = self._parts(self.pps[segments[0].one("slice_pic_parameter_set_id")])
+        slices = []
+        for header, (start, end) in zip(segments, units, strict=True):
+            runs = [offset + 1 for offset in header.get("entry_point_offset_minus1", ())]
+            slices.append((header.one("slice_segment_address"), [*runs, end - start - -(-header.end // 8) - sum(runs)]))
+        return self.parts.marginals(slices) if slices else None
+
+    def _parts(self, pps: _Header) -> _Parts:
+        sps = self.sps[pps.one("pps_seq_parameter_set_id")]
+        smallest = sps.one("log2_min_luma_coding_block_size_minus3") + 3
+        unit = 1 << (smallest + sps.one("log2_diff_max_min_luma_coding_block_size"))
+        size = sps.one("pic_height_in_luma_samples"), sps.one("pic_width_in_luma_samples")
+        if size[0] - self.size[0] not in range(2 * unit) or size[1] - self.size[1] not in range(2 * unit):
+            raise ValueError("not the size of the pictures")
+        starts = []
+        for side, name in zip(size, ("row", "column"), strict=True):
+            count = pps.one(f"num_tile_{name}s_minus1") + 1
+            lengths = pps.get("row_height_minus1" if name == "row" else "column_width_minus1", [])
+            even = [i * -(-side // unit) // count for i in range(1, count)]
+            starts.append(even if pps.one("uniform_spacing_flag", 1) else (np.cumsum(lengths) + np.arange(1, count)).tolist())
+        return _Parts(size, unit, *starts, by_row=bool(pps.one("entropy_coding_sync_enabled_flag")))
+
+
+class _Vp9(_Traced):
+    """VP9: tiles, each behind its size in four bytes, the last one to the end; hidden pictures of a packet are added."""
+
+    def read(self, data: bytes, headers: list[_Header]) -> Marginals | None:
+        pictures = [h for h in headers if h.title == "Frame"]
+        total, at = None, 0
+        for header, end in zip(pictures, _superframe(data), strict=True):
+            if "header_size_in_bytes" in header:
+                counts = [1 << header.one(f"tile_{axis}_log2") for axis in ("rows", "cols")]
+                starts = [
+                    [i * -(-side // SUPERBLOCK) // count for i in range(1, count)]
+                    for side, count in zip(self.size, counts, strict=True)
+                ]
+                body = at + -(-header.end // 8) + header.one("header_size_in_bytes")
+                sizes = _sized(data[body:end], counts[0] * counts[1], 4, "big", 0)
+                total = _add(total, _Parts(self.size, SUPERBLOCK, *starts).marginals([(0, sizes)]))
+            at = end
+        return total
+
+
+def _superframe(data: bytes) -> list[int]:
+    """Where each picture of a VP9 packet ends (annex B of the specification)."""
+    if data[-1] >> 5 == 0b110:
+        count, width = (data[-1] & 7) + 1, (data[-1] >> 3 & 3) + 1
+        index = data[-2 - count * width :]
+        if index[0] == data[-1]:
+            sizes = [int.from_bytes(index[1 + i * width : 1 + (i + 1) * width], "little") for i in range(count)]
+            return np.cumsum(sizes).tolist()
+    return [len(data)]
+
+
+class _Av1(_Traced):
+    """AV1: tiles, each behind its size, the last one of a group to the end of its unit; pictures of a packet are added."""
+
+    tiled = True
+
+    def note(self, headers: list[_Header]) -> None:
+        for header in headers:
+            if header.title == "Sequence Header":
+                self.unit = SUPERBLOCK << header.one("use_128x128_superblock")
+
+    def __call__(self, packet: av.Packet) -> Marginals | None:
+        return super().__call__(packet) if self.tiled or packet.is_keyframe else None
+
+    def read(self, data: bytes, headers: list[_Header]) -> Marginals | None:
+        total, frame, sizes = None, None, []
+        for header, (kind, start, end) in zip([h for h in headers if h.title == "OBU header"], _obus(data), strict=True):
+            place = next(i for i, h in enumerate(headers) if h is header)
+            following = headers[place + 1 : place + 3]
+            frame = next((h for h in following if h.title == "Frame Header"), frame) if kind in (3, 6) else frame
+            group = next((h for h in following if h.title == "Tile Group"), None) if kind in (4, 6) else None
+            if group is None or frame is None:
+                continue
+            counts = [1 << frame.one(f"tile_{axis}_log2") for axis in ("rows", "cols")]
+            starts = [self._starts(frame, axis) for axis in (0, 1)]
+            tiles = (len(starts[0]) + 1) * (len(starts[1]) + 1)
+            self.tiled = tiles > 1
+            if tiles == 1:
+                continue
+            first, last = group.one("tg_start"), group.one("tg_end", tiles - 1)
+            body = start + -(-(group.end or frame.end) // 8)
+            sizes += _sized(data[body:end], last - first + 1, frame.one("tile_size_bytes_minus1") + 1, "little", 1)
+            if len(sizes) == tiles:
+                total = _add(total, _Parts(self.size, self.unit, *starts).marginals([(0, sizes)]))
+                sizes = []
+        return total
+
+    def _starts(self, frame: _Header, axis: int) -> list[int]:
+        units = -(-self.size[axis] // self.unit)
+        if frame.one("uniform_tile_spacing_flag"):
+            step = max(1, -(-units // (1 << frame.one(("tile_rows_log2", "tile_cols_log2")[axis]))))
+            return list(range(step, units, step))
+        widths = frame.get(("height_in_sbs_minus_1", "width_in_sbs_minus_1")[axis], [])
+        return np.cumsum([width + 1 for width in widths])[:-1].tolist()
+
+
+def _obus(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(type, start, end) of each open bitstream unit of a packet, headers included."""
+    at = 0
+    while at < len(data):
+        start, first = at, data[at]
+        at += 2 if first & 4 else 1
+        size, shift = len(data) - at, 0
+        if first & 2:
+            size = 0
+            while True:
+                byte = data[at]
+                at, size, shift = at + 1, size | (byte & 127) << shift, shift + 7
+                if byte < 128:
+                    break
+        at = min(at + size, len(data))
+        yield first >> 3 & 15, start, at
+
+
+def _sized(data: bytes, count: int, width: int, order: str, add: int) -> list[int]:
+    """Sizes of `count` chunks, each but the last behind its size (less `add`) in `width` bytes."""
+    sizes, at = [], 0
+    for _ in range(count - 1):
+        sizes.append(int.from_bytes(data[at : at + width], order) + add)
+        at += width + sizes[-1]
+    return [*sizes, len(data) - at]
+
+
+def _add(total: Marginals | None, more: Marginals | None) -> Marginals | None:
+    """Bytes of two pictures of one packet together, if both are cut alike; else those of the later one."""
+    if total is None or more is None or not np.array_equal(total.part, more.part):
+        return more or total
+    return Marginals(more.part, more.unit, total.size + more.size)
+
+
+TRACED = {"hevc": _Hevc, "vp9": _Vp9, "av1": _Av1}
+
+
+# --- slices that begin with their place -----------------------------------------------------------------------------
+
+
+class _H264Slices:
+    """H.264: slices of progressive pictures, in macroblock order (fields, and macroblock pairs, count otherwise)."""
+
+    def __init__(self, size: tuple[int, int], reader):
+        self.parts, self.reader = _Parts(size, MACROBLOCK), reader
+
+    def __call__(self, packet: av.Packet) -> Marginals | None:
+        data, slices = memoryview(packet), []
+        self.reader(data)
+        if self.reader.fields is not None:
+            return None
+        for start, end in nal_units(data, self.reader.length_size):
+            if data[start] & 31 in (1, 5):
+                slices.append((Bits(bytes(data[start + 1 : start + 9])).golomb(), [end - start]))
+        return self.parts.marginals(slices) if all(first < self.parts.order.size for first, _ in slices) else None
+
+
+class _Mpeg2Slices:
+    """MPEG-1 and 2: slices, which begin with their row. Those of one row count together; field pictures are left out."""
+
+    def __init__(self, size: tuple[int, int]):
+        self.parts = _Parts(size, MACROBLOCK)
+
+    def __call__(self, packet: av.Packet) -> Marginals | None:
+        data = bytes(packet)
+        units = list(nal_units(memoryview(data), 0))
+        rows, cols = self.parts.shape
+        size = np.zeros(rows, np.int64)
+        for start, end in units:
+            if data[start] == 0xB5 and data[start + 1 : start + 2] and data[start + 1] >> 4 == 8 and end - start > 3:
+                if data[start + 3] & 3 != 3:  # picture coding extension: picture_structure
+                    return None
+            if 1 <= data[start] <= 0xAF and data[start] <= rows:
+                size[data[start] - 1] += end - start
+        begins = np.flatnonzero(size)
+        return self.parts.marginals([(int(row) * cols, [int(size[row])]) for row in begins])
