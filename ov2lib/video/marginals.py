@@ -18,7 +18,7 @@ import av.logging
 import numpy as np
 from av.bitstream import BitStreamFilterContext
 
-from .packets import Bits, nal_units, header_reader
+from .packets import Bits, header_reader, nal_units
 
 MACROBLOCK, SUPERBLOCK = 16, 64  # pixels
 LINE = re.compile(r"(\d+)\s+([a-z][\w.]*)(?:\[\d+\])*\s+([01]*) = (-?\d+)\s*$")
@@ -283,7 +283,6 @@ class _Av1(_Traced):
             group = next((h for h in following if h.title == "Tile Group"), None) if kind in (4, 6) else None
             if group is None or frame is None:
                 continue
-            counts = [1 << frame.one(f"tile_{axis}_log2") for axis in ("rows", "cols")]
             starts = [self._starts(frame, axis) for axis in (0, 1)]
             tiles = (len(starts[0]) + 1) * (len(starts[1]) + 1)
             self.tiled = tiles > 1
