@@ -186,8 +186,9 @@ def share_canvases(costs: np.ndarray, frames: np.ndarray, num_canvases: int) -> 
 
 
 def _grouped(video: Video, config: CodecConfig, workers: int, progress: Progress | None):
-    partition = partition_packets(video.source.packets, config)
-    plans = plan_groups(video.source.packets, partition, config.num_canvases)
+    packets = video.source.packets
+    partition = partition_packets(packets, config)
+    plans = plan_groups(packets, partition, config.num_canvases)
     wanted = np.unique(np.concatenate([np.append(p.frames, p.anchor) for p in plans]))
     stream = _counted(candidates(video, wanted, score_with_prior(config.beta), workers), len(wanted), progress)
     canvases, positions, groups = [], [], []
@@ -197,7 +198,9 @@ def _grouped(video: Video, config: CodecConfig, workers: int, progress: Progress
         canvases += made
         positions += places
         groups += [group] * len(made)
-    details = {"group_edges": partition.edges.tolist(), "quota": partition.quota, "codec": video.source.codec}
+    occupied = np.unique(partition.group_of(packets.frame_times))  # a group without a frame belongs to the one before it
+    edges = [*partition.edges[occupied].tolist(), float(partition.edges[-1])]
+    details = {"group_edges": edges, "quota": partition.quota, "codec": video.source.codec}
     return canvases, positions, groups, details
 
 
@@ -222,7 +225,7 @@ def pack_group(frames: list[Candidate], anchor: int, p_canvases: int, video: Vid
         return canvases, positions
     times = np.array([f.index for f in rest])
     attenuated = packing.attenuate(np.stack([f.scores.ravel() for f in rest]), config.attenuation)
-    usable = inside_bars(whole.picture, video.block).ravel()
+    usable = inside_bars([whole.picture, *(f.picture for f in rest)], video.block).ravel()
     before = int((times < whole.index).sum())
     chosen, ahead = packing.arrange(attenuated, before, p_canvases, rows * cols, usable, config.peak)
     pictures = [f.picture for f in rest]

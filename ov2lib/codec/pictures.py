@@ -25,23 +25,30 @@ def are_good(pictures: Sequence[np.ndarray]) -> np.ndarray:
     return ~(black | flat | (corrupt.mean(axis=-1) >= GREEN_SHARE))
 
 
-def inside_bars(rgb: np.ndarray, block: int) -> np.ndarray:
-    """bool [H / block, W / block]: blocks that are not wholly within dark bars at the picture's edges.
+def inside_bars(pictures: Sequence[np.ndarray], block: int) -> np.ndarray:
+    """bool [H / block, W / block]: blocks that are not wholly within dark bars at the edges of all pictures (uint8 [H, W, 3]).
 
-    A bar is a run of rows (columns) from an edge, at most 45 % of the picture, each with mean luma under 16. A picture
-    that is dark all over has no bars.
+    A bar is a run of rows (columns) from an edge, at most 45 % of the picture, each with mean luma under 16 in every picture:
+    what is dark in one alone may be a night sky. Pictures that are dark all over have no bars.
     """
-    keep = np.ones((rgb.shape[0] // block, rgb.shape[1] // block), bool)
+    height, width = pictures[0].shape[:2]
+    keep = np.ones((height // block, width // block), bool)
     for axis in (0, 1):
-        sums = (rgb[..., channel].sum(axis=1 - axis, dtype=np.uint32) for channel in range(3))
-        luma = sum(weight * line for weight, line in zip(LUMA, sums, strict=True))
-        dark = luma < 1000 * BAR_LEVEL * rgb.shape[1 - axis]
-        limit = int(len(dark) * BAR_SHARE)
-        for flip in (False, True):
-            line = dark[::-1] if flip else dark
-            bar = int(np.argmin(np.append(line, False)))
-            if 0 < bar <= limit:
-                blocks = np.moveaxis(keep, axis, 0)
-                blocks = blocks[::-1] if flip else blocks
-                blocks[: bar // block] = False
+        for step in (1, -1):
+            bar = _bar([np.moveaxis(picture, axis, 0)[::step] for picture in pictures])
+            np.moveaxis(keep, axis, 0)[::step][: bar // block] = False
     return keep
+
+
+def _bar(pictures: Sequence[np.ndarray]) -> int:
+    """First rows that are dark in all pictures; 0 if they are more than a bar may have."""
+    limit = int(len(pictures[0]) * BAR_SHARE)
+    bar = limit + 1
+    for picture in pictures:
+        sums = (picture[:bar, :, channel].sum(axis=1, dtype=np.uint32) for channel in range(3))
+        luma = sum(weight * line for weight, line in zip(LUMA, sums, strict=True))
+        dark = luma < 1000 * BAR_LEVEL * picture.shape[1]
+        bar = int(np.argmin(np.append(dark, False)))
+        if not bar:
+            break
+    return bar if bar <= limit else 0

@@ -62,6 +62,18 @@ def test_shares_sum_to_one_and_edges_tile_the_clip(tokens, clip):
     assert len(edges) == tokens.group_ids.max() + 2 and (np.diff(edges) > 0).all()
 
 
+@pytest.mark.parametrize("front_end", ["paper", "ippp", "released"])
+def test_every_canvas_lies_within_the_edges_of_its_group_also_across_pauses(front_end, specimen):
+    path = specimen("screen_recording").path
+    made, packets = ov2lib.tokenize_video(path, front_end, num_canvases=32), read_packets(path)
+    edges = coverage.group_edges(made, packets.duration)
+    assert np.unique(made.group_ids).tolist() == list(range(len(edges) - 1)) and len(edges) > 2 - (front_end == "released")
+    assert edges[0] == 0 and edges[-1] == packets.duration and (np.diff(edges) > 0).all()
+    times = coverage.block_times(made)
+    times = np.where(np.isnan(times), edges[made.group_ids][:, None], times)
+    assert (times >= edges[made.group_ids][:, None] - 1e-9).all() and (times < edges[made.group_ids + 1][:, None]).all()
+
+
 def test_source_pixels_are_found_again_and_a_wrong_position_is_noticed(tokens):
     assert coverage.reread(tokens).all()
     moved = tokens.patch_positions.copy()

@@ -6,8 +6,10 @@ from invariants import BEACH, check_codec_tokens, check_positions, digest, packe
 from PIL import Image
 
 from ov2lib import Ov2Error, VisualTokens, mini, tokenize_frames, tokenize_image, tokenize_video
+from ov2lib.codec.coverage import is_whole
 from ov2lib.codec.frontend import FRONT_ENDS, CodecConfig, partition_packets, plan_groups
 from ov2lib.codec.sampled import sample_indices
+from ov2lib.mini.encode import Encoding, encode
 from ov2lib.video.stream import read_packets
 
 SMALL = {"size": (180, 320), "bframes": 2, "gop": 20}
@@ -53,6 +55,25 @@ def test_groups_tile_the_beach():
         for group, plan in enumerate(plans):
             assert owner[plan.anchor] == group and (owner[plan.frames] == group).all()
             assert plan.anchor not in plan.frames and (np.diff(plan.frames) > 0).all()
+
+
+@pytest.mark.parametrize("front_end", ["paper", "ippp"])
+def test_a_sky_that_is_dark_on_most_frames_is_packed_where_it_lights_up(front_end, tmp_path):
+    """The upper 42 % are black but for a moment in each second, and nothing else changes."""
+    rng = np.random.default_rng(0)
+    still = np.zeros((168, 224, 3), np.uint8)
+    still[70:] = rng.integers(60, 200, (7, 14, 3), dtype=np.uint8).repeat(14, 0).repeat(16, 1)
+
+    def paint(number: int) -> np.ndarray:
+        picture = still.copy()
+        if number % 25 in (3, 4, 5, 6):
+            picture[:70] = rng.integers(0, 256, (10, 32, 3), dtype=np.uint8).repeat(7, 0).repeat(7, 1)
+        return picture
+
+    encode(map(paint, range(100)), tmp_path / "sky.mp4", (168, 224), 25, Encoding())
+    tokens = tokenize_video(tmp_path / "sky.mp4", front_end, num_canvases=8)
+    packed = tokens.patch_positions.reshape(len(tokens.canvases), -1, 3)[~is_whole(tokens)].reshape(-1, 3)
+    assert (packed[packed[:, 0] >= 0, 1] < 5).mean() > 0.5
 
 
 def test_times_and_rate_are_the_files(beach):

@@ -52,26 +52,35 @@ def test_blocks_wholly_within_bars_are_masked():
     picture[:40], picture[-28:] = 0, 10
     expected = np.ones((6, 4), bool)
     expected[[0, -1]] = False  # the upper bar ends within the second row of blocks
-    np.testing.assert_array_equal(inside_bars(picture, 28), expected)
+    np.testing.assert_array_equal(inside_bars([picture], 28), expected)
 
 
 def test_bars_may_stand_at_the_sides():
     picture = textured((56, 168), low=100)
     picture[:, -57:] = 0
-    np.testing.assert_array_equal(inside_bars(picture, 28)[0], [True, True, True, True, False, False])
+    np.testing.assert_array_equal(inside_bars([picture], 28)[0], [True, True, True, True, False, False])
 
 
 def test_a_picture_dark_all_over_or_for_the_most_part_has_no_bars():
-    assert inside_bars(flat(5), 28).all()
+    assert inside_bars([flat(5)], 28).all()
     picture = textured(low=100)
     picture[:60] = 0  # 54 % of the height
-    assert inside_bars(picture, 28).all()
+    assert inside_bars([picture], 28).all()
+
+
+def test_what_is_dark_in_one_picture_alone_is_no_bar():
+    night, flash = textured((168, 112), low=100), textured((168, 112), low=100)
+    night[:56] = flash[:28] = 0
+    expected = np.ones((6, 4), bool)
+    expected[0] = False
+    for pictures in ([night, flash], [flash, night], [night, flash, flat(2, (168, 112))]):
+        np.testing.assert_array_equal(inside_bars(pictures, 28), expected)
 
 
 def test_a_dark_stripe_inside_is_no_bar():
     picture = textured(low=100)
     picture[28:56] = 0
-    assert inside_bars(picture, 28).all()
+    assert inside_bars([picture], 28).all()
 
 
 # --- pictures kept for later ----------------------------------------------------------------------------------------

@@ -291,6 +291,13 @@ def variable_frame_rate_mkv(folder):
 
 
 @good
+def screen_recording(folder):
+    """20 pictures a second for a moment, then one in 5 seconds, as a screen recorder writes them."""
+    pts = [*range(0, 600, 50), *range(5000, 30000, 5000)]
+    return write(folder / "screen.mp4", options=x264(), frames=len(pts), pts=pts, tick=Fraction(1, 1000))
+
+
+@good
 def variable_frame_rate_mp4(folder):
     """Uneven presentation times in MP4, with B-frames."""
     return write(folder / "uneven.mp4", options=x264(bframes=2), pts=UNEVEN, tick=Fraction(1, 1000))
