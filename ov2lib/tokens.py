@@ -41,7 +41,7 @@ class VisualTokens:
             patch row, source patch column) of each patch, raster order within a canvas, canvas after canvas. Rows grow
             downwards, columns to the right, both from 0 at the top left. Padding is -1 on all three axes.
         group_ids: int64 [n], the group κ of each canvas; never decreases.
-        fps: frames per second that turns t into the time written in the prompt (t / fps).
+        fps: frames per second on average; t / fps is the time that the published code writes in the prompt.
         frame_times: float64 [T], presentation time in seconds of source frame t, the first frame at 0.
         patch_size: pixels on a patch's side.
         kind: "codec", "frames" or "image": decides the grid rows and the prompt form.

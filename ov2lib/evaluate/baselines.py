@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import EvaluationError
 from ..model.media import MediaOptions, video_tokens
-from ..model.prompt import runs
+from ..model.prompt import runs, source_seconds
 from ..tokens import VisualTokens
 from ..train.sample import Sample
 from .scorers import reference, score
@@ -102,7 +102,8 @@ def within_reach(truth: Sequence[float], end: float, tolerance: float) -> float:
 
 def time_tags(tokens: VisualTokens, decimals: int = 1) -> list[tuple[float, int]]:
     """(seconds, visual tokens) of every time tag in the prompt of a video, the seconds rounded as they are written there."""
-    return [(round(t / tokens.fps, decimals), count) for t, count in runs(tokens)]
+    seconds = source_seconds(tokens)
+    return [(round(float(seconds[t]), decimals), count) for t, count in runs(tokens)]
 
 
 def tags_of(sample: Sample, patch_size: int = 14) -> list[tuple[float, int]]:

@@ -35,6 +35,7 @@ class Predictor:
             from those of another batch size.
         blind: every pixel value becomes 0, the mean colour, while time tags, positions and token counts stay.
         frames_prompt: "inference" or "training", how sampled frames are written; see `ov2lib.model.prompt`.
+        timestamps: "presentation" or "published", what time tags say; see `ov2lib.model.prompt.source_seconds`.
         overrides: fields of `MediaOptions` for every video, and `timestamp_decimals`; they win over a sample's own options.
     """
 
@@ -45,13 +46,14 @@ class Predictor:
     blind: bool = False
     frames_prompt: str = "inference"
     overrides: Mapping = field(default_factory=dict)
+    timestamps: str = "presentation"
 
     @property
     def options(self) -> dict:
         """What decides the answers, as JSON values."""
         return {
             "max_new_tokens": self.max_new_tokens, "blind": self.blind, "frames_prompt": self.frames_prompt,
-            "media": dict(self.overrides),
+            "timestamps": self.timestamps, "media": dict(self.overrides),
         }  # fmt: skip
 
     def __call__(self, sample: Sample) -> str:
@@ -80,6 +82,7 @@ class Predictor:
             videos=[tokens for kind, tokens in media if kind == "video"],
             frames_prompt=self.frames_prompt,
             timestamp_decimals=timestamp_decimals,
+            timestamps=self.timestamps,
         )
         if self.blind and "pixel_values" in batch:
             batch["pixel_values"] = torch.zeros_like(batch["pixel_values"])

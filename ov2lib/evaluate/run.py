@@ -281,6 +281,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="inference",
         help="how frames are written (default %(default)s)",
     )
+    model.add_argument(
+        "--timestamps",
+        choices=("presentation", "published"),
+        default="presentation",
+        help="time tags say when a frame is shown, or frame index / fps as the released code does (default %(default)s)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -302,7 +308,8 @@ def run(args: argparse.Namespace) -> int:
         chosen = {"video_backend": args.backend, "num_canvases": args.canvases, "num_frames": args.frames}
         predict = load_predictor(
             args.model, args.device, max_new_tokens=args.max_new_tokens, batch_size=args.batch_size, blind=args.blind,
-            frames_prompt=args.frames_prompt, overrides={name: value for name, value in chosen.items() if value is not None},
+            frames_prompt=args.frames_prompt, timestamps=args.timestamps,
+            overrides={name: value for name, value in chosen.items() if value is not None},
         )  # fmt: skip
         revision, options = fingerprint(args.model), predict.options
     with tqdm(desc="samples", unit="", disable=None, leave=False) as bar:

@@ -204,7 +204,7 @@ def encoder(config: StageConfig) -> SampleEncoder:
     processor = mini_processor()
     images = processor.image_processor
     tokens = TokenCache(_media() / "tokens", images.patch_size, images.size).tokens
-    return SampleEncoder(processor.tokenizer, tokens, config.frames_prompt, config.timestamp_decimals)
+    return SampleEncoder(processor.tokenizer, tokens, config.frames_prompt, config.timestamp_decimals, config.timestamps)
 
 
 def bins(lesson: Lesson) -> BinDataset:

@@ -12,6 +12,7 @@ from .checkpoint import HUB_MODEL
 from .media import BACKENDS
 from .modeling import LlavaOnevision2ForConditionalGeneration
 from .processing import LlavaOnevision2Processor
+from .prompt import TIMESTAMPS
 
 
 def ask(
@@ -22,6 +23,7 @@ def ask(
     device: str | None = None,
     max_new_tokens: int = 256,
     stream: bool = False,
+    timestamps: str = "presentation",
     **media_options,
 ) -> str:
     """Answer a question about one image or video, greedily.
@@ -32,6 +34,7 @@ def ask(
         backend: "codec" or "frames", for videos.
         device: "cpu", "cuda", ...; None takes a GPU where there is one.
         stream: print the answer to stdout as it comes.
+        timestamps: "presentation" or "published", what time tags say; see `prompt.source_seconds`.
         media_options: further fields of `media.MediaOptions`.
 
     Raises:
@@ -46,7 +49,8 @@ def ask(
     processor = load_processor(folder)
     content = [{"type": kind, kind: str(source)}, {"type": "text", "text": question}]
     prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-    inputs = processor(prompt, **{f"{kind}s": str(source)}, video_backend=backend, **media_options).to(device)
+    options = media_options | {"video_backend": backend, "timestamps": timestamps}
+    inputs = processor(prompt, **{f"{kind}s": str(source)}, **options).to(device)
     network = LlavaOnevision2ForConditionalGeneration.from_pretrained(folder, dtype="auto").to(device).eval()
     ids = network.generate(
         **inputs,
@@ -113,6 +117,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--canvases", type=int, metavar="N", help="codec: canvases to make")
     parser.add_argument("--frames", type=int, metavar="N", help="frames: frames to sample")
     parser.add_argument(
+        "--timestamps",
+        choices=TIMESTAMPS,
+        default="presentation",
+        help="time tags say when a frame is shown, or frame index / fps as the released code does (default %(default)s)",
+    )
+    parser.add_argument(
         "--max-new-tokens", type=int, default=256, metavar="N", help="length of the answer at most (default 256)"
     )
 
@@ -121,6 +131,6 @@ def run(args: argparse.Namespace) -> int:
     """Stream the answer to stdout."""
     ask(
         args.media, args.question, args.model, args.backend, args.device, args.max_new_tokens,
-        stream=True, num_canvases=args.canvases, num_frames=args.frames,
+        stream=True, timestamps=args.timestamps, num_canvases=args.canvases, num_frames=args.frames,
     )  # fmt: skip
     return 0

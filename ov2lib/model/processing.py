@@ -56,6 +56,7 @@ class LlavaOnevision2Processor(ProcessorMixin):
         *,
         frames_prompt: str = "inference",
         timestamp_decimals: int = 1,
+        timestamps: str = "presentation",
         video_metadata: object = None,
         return_tensors: str | None = "pt",
         return_text_replacement_offsets: bool = False,
@@ -70,6 +71,8 @@ class LlavaOnevision2Processor(ProcessorMixin):
             frames_prompt: "inference" (one grid row per frame, each frame seen alone) or "training" (one row per video,
                 frames seen in groups of four); see `prompt`.
             timestamp_decimals: 1, or 2 for JumpScore.
+            timestamps: what time tags say, "presentation" (when a frame is shown) or "published" (frame index / fps, as the
+                released code does; far off where the frame rate varies, which a `VideoWarning` tells).
             video_metadata: for decoded frames, one dict per video with `fps` and optionally `frames_indices`.
             options: fields of `MediaOptions`, and the tokenizer's (`padding`, on by default; `padding_side`, "left" by
                 default, as generation needs; `max_length`, ...).
@@ -94,7 +97,7 @@ class LlavaOnevision2Processor(ProcessorMixin):
         self._check_counts(kinds, len(pictures), len(clips))
 
         ordered = self._visual_tokens(kinds, iter(pictures), iter(clips), _metadata(video_metadata, len(clips)), media)
-        written = iter([visual_text(tokens, frames_prompt, timestamp_decimals) for tokens in ordered])
+        written = iter([visual_text(tokens, frames_prompt, timestamp_decimals, timestamps) for tokens in ordered])
         expanded = [expand(prompt, written) for prompt in texts]
 
         data = dict(self.tokenizer([prompt for prompt, _ in expanded], return_tensors=return_tensors, **text_options))

@@ -6,15 +6,17 @@ frames, "training"   as codec
 codec                per run of equal source t `<1.2 seconds><|vision_start|>`…pads…`<|vision_end|>` and a newline
 
 Sampled frames are written one way in training and another at inference by the published code: an official mismatch, so both
-forms are here under these names. Times are source frame index / fps, with one decimal (two for JumpScore).
+forms are here under these names. Times have one decimal (two for JumpScore). They are presentation times; the published code
+writes source frame index / fps, which is the same for a constant frame rate and far off for a variable one.
 """
 
 import re
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
 
-from ..errors import ModelError
+from ..errors import ModelError, VideoWarning
 from ..tokens import MERGE, VisualTokens
 
 IMAGE_PAD, VIDEO_PAD = "<|image_pad|>", "<|video_pad|>"
@@ -22,6 +24,9 @@ VISION_START, VISION_END = "<|vision_start|>", "<|vision_end|>"
 IMAGE_PLACEHOLDER = VISION_START + IMAGE_PAD + VISION_END
 VIDEO_PLACEHOLDER = VISION_START + VIDEO_PAD + VISION_END
 FRAMES_PROMPTS = ("inference", "training")
+TIMESTAMPS = ("presentation", "published")
+CLOCK = 0.002  # assumed: seconds; a clock of milliseconds (Matroska, FLV) and a rate measured with it are each up to one off
+FAR_OFF = 0.05  # assumed: seconds; half of what one decimal tells
 
 # ChatML as published; the assistant's words and <|im_end|>, which training supervises, stand inside {% generation %}.
 CHAT_TEMPLATE = """\
@@ -81,24 +86,57 @@ def runs(tokens: VisualTokens) -> list[tuple[int, int]]:
     return [(int(t[a]), int(b - a)) for a, b in zip(starts, [*starts[1:], len(t)], strict=True)]
 
 
-def visual_text(tokens: VisualTokens, frames_prompt: str = "inference", decimals: int = 1) -> str:
+def source_seconds(tokens: VisualTokens, timestamps: str = "presentation") -> np.ndarray:
+    """The time that a tag writes for each source frame, float64 [T] in seconds.
+
+    Args:
+        tokens: of a video.
+        timestamps: "presentation", when a frame is shown (frame index / fps where that is the same within the precision of
+            the file's clock, so that both rules round alike), or "published", frame index / fps for every file, as the
+            released code does. That warns (`VideoWarning`) where it is more than 0.05 s off.
+
+    Raises:
+        ModelError: another rule; fps is not positive; a patch is of a frame that has no time.
+    """
+    if timestamps not in TIMESTAMPS:
+        raise ModelError(f"timestamps is {timestamps!r}; use 'presentation' or 'published'")
+    if not tokens.fps > 0:
+        raise ModelError(f"fps is {tokens.fps}, so source frames have no times; make the tokens with a positive fps")
+    count, last = len(tokens.frame_times), int(tokens.patch_positions[:, 0].max())
+    if last >= count:
+        raise ModelError(f"a patch is of source frame {last} and frame_times has {count}; give every source frame a time")
+    published = np.arange(count) / tokens.fps
+    off = float(np.abs(published - tokens.frame_times).max())
+    if timestamps == "published" and off > FAR_OFF:
+        warnings.warn(
+            f"{tokens.source or 'video'}: the frame rate varies, so published time tags are up to {off:.1f} s off; use "
+            "timestamps='presentation'",
+            VideoWarning,
+            stacklevel=2,
+        )
+    return published if timestamps == "published" or off <= CLOCK else tokens.frame_times
+
+
+def visual_text(
+    tokens: VisualTokens, frames_prompt: str = "inference", decimals: int = 1, timestamps: str = "presentation"
+) -> str:
     """The text that stands for one image or video.
 
     Args:
         tokens: what the text stands for.
         frames_prompt: "inference" or "training", the form sampled frames take; codec and images have one form.
         decimals: of the seconds in a time tag.
+        timestamps: "presentation" or "published", see `source_seconds`.
 
     Raises:
-        ModelError: see `runs`; a video whose fps is not positive.
+        ModelError: see `runs` and `source_seconds`.
     """
     if tokens.kind == "image":
         return VISION_START + IMAGE_PAD * tokens.num_tokens + VISION_END
-    if not tokens.fps > 0:
-        raise ModelError(f"fps is {tokens.fps}, so source frames have no times; make the tokens with a positive fps")
+    seconds = source_seconds(tokens, timestamps)
     newline = "" if tokens.kind == "frames" and frames_prompt == "inference" else "\n"
     return "".join(
-        f"{time_tag(t / tokens.fps, decimals)}{VISION_START}{IMAGE_PAD * count}{VISION_END}{newline}"
+        f"{time_tag(seconds[t], decimals)}{VISION_START}{IMAGE_PAD * count}{VISION_END}{newline}"
         for t, count in (_frames(tokens) if not newline else runs(tokens))
     )
 

@@ -51,12 +51,14 @@ class SampleEncoder:
         tokens_of: the visual tokens of a media item; a file that cannot be read raises `Ov2Error`.
         frames_prompt: "training" or "inference", see `ov2lib.model.prompt`.
         timestamp_decimals: of time tags, where the media item does not say.
+        timestamps: "presentation" or "published", see `ov2lib.model.prompt.source_seconds`.
     """
 
     tokenizer: object
     tokens_of: Callable[[Media], VisualTokens]
     frames_prompt: str = "training"
     timestamp_decimals: int = 1
+    timestamps: str = "presentation"
 
     def encode(self, sample: Sample) -> Example:
         """Encode a whole conversation.
@@ -103,7 +105,12 @@ class SampleEncoder:
     def _pieces(self, sample: Sample, visuals: tuple[VisualTokens, ...]):
         """(text, supervised) whose texts joined are the conversation in ChatML."""
         written = iter(
-            visual_text(tokens, self.frames_prompt, item.options.get("timestamp_decimals", self.timestamp_decimals))
+            visual_text(
+                tokens,
+                self.frames_prompt,
+                item.options.get("timestamp_decimals", self.timestamp_decimals),
+                self.timestamps,
+            )
             for tokens, item in zip(visuals, sample.media, strict=True)
         )
         if sample.messages[0][0] != "system":

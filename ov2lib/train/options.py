@@ -7,7 +7,12 @@ from dataclasses import replace
 from ..errors import TrainingError
 from .stages import SCALES, STAGES, VARIANTS, Source, StageConfig, stage_config
 
-CHANGES = ("global_batch", "steps", "seed")  # fields that an option of the same name replaces, where a command has it
+CHANGES = (
+    "global_batch",
+    "steps",
+    "seed",
+    "timestamps",
+)  # fields that an option of the same name replaces, where a command has it
 
 
 def add_stage_arguments(parser: argparse.ArgumentParser, scale: str) -> None:

@@ -34,6 +34,7 @@ from transformers.integrations import TensorBoardCallback
 from ..errors import TrainingError
 from ..files import check_folder, whole_file, whole_folder
 from ..model import LlavaOnevision2Processor
+from ..model.prompt import TIMESTAMPS
 from .cache import TokenCache
 from .collate import Collator
 from .encoding import SampleEncoder
@@ -92,7 +93,9 @@ def train(
     processor = LlavaOnevision2Processor.from_pretrained(start)
     images = processor.image_processor
     cache = TokenCache((media_dir or output / "media") / "tokens", images.patch_size, images.size)
-    encoder = SampleEncoder(processor.tokenizer, cache.tokens, config.frames_prompt, config.timestamp_decimals)
+    encoder = SampleEncoder(
+        processor.tokenizer, cache.tokens, config.frames_prompt, config.timestamp_decimals, config.timestamps
+    )
     with state.main_process_first():
         prepared = _prepare(config, encoder, data or {}, media_dir or output / "media", folder, facts)
         _write_config(folder, facts)
@@ -211,6 +214,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR", help=f"folder of all runs (default {OUTPUT})")
     parser.add_argument("--media", type=Path, metavar="DIR", help="cache of tokenized videos (default OUTPUT/media)")
+    parser.add_argument(
+        "--timestamps", choices=TIMESTAMPS, help="what time tags say, instead of the stage's (when a frame is shown)"
+    )
     parser.add_argument("--seed", type=int, help="of data order and new weights, instead of the stage's")
     parser.add_argument(
         "--prepare", action="store_true", help="tokenize and pack the data and stop, before a run on many machines"

@@ -62,7 +62,7 @@ class StageConfig:
         input_ratio: relative shares of the input forms. "codec" : "frames" is how a video is shown whose source names no
             backend. "image", where present, is the share of draws that go to sources without video; without it every
             source is drawn by its size.
-        front_end, frames_prompt, timestamp_decimals: of `ov2lib.tokenize_video` and the model's processor.
+        front_end, frames_prompt, timestamp_decimals, timestamps: of `ov2lib.tokenize_video` and the model's processor.
         max_pixels: of a frame or canvas.
         trainable: parts trained in full, of "vision", "connector" and "language"; adapters come on top.
         learning_rate: the peak; `part_learning_rates` overrides it by part.
@@ -92,6 +92,7 @@ class StageConfig:
     front_end: str
     frames_prompt: str
     timestamp_decimals: int
+    timestamps: str
     max_pixels: int
     trainable: tuple[str, ...]
     learning_rate: float
@@ -115,7 +116,7 @@ class StageConfig:
 
     def __post_init__(self):
         for name, allowed in (("stage", STAGES), ("scale", SCALES), ("variant", VARIANTS), ("packing", ("bins", "pool")),
-                              ("precision", ("bf16", "fp32"))):  # fmt: skip
+                              ("precision", ("bf16", "fp32")), ("timestamps", ("presentation", "published"))):  # fmt: skip
             if getattr(self, name) not in allowed:
                 raise TrainingError(f"{name} is {getattr(self, name)!r}; use {', '.join(map(str, allowed))}")
         for name, chosen, allowed in (("trainable", self.trainable, PARTS), ("input_ratio", self.input_ratio, FORMS),
@@ -210,6 +211,7 @@ _SHARED = {
     "front_end": ("paper", "published: variable groups and scores of the method section; the released chain differs"),
     "frames_prompt": ("training", "published: training code writes sampled frames as it writes codec runs"),
     "timestamp_decimals": (1, "published: form of the prompt; only the JumpScore evaluation uses 2"),
+    "timestamps": ("presentation", "assumed: true times; the published frame index / fps differs where the rate varies"),
     "trainable": (PARTS, "proxy: mid_training.sh and instruct_780k.sh train everything"),
     "part_learning_rates": ({}, "proxy: all scripts use one rate; an older path had 2e-6 for the vision encoder"),
     "lora": (None, "proxy: no public script has adapters"),

@@ -177,6 +177,7 @@ def test_command_runs_a_checkpoint(folder, samples, tmp_path, calls, capsys):
     assert "caption" in capsys.readouterr().out
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert scores["options"] == {
-        "max_new_tokens": 4, "blind": True, "frames_prompt": "inference", "media": {"num_canvases": 5},
+        "max_new_tokens": 4, "blind": True, "frames_prompt": "inference", "timestamps": "presentation",
+        "media": {"num_canvases": 5},
     }  # fmt: skip
     assert scores["revision"] == fingerprint(folder) and scores["tasks"]["caption"]["samples"] == 3
