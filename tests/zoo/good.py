@@ -274,6 +274,12 @@ def mpeg2_program_stream(folder):
 
 
 @good
+def mpeg2_interlaced(folder):
+    """MPEG-2 with interlaced coding, as on a DVD."""
+    return replace(write(folder / "interlaced.mpg", "mpeg2video", {"bf": "2", "g": "6"}, interlaced=True), start=None)
+
+
+@good
 def no_duration(folder):
     """H.264 in Matroska as a live recorder leaves it: no duration, no index."""
     return write(folder / "live.mkv", options=x264(keyint=6), muxer_options={"live": "1"})
