@@ -22,7 +22,6 @@ from pathlib import Path
 
 import nbformat
 import papermill
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from tqdm import tqdm
 
 from .errors import Ov2Error
@@ -95,7 +94,7 @@ def resolve_parameters(notebook: Path, given: list[tuple[str, str]]) -> dict:
     """
     if not given:
         return {}
-    declared = papermill.inspect_notebook(notebook)
+    declared = papermill.inspect_notebook(_open(notebook))
     values = {}
     for name, text in given:
         if name not in declared:
@@ -111,12 +110,12 @@ def plan_jobs(notebook: Path, given: list[tuple[str, str]]) -> list[Job]:
     Raises:
         Ov2Error: see `resolve_parameters`.
     """
+    try:
+        declared = papermill.inspect_notebook(_open(notebook))
+    except Exception:  # no notebook at all; running it will tell
+        return [Job(notebook, {})]
     chosen = resolve_parameters(notebook, given)
     jobs = [Job(notebook, chosen, own=bool(chosen))]
-    try:
-        declared = papermill.inspect_notebook(notebook)
-    except nbformat.reader.NotJSONError:
-        return jobs  # running it will tell
     for name in (declared.keys() & VARIANTS.keys()) - chosen.keys():
         jobs += [Job(notebook, chosen | {name: value}, value, bool(chosen)) for value in VARIANTS[name]]
     return jobs
@@ -145,21 +144,38 @@ def run_notebook(notebook: Path, run: Path, parameters: dict, label: str = "") -
     start, error = time.perf_counter(), ""
     with _surroundings(run):
         try:
-            papermill.execute_notebook(
-                notebook,
-                run / notebook.name,
+            executed = papermill.execute_notebook(
+                _open(notebook),
+                str(run / notebook.name).replace("{", "{{").replace("}", "}}"),  # papermill fills in braces
                 parameters,
                 progress_bar=bar,
                 log_output=True,
                 extra_arguments=_QUIET,
                 iopub_timeout=PATIENCE,
             )
+            error = _exit_of(executed)
         except papermill.PapermillExecutionError as failure:
             error = f"cell {failure.exec_count}: {failure.ename}: {failure.evalue}"
-        except (CellTimeoutError, DeadKernelError, nbformat.reader.NotJSONError, RuntimeError) as failure:
+        except Exception as failure:  # no notebook at all, a kernel that died, a cell that took too long
             error = f"{type(failure).__name__}: {failure}"
     figures = tuple(sorted(path.stem for path in (run / "figures").glob("*.png")))
     return Outcome(run.name, time.perf_counter() - start, figures, " ".join(error.split()))
+
+
+def _open(notebook: Path) -> nbformat.NotebookNode:
+    """The notebook, to be run by this Python whatever kernel the editor of a reader who saved it wrote into it."""
+    node = nbformat.read(notebook, as_version=4)
+    node.metadata |= nbformat.from_dict({"kernelspec": _KERNEL, "language_info": {"name": "python"}})
+    return node
+
+
+def _exit_of(executed: nbformat.NotebookNode) -> str:
+    """The `sys.exit()` that ended a notebook early, which papermill takes for a success; "" for none."""
+    for cell in executed.cells:
+        for output in cell.get("outputs", ()):
+            if output.output_type == "error":
+                return f"cell {cell.execution_count}: {output.ename}: {output.evalue}"
+    return ""
 
 
 @contextmanager

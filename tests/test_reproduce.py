@@ -123,6 +123,45 @@ def test_what_cannot_be_meant_is_refused_before_anything_runs(clone, batch, monk
     assert (sorted((clone / "runs").rglob("*")), (clone / "runs/01_draw/log.txt").read_bytes()) == before
 
 
+FOREIGN = {
+    "11_vscode": {"kernelspec": {"display_name": ".venv", "language": "python", "name": ".venv"}},
+    "12_lab": {"kernelspec": {"display_name": "R", "language": "R", "name": "ir"}, "language_info": {"name": "R"}},
+    "13_none": {},
+}
+
+
+def test_whatever_one_notebook_is_the_others_run_and_the_table_names_it(tmp_path, monkeypatch, capsys):
+    """Some that a reader saved, an empty one, broken ones, an early exit and a kernel that dies, in a folder with braces."""
+    root = tmp_path / "a {clone} of {0} and }{"
+    (root / "notebooks").mkdir(parents=True)
+    (root / "pyproject.toml").touch()
+    for name, metadata in FOREIGN.items():
+        write(root / f"notebooks/{name}.ipynb", "N: int = 1", "print('N is', N)")
+        saved = json.loads((root / f"notebooks/{name}.ipynb").read_text())
+        (root / f"notebooks/{name}.ipynb").write_text(json.dumps(saved | {"metadata": metadata}))
+    broken = {
+        "14_json": "{not json",
+        "15_list": "[]",
+        "16_object": "{}",
+        "17_no_cells_key": '{"nbformat": 4, "nbformat_minor": 5}',
+    }
+    for name, text in broken.items():
+        (root / f"notebooks/{name}.ipynb").write_text(text)
+    nbformat.write(new_notebook(), root / "notebooks/18_no_cells.ipynb")
+    write(root / "notebooks/19_exit.ipynb", "N: int = 1", "import sys\nsys.exit(0)", "print('never')")
+    write(root / "notebooks/20_dies.ipynb", "N: int = 1", "import os\nos._exit(1)")
+    write(root / "notebooks/21_last.ipynb", "N: int = 1", "print(N)")
+    monkeypatch.chdir(root)
+    assert cli.main(["reproduce"]) == 1
+    said = capsys.readouterr().out
+    assert "cell 2: SystemExit: 0" in said and "DeadKernelError" in said
+    lines = said.split("\n\n")[1].splitlines()[1:]
+    results = {line.split()[0]: line.split()[2] for line in lines[:-1]}
+    passed, failed = [*FOREIGN, "18_no_cells", "21_last"], [*broken, "19_exit", "20_dies"]
+    assert results == dict.fromkeys(passed, "pass") | dict.fromkeys(failed, "FAIL")
+    assert lines[-1].split()[:2] == ["11", "runs"] and lines[-1].split()[-2:] == ["6", "failed"]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to another process")
 def test_ctrl_c_stops_the_batch_and_its_kernel_without_a_word_too_many(tmp_path):
     (tmp_path / "notebooks").mkdir()
