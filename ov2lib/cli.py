@@ -9,9 +9,10 @@ import importlib
 import io
 import os
 import sys
+import warnings
 
 from . import __version__
-from .errors import Ov2Error
+from .errors import Ov2Error, VideoWarning
 
 COMMANDS = {  # name: (module, one line for the overview)
     "tokenize": ("ov2lib.commands.tokenize", "turn a video into visual tokens"),
@@ -65,7 +66,10 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # a terminal without these letters, or a file name that is no text
     try:
         args = build_parser(argv[0] if argv else None).parse_args(argv)
-        return args.run(args)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", VideoWarning)
+            warnings.showwarning = _warn
+            return args.run(args)
     except Ov2Error as error:
         return _refuse(str(error))
     except ModuleNotFoundError as error:
@@ -79,6 +83,10 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _warn(message: Warning | str, *where) -> None:
+    print(f"ov2: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _refuse(why: str) -> int:

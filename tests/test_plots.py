@@ -12,7 +12,7 @@ from ov2lib import figures, mini  # noqa: E402
 from ov2lib.codec import gop, packing  # noqa: E402
 from ov2lib.plots import canvases, hero, maps, timeline  # noqa: E402
 from ov2lib.plots import packing as packing_plots  # noqa: E402
-from ov2lib.video.stream import read_packets  # noqa: E402
+from ov2lib.video.source import read_packets  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

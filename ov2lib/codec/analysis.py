@@ -2,12 +2,16 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 
+from ..errors import VideoError
 from ..geometry import MIN_PIXELS, canvas_size
 from ..tokens import MERGE
+from ..video.damage import AGAIN
 from ..video.decode import CodedFrame, Linked, Scaler, decode, link
 from ..video.motion import MotionField
 from ..video.parallel import in_order
@@ -53,13 +57,15 @@ class Video:
 class Candidate:
     """A frame ready for selection, upright.
 
-    index: source frame; picture: uint8 [H, W, 3]; scores: float32 [H / block, W / block]; good: not black, flat or corrupt.
+    index: source frame; picture: uint8 [H, W, 3]; scores: float32 [H / block, W / block]; good: not black, flat or damaged;
+    damaged: its data is corrupt, or it could not be decoded at all (then the picture is black).
     """
 
     index: int
     picture: np.ndarray
     scores: np.ndarray
     good: bool
+    damaged: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +106,8 @@ def candidates(
 ) -> Iterator[Candidate]:
     """Decode and score the wanted source frames (ascending indices); yields them in that order. No scorer, no scores.
 
+    One that cannot be decoded comes as a black picture with scores of zero.
+
     `compares` says that the scorer looks at scaled pictures (bits of a stream with vectors do without).
 
     FFmpeg's work is done on `workers` threads, numpy's on the caller's: the two hardly ever want the interpreter lock at
@@ -121,10 +129,20 @@ def candidates(
             motion = batch_motion(batch, video.source.coded) if scorer and video.source.vectors else None
             yield Batch(batch, pictures, are_good(pictures), small, motion)
 
-    for batch in in_order(jobs, work, workers, AHEAD):
-        scores = scorer(video, batch) if scorer else np.zeros((len(batch.linked), 0, 0), np.float32)
-        for linked, picture, good, score in zip(batch.linked, batch.pictures, batch.good, scores, strict=True):
-            yield Candidate(linked.frame.index, picture, display.upright(score), good)
+    expected, nothing = iter(wanted.tolist()), None
+    with closing(in_order(jobs, work, workers, AHEAD)) as decoded:
+        for batch in decoded:
+            scores = scorer(video, batch) if scorer else np.zeros((len(batch.linked), 0, 0), np.float32)
+            for linked, picture, good, score in zip(batch.linked, batch.pictures, batch.good, scores, strict=True):
+                frame, score = linked.frame, display.upright(score)
+                nothing = np.zeros_like(picture), np.zeros_like(score)
+                yield from (
+                    Candidate(i, *nothing, False, True) for i in takewhile(lambda i, end=frame.index: i < end, expected)
+                )
+                yield Candidate(frame.index, picture, score, bool(good) and not frame.damaged, frame.damaged)
+    if nothing is None:
+        raise VideoError(video.source.path, "none of the frames that are needed can be decoded", AGAIN)
+    yield from (Candidate(index, *nothing, False, True) for index in expected)
 
 
 def plan(video: Video, wanted: np.ndarray, workers: int) -> tuple[np.ndarray, list]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..tokens import MERGE, VisualTokens
+from ..video.packets import Packets
 from ..video.source import Source
-from ..video.stream import Packets
 from .analysis import candidates, on_canvas
 from .gop import BIN_SECONDS, bin_costs
 
@@ -89,7 +89,7 @@ def source_frames(tokens: VisualTokens, indices: Sequence[int]) -> Iterator[tupl
     Raises:
         VideoError: `tokens.source` cannot be read as video.
     """
-    video = on_canvas(Source.open(tokens.source), tokens.config["max_pixels"], tokens.patch_size)
+    video = on_canvas(Source.open(tokens.source, tokens.config.get("stream")), tokens.config["max_pixels"], tokens.patch_size)
     for frame in candidates(video, np.unique(indices), None, 1):
         yield frame.index, frame.picture
 

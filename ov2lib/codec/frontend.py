@@ -1,15 +1,16 @@
 """From a video file to visual tokens: the paper's front end, fixed windows, and the released chain."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from ..errors import Ov2Error
 from ..tokens import VisualTokens
+from ..video.packets import Packets
 from ..video.source import Source
-from ..video.stream import Packets
 from . import gop, packing, readiness, scoring
 from .analysis import Candidate, Video, bit_prior, candidates, on_canvas, released_prior, score_motion_residual, usable_cores
 from .pictures import inside_bars
@@ -65,12 +66,14 @@ class CodecConfig:
 
 
 def tokenize_video(
-    path: str | os.PathLike,
+    path: str | os.PathLike | Source,
     front_end: str = "paper",
     num_canvases: int = 32,
     max_pixels: int = 153_664,
     patch_size: int = 14,
     *,
+    stream: int | None = None,
+    damaged: str = "skip",
     workers: int | None = None,
     progress: Progress | None = None,
     **options,
@@ -78,13 +81,14 @@ def tokenize_video(
     """Turn a video into codec-stream visual tokens.
 
     Args:
-        path: any video file that FFmpeg reads.
+        path: any video file that FFmpeg reads, or one that is open.
         front_end: "paper", "ippp" or "released".
         num_canvases: for "paper" and "ippp" a budget that is never exceeded: it buys one group for every four canvases (one
             whole frame and three P-canvases each); what the partition leaves over goes to P-canvases in proportion to what
             the groups cost in bits. For "released" it sets the candidate frames, 8 a canvas; the canvas count follows.
         max_pixels: of a canvas (392 x 392 in the paper's token statistics).
         patch_size: pixels on a patch's side.
+        stream, damaged: see `Source.open`. A damaged frame is never shown whole and gives no blocks.
         workers: decoding threads, by default as many as this process may use cores. The result does not depend on it.
         progress: called with (candidate frames done, in all).
         options: further fields of `CodecConfig`.
@@ -94,10 +98,11 @@ def tokenize_video(
         Ov2Error: an argument that makes no sense.
     """
     config = CodecConfig(front_end, num_canvases, max_pixels, patch_size, **options)
-    source = Source.open(path)
+    source = Source.of(path, stream, damaged)
     video = on_canvas(source, max_pixels, patch_size)
     build = _released if front_end == "released" else _grouped
     canvases, positions, groups, details = build(video, config, workers or usable_cores(), progress)
+    source.damage.warn()
     return VisualTokens(
         canvases=np.stack(canvases),
         patch_positions=np.concatenate([p.reshape(-1, 3) for p in positions]),
@@ -107,7 +112,7 @@ def tokenize_video(
         patch_size=patch_size,
         kind="codec",
         source=source.path,
-        config=asdict(config) | details,
+        config=asdict(config) | details | ({} if stream is None else {"stream": stream}),
     )
 
 
@@ -190,25 +195,27 @@ def _grouped(video: Video, config: CodecConfig, workers: int, progress: Progress
     partition = partition_packets(packets, config)
     plans = plan_groups(packets, partition, config.num_canvases)
     wanted = np.unique(np.concatenate([np.append(p.frames, p.anchor) for p in plans]))
-    stream = _counted(candidates(video, wanted, score_with_prior(config.beta), workers), len(wanted), progress)
     canvases, positions, groups = [], [], []
-    for group, plan in enumerate(plans):
-        frames = [next(stream) for _ in range(len(plan.frames) + 1)]
-        made, places = pack_group(frames, plan.anchor, plan.p_canvases, video, config)
-        canvases += made
-        positions += places
-        groups += [group] * len(made)
+    scored = candidates(video, wanted, score_with_prior(config.beta), workers)
+    with closing(_counted(scored, len(wanted), progress)) as stream:
+        for group, plan in enumerate(plans):
+            frames = [next(stream) for _ in range(len(plan.frames) + 1)]
+            made, places = pack_group(frames, plan.anchor, plan.p_canvases, video, config)
+            canvases += made
+            positions += places
+            groups += [group] * len(made)
     occupied = np.unique(partition.group_of(packets.frame_times))  # a group without a frame belongs to the one before it
     edges = [*partition.edges[occupied].tolist(), float(partition.edges[-1])]
     details = {"group_edges": edges, "quota": partition.quota, "codec": video.source.codec}
     return canvases, positions, groups, details
 
 
-def _counted(stream: Iterator[Candidate], total: int, progress: Progress | None) -> Iterator[Candidate]:
-    for done, candidate in enumerate(stream, start=1):
-        if progress:
-            progress(done, total)
-        yield candidate
+def _counted(stream: Generator[Candidate], total: int, progress: Progress | None) -> Generator[Candidate]:
+    with closing(stream):  # whatever is raised here, no thread lives on
+        for done, candidate in enumerate(stream, start=1):
+            if progress:
+                progress(done, total)
+            yield candidate
 
 
 def pack_group(frames: list[Candidate], anchor: int, p_canvases: int, video: Video, config: CodecConfig):
@@ -239,9 +246,9 @@ def _released(video: Video, config: CodecConfig, workers: int, progress: Progres
     keys = np.flatnonzero(packets.key[packets.frame_packet]) if config.avoid_keyframes else None
     wanted = readiness.candidate_frames(len(packets.frame_times), CANDIDATES_PER_CANVAS * config.num_canvases, keys)
     stream = candidates(video, wanted, released_prior, workers, compares=False)
-    with PictureStore() as store:
+    with PictureStore() as store, closing(_counted(stream, len(wanted), progress)) as counted:
         scores, good = [], []
-        for candidate in _counted(stream, len(wanted), progress):
+        for candidate in counted:
             store.append(candidate.picture)
             scores.append(candidate.scores.ravel())
             good.append(candidate.good)

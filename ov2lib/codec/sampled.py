@@ -54,30 +54,36 @@ def sample_indices(total: int, duration: float, num_frames: int | None = None, f
 
 
 def tokenize_frames(
-    path: str | os.PathLike,
+    path: str | os.PathLike | Source,
     num_frames: int | None = None,
     fps: float | None = None,
     max_pixels: int = 153_664,
     patch_size: int = 14,
     min_pixels: int = MIN_PIXELS,
+    *,
+    stream: int | None = None,
+    damaged: str = "skip",
 ) -> VisualTokens:
     """Sample whole frames of a video evenly; groups are four frames in a row.
 
     Args:
-        path: any video file that FFmpeg reads.
+        path: any video file that FFmpeg reads, or one that is open.
         num_frames: how many; or fps: how many a second; the published rule where neither is given (`sample_indices`).
         min_pixels, max_pixels: of a frame; patch_size: pixels.
+        stream, damaged: see `Source.open`. A sampled frame that is damaged is left out.
 
     Raises:
         VideoError: the file cannot be read as video.
         Ov2Error: an argument that makes no sense.
     """
     config = FramesConfig(num_frames, fps, max_pixels, patch_size, min_pixels)
-    source = Source.open(path)
+    source = Source.of(path, stream, damaged)
     packets = source.packets
     wanted = sample_indices(len(packets.frame_times), packets.duration, num_frames, fps)
     video = on_canvas(source, max_pixels, patch_size, min_pixels)
-    frames = list(candidates(video, wanted, None, usable_cores()))
+    sampled = list(candidates(video, wanted, None, usable_cores()))
+    source.damage.warn()
+    frames = [frame for frame in sampled if not frame.damaged] or sampled
     places = [whole_frame(f.index, video.height, video.width, patch_size).reshape(-1, 3) for f in frames]
     return VisualTokens(
         canvases=np.stack([f.picture for f in frames]),
@@ -88,7 +94,7 @@ def tokenize_frames(
         patch_size=patch_size,
         kind="frames",
         source=source.path,
-        config=asdict(config),
+        config=asdict(config) | ({} if stream is None else {"stream": stream}),
     )
 
 

@@ -69,6 +69,7 @@ def select(path: str | os.PathLike, config: CodecConfig, scorer: Scorer) -> np.n
         _, positions = pack_group(frames, plan.anchor, plan.p_canvases, video, config)
         blocks = [places[::MERGE, ::MERGE].reshape(-1, 3) // [1, MERGE, MERGE] for places in positions]
         chosen += [places[places[:, 0] >= 0] for places in blocks if np.ptp(places[:, 0])]
+    source.damage.warn()
     return np.concatenate(chosen) if chosen else np.zeros((0, 3), np.int64)
 
 

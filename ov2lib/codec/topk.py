@@ -88,6 +88,7 @@ def top_patches(
     video = on_canvas(source, max_pixels, patch_size)
     wanted = candidate_frames(len(source.packets.frame_times), num_frames)
     found = list(candidates(video, wanted, _score_batch, usable_cores()))
+    source.damage.warn()
     scores = np.stack([f.scores for f in found])
     chosen = choose_patches(scores, kept)
     chosen[:, 0] = wanted[chosen[:, 0]]

@@ -11,8 +11,9 @@ from ..codec.frontend import CodecConfig, partition_packets
 from ..codec.gop import Partition
 from ..errors import Ov2Error
 from ..video.info import VideoInfo, probe
+from ..video.packets import Packets
 from ..video.source import Source
-from ..video.stream import Packets
+from .reading import add_reading_arguments, open_source
 
 DEFAULT = CodecConfig()
 BARS = " ▁▂▃▄▅▆▇█"
@@ -23,7 +24,7 @@ WIDEST = 120  # columns; longer lines are hard to read even where the terminal h
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `ov2 inspect`."""
-    parser.add_argument("video", metavar="VIDEO", help="any video file that FFmpeg reads")
+    add_reading_arguments(parser)
     parser.add_argument("--png", metavar="FILE", help="draw the timeline into this picture instead of the terminal")
 
 
@@ -34,11 +35,12 @@ def run(args: argparse.Namespace) -> int:
         VideoError: the file cannot be read as video.
         Ov2Error: the picture cannot be written.
     """
-    source = Source.open(args.video)
+    source = open_source(args)
+    source.damage.warn()
     packets, info = source.packets, probe(source)
     partition = partition_packets(packets, DEFAULT)
     columns = min(shutil.get_terminal_size().columns, WIDEST)
-    told = facts(info, packets, partition)
+    told = facts(source, info, partition)
     if args.png:
         told.append(("timeline", str(draw(args.png, packets, partition))))
     for name, value in told:
@@ -48,13 +50,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def facts(info: VideoInfo, packets: Packets, partition: Partition) -> list[tuple[str, str]]:
+def facts(source: Source, info: VideoInfo, partition: Partition) -> list[tuple[str, str]]:
     """What the stream offers, as (name, value) for people."""
+    packets = source.packets
     display, (height, width) = info.display, info.display.coded
     stored = f" as shown, stored {width}x{height}, {display}" if str(display) else ""
     groups = f"{len(partition)} by bit cost, {_range(np.diff(partition.edges), '.3g')} s"
     return [
         ("file", info.path),
+        *(("stream", f"{line}{' (read)' if int(line.split(':')[0]) == source.stream else ''}") for line in source.streams),
         ("container", f"{info.container}, {'audio beside' if info.has_audio else 'no audio'}"),
         ("codec", f"{info.codec}, {info.pixel_format}"),
         ("size", f"{info.width}x{info.height}{stored}"),

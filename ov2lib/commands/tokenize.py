@@ -6,12 +6,13 @@ from tqdm import tqdm
 
 from ..codec.frontend import FRONT_ENDS, CodecConfig, tokenize_video
 from ..tokens import VisualTokens, check_target
+from .reading import add_reading_arguments, open_source
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `ov2 tokenize`."""
     default = CodecConfig()
-    parser.add_argument("video", metavar="VIDEO", help="any video file that FFmpeg reads")
+    add_reading_arguments(parser)
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="folder for canvases (PNG), positions (.npy) and the rest (JSON)"
     )
@@ -37,13 +38,14 @@ def run(args: argparse.Namespace) -> int:
         Ov2Error: a number that makes no sense.
     """
     check_target(args.out)
+    source = open_source(args)
     with tqdm(desc="frames", unit="", disable=None, leave=False) as bar:  # None: no bar where there is no terminal
 
         def show(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        tokens = tokenize_video(args.video, args.front_end, args.canvases, args.max_pixels, progress=show)
+        tokens = tokenize_video(source, args.front_end, args.canvases, args.max_pixels, stream=args.stream, progress=show)
     folder = tokens.save(args.out)
     print(report(tokens))
     print(f"{'saved to':<16}{folder}")

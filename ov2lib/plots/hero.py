@@ -11,8 +11,8 @@ from ..codec.frontend import CodecConfig, partition_packets, plan_groups
 from ..codec.sampled import tokenize_frames
 from ..figures import MAPS, SIGNALS
 from ..tokens import MERGE, VisualTokens
+from ..video.packets import Packets
 from ..video.source import Source
-from ..video.stream import Packets
 from . import timeline
 from .canvases import Colours, canvas_positions, draw_canvas, time_colours
 
@@ -26,7 +26,7 @@ def hero_figure(tokens: VisualTokens, group: int) -> Figure:
     Raises:
         VideoError: `tokens.source` cannot be read as video.
     """
-    source = Source.open(tokens.source)
+    source = Source.open(tokens.source, tokens.config.get("stream"))
     packets = source.packets
     config = CodecConfig(num_canvases=tokens.config["num_canvases"])
     partition = partition_packets(packets, config)

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ..codec.gop import MAX_SECONDS, MIN_SECONDS, Partition
 from ..figures import FRONT_ENDS, KINDS, SIGNALS
-from ..video.stream import Packets
+from ..video.packets import Packets
 
 BANDS = ("#ffffff", "#ececec")  # neighbouring groups
 BOUNDARY = "#333333"

@@ -8,7 +8,7 @@ same whether a file is decoded whole or in parts.
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from itertools import chain, islice
@@ -20,10 +20,11 @@ from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from ..errors import VideoError
-from .packets import h264_crop
+from .headers import h264_crop
+from .packets import Packets
 from .residual import PaddedLuma
 from .source import Source
-from .stream import LIMITS, REPAIR, RETIME, Packets, open_video
+from .stream import ERRORS, LIMITS, coded_packets, decode_packet, open_video
 from .tone import TRANSFERS, to_sdr
 
 PAST = 3  # assumed: earlier reference frames kept at hand (a fourth moved the P estimate's rank agreement by .0001)
@@ -42,9 +43,11 @@ class CodedFrame:
         size: bytes of its packet(s).
         is_reference: later frames may be predicted from it.
         order: decode order.
+        damaged: its data is corrupt, and part of it a guess.
         picture: the decoded picture.
         cropped: whole macroblocks (columns, rows) that the codec cuts off on the left and at the top. Vectors and quantisers
             are without them; where the cut goes through a macroblock, their grid begins that much beside the picture.
+        scaled: to the size of the first picture, so that vectors and quantisers no longer fit.
     """
 
     index: int
@@ -53,8 +56,10 @@ class CodedFrame:
     size: int
     is_reference: bool
     order: int
+    damaged: bool
     picture: av.VideoFrame
     cropped: tuple[int, int] = (0, 0)
+    scaled: bool = False
 
     @cached_property
     def _side_data(self) -> SideDataContainer:
@@ -64,7 +69,7 @@ class CodedFrame:
     @cached_property
     def vectors(self) -> np.ndarray | None:
         """FFmpeg's motion vector records (structured array), or None, as for the last frame of MPEG-4 with reordering."""
-        data = self._side_data.get("MOTION_VECTORS")
+        data = None if self.scaled else self._side_data.get("MOTION_VECTORS")
         vectors = None if data is None else data.to_ndarray()
         if vectors is not None and any(self.cropped):
             vectors = vectors.copy()
@@ -76,7 +81,7 @@ class CodedFrame:
     @cached_property
     def qp(self) -> np.ndarray | None:
         """int32 [mb_rows, mb_cols] quantiser per 16x16 macroblock (H.264: on the scale of 8-bit video), or None likewise."""
-        return _quantisers(self._side_data, self.picture, self.cropped)
+        return None if self.scaled else _quantisers(self._side_data, self.picture, self.cropped)
 
     @cached_property
     def luma(self) -> np.ndarray:
@@ -112,62 +117,69 @@ def plane(picture: av.VideoFrame, dtype: type | np.dtype = np.uint8) -> np.ndarr
 def decode(source: Source, start: int = 0, stop: int | None = None, feed: np.ndarray | None = None) -> Iterator[CodedFrame]:
     """Decode packets [start, stop), yielding frames in display order.
 
+    What cannot be decoded is left out and told to `source.damage`. A picture of another size than the first is scaled to
+    the first one's, without vectors and quantisers.
+
     Args:
         start: a clean packet, or 0.
         feed: bool [n], packets to give to the decoder; None gives all. References must be among them.
 
     Raises:
-        VideoError: damaged data, frames that cannot be decoded or come out of order, or a frame size that changes.
+        VideoError: damage, where it is to be refused; or the file changed.
     """
-    path, packets = source.path, source.packets
+    packets, damage = source.packets, source.damage
     stop = len(packets) if stop is None else stop
     feed = np.ones(len(packets), bool) if feed is None else feed
     awaited = np.zeros(len(packets.frame_packet), bool)
     awaited[packets.frame[start:stop][feed[start:stop] & (packets.frame[start:stop] >= 0)]] = True
-    last = -1
-    with _opened_at(path, packets, start) as (stream, numbered):
-        context, size = stream.codec_context, (stream.codec_context.height, stream.codec_context.width)
+    last, scaler, failed = -1, VideoReformatter(), ""
+    with _opened_at(source, start) as (stream, numbered):
+        context = stream.codec_context
         # unaligned: else FFmpeg leaves part of what is to be cropped on the left
         context.options = LIMITS | {"flags": "+unaligned", "flags2": "+export_mvs", "export_side_data": "venc_params"}
         context.copy_opaque = True
         crop = h264_crop(context.extradata) if context.name == "h264" else (0, 0)
         cropped = (crop[0] // 16, crop[1] // 16)
-        for packet in chain(_fed(numbered, packets, stop, feed), [None]):
-            for frame in _pictures(path, packets, context, packet, cropped):
-                _check_picture(path, frame, size, last)
+        for packet in chain(_fed(numbered, source, start, stop, feed), [None]):
+            pictures, error = decode_packet(context, packet)
+            failed = failed or error
+            for frame in _frames(packets, pictures, cropped):
                 if frame.kind == "I":
-                    source.display.check(path, frame.picture)
-                if frame.index != last:  # else a second picture for the same time, which nobody sees
+                    source.display.check(source.path, frame.picture)
+                if frame.index > last:  # else a second picture for the same time, which nobody sees, or one come too late
                     last, awaited[frame.index] = frame.index, False
+                    if frame.damaged:
+                        damage.of_frame(frame.index, frame.time, "its data is corrupt")
+                    if (frame.picture.height, frame.picture.width) != source.coded:
+                        frame = _at_size(frame, source, scaler)
                     yield frame
             if packet is None:
                 context.flush_buffers()
-    if awaited.any():
-        near = packets.frame_times[np.argmax(awaited)]
-        raise VideoError(path, f"{awaited.sum()} frames cannot be decoded, the first near {near:.2f} s", REPAIR)
+    for index in np.flatnonzero(awaited).tolist():
+        damage.of_frame(index, packets.frame_times[index], failed or "it cannot be decoded")
 
 
 @contextmanager
-def _opened_at(path, packets: Packets, start: int):
+def _opened_at(source: Source, start: int):
     """The opened stream, and its (number, packet) pairs from packet `start` on, in decode order.
 
     Containers seek by presentation or by decode time, and some land too late; reading from the top always works.
     """
+    path, packets = source.path, source.packets
     for ticks in (packets.pts[start], packets.dts[start]) if start and packets.ordered else ():
-        with open_video(path) as (container, stream):
+        with open_video(path, source.stream) as (container, stream):
             try:
                 container.seek(int(ticks), stream=stream)
-            except av.error.FFmpegError:
+            except ERRORS:
                 continue  # a stream without an index
-            coded = (packet for packet in container.demux(stream) if packet.size)
+            coded = coded_packets(container, stream)
             landed = next(coded, None)
             at = () if landed is None else np.flatnonzero((packets.pts == landed.pts) & (packets.size == landed.size))
             if len(at) == 1 and at[0] <= start:
                 yield stream, _from(path, packets, start, enumerate(chain([landed], coded), int(at[0])))
                 return
-    with open_video(path) as (container, stream):
-        coded = (packet for packet in container.demux(stream) if packet.size)
-        yield stream, _from(path, packets, start, enumerate(coded))
+    with open_video(path, source.stream) as (container, stream):
+        yield stream, _from(path, packets, start, enumerate(coded_packets(container, stream)))
 
 
 def _from(path, packets: Packets, start: int, numbered):
@@ -178,48 +190,47 @@ def _from(path, packets: Packets, start: int, numbered):
             yield number, packet
 
 
-def _fed(numbered, packets: Packets, stop: int, feed: np.ndarray) -> Iterator[av.Packet | None]:
+def _fed(numbered, source: Source, start: int, stop: int, feed: np.ndarray) -> Iterator[av.Packet | None]:
     """The packets before `stop` that are to be decoded, each carrying its number.
 
     None stands where the decoder has to begin anew: at a clean key frame behind references that were left out. Unless it
     is an IDR picture, H.264 and HEVC would count its place in display order on from the last reference, and get it wrong.
     """
-    gap = False
+    packets, gap = source.packets, False
     for number, packet in numbered:
         if number >= stop:
             return
         if feed[number]:
             if gap and packets.clean[number]:
                 yield None
+            if source.preamble and number and (number == start or gap and packets.clean[number]):
+                packet = _behind(source.preamble, packet)
             gap = False
             packet.opaque = (number,)  # a fresh tuple: equal small numbers get lost in PyAV 18
             yield packet
         gap |= bool(packets.reference[number] and not feed[number])
 
 
-def _check_picture(path, frame: "CodedFrame", size: tuple[int, int], last: int) -> None:
-    here = f"near {frame.time:.2f} s"
-    if frame.picture.is_corrupt:
-        raise VideoError(path, f"the video is damaged {here}", REPAIR)
-    if (frame.picture.height, frame.picture.width) != size:
-        change = f"from {size[1]}x{size[0]} to {frame.picture.width}x{frame.picture.height}"
-        raise VideoError(path, f"its frame size changes {change} {here}", "cut it there, or re-encode it at one size")
-    if frame.index < last:
-        raise VideoError(path, f"its frames come out of order {here}", RETIME)
+def _behind(preamble: bytes, packet: av.Packet) -> av.Packet:
+    """The packet with `preamble` in front of its data."""
+    out = av.Packet(preamble + bytes(packet))
+    out.pts, out.dts, out.time_base, out.is_keyframe = packet.pts, packet.dts, packet.time_base, packet.is_keyframe
+    return out
 
 
-def _pictures(path, packets: Packets, context, packet, cropped: tuple[int, int]) -> Iterator[CodedFrame]:
-    """The pictures that the decoder has ready when given a packet (None: the end). Hidden ones are left out."""
-    try:
-        pictures = context.decode(packet)
-    except av.error.FFmpegError as error:
-        where = f"{packet.pts * packets.time_base:.2f} s" if packet is not None and packet.pts is not None else "the end"
-        raise VideoError(path, f"the video is damaged near {where} ({error.strerror})", REPAIR) from error
+def _at_size(frame: CodedFrame, source: Source, scaler: VideoReformatter) -> CodedFrame:
+    height, width = source.coded
+    picture = scaler.reformat(frame.picture, width, height, interpolation=Interpolation.BILINEAR, threads=1)
+    return replace(frame, picture=picture, scaled=True)
+
+
+def _frames(packets: Packets, pictures: Iterable[av.VideoFrame], cropped: tuple[int, int]) -> Iterator[CodedFrame]:
+    """What the decoder put out, with what is known of it; hidden pictures are left out."""
     for picture in pictures:
+        if picture.opaque is None or packets.frame[picture.opaque[0]] < 0:
+            continue
         number = picture.opaque[0]
         index = int(packets.frame[number])
-        if index < 0:
-            continue
         yield CodedFrame(
             index=index,
             time=float(packets.frame_times[index]),
@@ -227,6 +238,7 @@ def _pictures(path, packets: Packets, context, packet, cropped: tuple[int, int])
             size=int(packets.frame_sizes[index]),
             is_reference=bool(packets.reference[number]),
             order=number,
+            damaged=bool(picture.is_corrupt),
             picture=picture,
             cropped=cropped,
         )

@@ -14,7 +14,7 @@ import numpy as np
 from av.sidedata.sidedata import SideDataContainer
 
 from ..errors import VideoWarning
-from .packets import h264_fields
+from .headers import h264_fields
 from .tone import TRANSFERS
 
 WIDEST_PIXEL = 4  # assumed: a pixel longer than 4:1 is damage (real ones end at 32:11, wide-screen pictures of 352x576)
@@ -59,7 +59,7 @@ class Display:
             warnings.warn(f"{path}: is shown askew by {off:.0f}°; taken as {90 * turns}°", VideoWarning, stacklevel=2)
         fields = context.name == "h264" and h264_fields(context.extradata)
         return cls(
-            coded=(context.height, context.width),
+            coded=(picture.height, picture.width),
             turns=turns,
             mirrored=mirrored,
             aspect=aspect,

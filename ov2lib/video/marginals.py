@@ -18,7 +18,7 @@ import av.logging
 import numpy as np
 from av.bitstream import BitStreamFilterContext
 
-from .packets import Bits, header_reader, nal_units
+from .headers import Bits, header_reader, nal_units
 
 MACROBLOCK, SUPERBLOCK = 16, 64  # pixels
 LINE = re.compile(r"(\d+)\s+([a-z][\w.]*)(?:\[\d+\])*\s+([01]*) = (-?\d+)\s*$")

@@ -1,224 +1,297 @@
-"""What the bitstream says of a packet without decoding it: picture type, whether others refer to it, whether it is shown.
+"""The packets of a video stream: sizes, times and types, and which frame each belongs to.
 
-Only headers are read. Known: H.264, HEVC, MPEG-4 Part 2, VP8 and VP9; for every other codec the key flag is all there is.
+Headers and time stamps settle that for nearly every file, without decoding. Where they do not (bare streams, AVI, damage,
+times in decode order, equal times), one quick pass of the decoder says which packet is shown when (`shown_order`).
 """
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+import os
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from itertools import chain
+
+import av
+import numpy as np
+
+from ..errors import VideoError
+from .damage import AGAIN, Damage
+from .headers import Header, header_reader
+from .stream import LIMITS, coded_packets, decode_packet, open_video
+
+MAX_PACKETS = 1 << 22  # assumed: 19 hours at 60 frames per second
+MAX_SECONDS = 7 * 24 * 3600  # assumed: time stamps that span more than a week are damaged
+MAX_REORDER = 64  # published: H.264 and HEVC hold back at most 16 frames, 32 fields; farther out of order is damage
+TINY = 16  # assumed: bytes up to which an MPEG-4 picture may be one that is not coded and not shown
+RETIME = "write new times: `ffmpeg -i IN -vf setpts=N/FRAME_RATE/TB OUT.mp4`"
+STARTS_ANYWHERE = ("h264", "hevc", "vvc", "av1")  # their decoders show nothing that lacks what it refers to
+ORDERED_FORMATS = ("mov", "matroska", "mpegts", "mpeg", "flv", "ogg", "nut", "ivf", "obu")  # whose times are for presentation
+_UNKNOWN = np.iinfo(np.int64).min
 
 
-class Header(NamedTuple):
-    """What one packet says.
+@dataclass(frozen=True, eq=False)
+class Packets:
+    """The video packets of a file in decode order, one array entry each.
 
-    kind: "I", "P", "B" or "?"; reference: later pictures may need it; shown: it yields a frame of its own; clean: decoding
-    may start here (None: trust the key flag); field: (frame number, is bottom) of a packet that is one field of a frame.
+    Attributes:
+        pts, dts: int64, in ticks of `time_base`.
+        size: int64, bytes.
+        key: bool, the container's key flag, unless the bitstream says that the picture is none.
+        kind: "I", "P", "B" or "?" (unknown without decoding: not key, of a codec whose headers are not read).
+        reference: bool, later pictures may be predicted from it.
+        clean: bool, decoding may start here and nothing after it in decode order needs anything before it.
+        frame: int64, display index of the frame the packet belongs to (two fields belong to one); -1 for one that is never
+            shown.
+        owner: int64, display index of the frame that the packet's bytes count to: its own, for a hidden picture that
+            others are predicted from the next one in decode order, and -1 for a picture that was cut away.
+        time_base: seconds per tick.
+        last_duration: seconds that the last frame stays, 0 if the file does not say.
+        ordered: the file gives presentation times (else order comes from the decoder, times from its rate).
     """
 
-    kind: str = "?"
-    reference: bool = True
-    shown: bool = True
-    clean: bool | None = None
-    field: tuple[int, bool] | None = None
+    pts: np.ndarray
+    dts: np.ndarray
+    size: np.ndarray
+    key: np.ndarray
+    kind: np.ndarray
+    reference: np.ndarray
+    clean: np.ndarray
+    frame: np.ndarray
+    owner: np.ndarray
+    time_base: float
+    last_duration: float
+    ordered: bool
+
+    def __len__(self) -> int:
+        return len(self.size)
+
+    @cached_property
+    def frame_packet(self) -> np.ndarray:
+        """int64 [T], the (first) packet of each frame in display order."""
+        first = np.zeros(int(self.frame.max()) + 1, np.int64)
+        shown = np.flatnonzero(self.frame >= 0)[::-1]
+        first[self.frame[shown]] = shown
+        return first
+
+    @cached_property
+    def frame_times(self) -> np.ndarray:
+        """float64 [T], presentation time in seconds of each frame, the first at 0."""
+        ticks = self.pts[self.frame_packet]
+        return (ticks - ticks[0]) * self.time_base
+
+    @cached_property
+    def frame_sizes(self) -> np.ndarray:
+        """int64 [T], bytes of each frame; a hidden packet counts to the next shown frame in decode order."""
+        counted = self.owner >= 0
+        return np.bincount(self.owner[counted], self.size[counted], len(self.frame_packet)).astype(np.int64)
+
+    @cached_property
+    def duration(self) -> float:
+        """Seconds from the first frame's time to the last one's end."""
+        times = self.frame_times
+        last = self.last_duration or (float(np.median(np.diff(times))) if len(times) > 1 else 1 / 25) or 1 / 25
+        return float(times[-1]) + last
+
+    @property
+    def fps(self) -> float:
+        """Frames per second on average."""
+        return len(self.frame_times) / self.duration
 
 
-def header_reader(codec: str, extradata: bytes | None) -> Callable[[memoryview], Header]:
-    """The function that reads a packet's bytes for this codec, to be called on every packet in decode order."""
-    if codec in ("h264", "hevc"):
-        return {"h264": _H264, "hevc": _Hevc}[codec](extradata or b"")
-    return {"mpeg4": _mpeg4, "vp8": _vp8, "vp9": _vp9}.get(codec, lambda data: Header())
+COLUMNS = ("pts", "dts", "duration", "size", "key", "dropped", "corrupt", "kind", "reference", "shown", "clean", "field")
+KINDS = "?IPB"
 
 
-class Bits:
-    """Reads a bit string from its front; behind its end it reads zeros."""
+def list_packets(container, stream, demuxed: Iterable[av.Packet], damage: Damage) -> Packets:
+    """The packets of an open stream.
 
-    def __init__(self, data: bytes):
-        self._value, self._left = int.from_bytes(data, "big"), 8 * len(data)
+    A recording that merely ends early is read as far as it goes.
 
-    def read(self, count: int) -> int:
-        """The next `count` bits as an unsigned number, u(n)."""
-        self._left -= count
-        value = self._value >> self._left if self._left >= 0 else self._value << min(-self._left, count)
-        return value & ((1 << count) - 1)
+    Args:
+        demuxed: all packets of the stream that hold data.
+        damage: is told of damage that the container shows.
 
-    def golomb(self) -> int:
-        """The next Exp-Golomb code, ue(v); 0 where there is none."""
-        zeros = 0
-        while not self.read(1):
-            zeros += 1
-            if zeros > 32:
-                return 0
-        return (1 << zeros) - 1 + self.read(zeros)
-
-
-def nal_units(data: memoryview, length_size: int) -> Iterator[tuple[int, int]]:
-    """(offset, end) of each NAL unit: length-prefixed (MP4, MKV) or between start codes (TS, raw)."""
-    if length_size:
-        at = 0
-        while at + length_size < len(data):
-            start = at + length_size
-            at = start + int.from_bytes(data[at:start], "big")
-            if at > start:
-                yield start, min(at, len(data))
-        return
-    raw = bytes(data)
-    at = raw.find(b"\0\0\1")
-    while 0 <= at < len(raw) - 3:
-        after = raw.find(b"\0\0\1", at + 3)
-        yield at + 3, after if after >= 0 else len(raw)
-        at = after
+    Raises:
+        VideoError: no packets, no key frame to start from, nothing that is ever shown, or times that span more than a week.
+    """
+    context = stream.codec_context
+    codec, reorders, rate = context.codec.canonical_name, context.has_b_frames, stream.guessed_rate or 25
+    read_header = header_reader(codec, context.extradata)
+    rows = array("q")
+    for packet in demuxed:
+        if len(rows) >= MAX_PACKETS * len(COLUMNS):
+            raise VideoError(damage.path, f"has over {MAX_PACKETS} packets", "split it first")
+        rows.extend(_row(packet, read_header(memoryview(packet))))
+    if not rows:
+        raise VideoError(damage.path, "no video packet can be read from it (truncated?)", AGAIN)
+    row = dict(zip(COLUMNS, np.frombuffer(rows, np.int64).reshape(-1, len(COLUMNS)).T.copy(), strict=True))
+    return _Listing(container.format.name, codec, reorders, stream.index, row, stream.time_base, rate, damage).packets()
 
 
-class _H264:
-    """Reads H.264 packets; remembers of the sequence parameter set whether pictures may be single fields, and their crop."""
-
-    def __init__(self, extradata: bytes):
-        self.fields: _FieldSyntax | None = None
-        self.crop = (0, 0)
-        boxed = len(extradata) > 7 and extradata[0] == 1  # an avcC box: length-prefixed units, parameter sets inside
-        self.length_size = (extradata[4] & 3) + 1 if boxed else 0
-        if boxed:
-            size = int.from_bytes(extradata[6:8], "big")
-            self.fields, self.crop = _sequence(extradata[9 : 8 + size])
-        else:
-            self(memoryview(extradata))
-
-    def __call__(self, data: memoryview) -> Header:
-        recovers = False
-        for start, end in nal_units(data, self.length_size):
-            unit = data[start] & 31
-            if unit == 7:
-                self.fields, self.crop = _sequence(bytes(data[start + 1 : end]))
-            elif unit == 6:
-                recovers |= _recovers_at_once(data[start + 1 : end])
-            elif unit in (1, 2, 5):  # a slice of a picture; 5 is an IDR picture, after which nothing refers back
-                bits = Bits(bytes(data[start + 1 : min(end, start + 25)]))
-                bits.golomb()  # first_mb_in_slice
-                kind = "PBIPI"[bits.golomb() % 5]
-                field = self.fields.read(bits) if self.fields else None
-                return Header(kind, bool(data[start] >> 5 & 3), True, unit == 5 or recovers, field)
-        return Header()
+def _row(packet: av.Packet, header: Header) -> tuple[int, ...]:
+    """One packet as `COLUMNS`; dropped: the container says not to show it; field: 2 · frame number + is bottom, or -1."""
+    key = packet.is_keyframe and (header.kind in "?I" or header.clean is not None)
+    clean = key if header.clean is None else key and header.clean
+    kind = KINDS.index("I" if key and header.kind == "?" else header.kind)
+    field = -1 if header.field is None else 2 * header.field[0] + header.field[1]
+    times = (_UNKNOWN if time is None else time for time in (packet.pts, packet.dts))
+    state = packet.size, key, packet.is_discard, packet.is_corrupt
+    return *times, packet.duration or 0, *state, kind, header.reference, header.shown, clean, field
 
 
-class _FieldSyntax(NamedTuple):
-    """Where a slice header says that its picture is a field: after so many bits of colour plane and frame number."""
+@dataclass
+class _Listing:
+    """What was read of the packets, on its way to `Packets`."""
 
-    colour_plane: int
-    frame_number: int
+    container: str
+    codec: str
+    reorders: bool
+    stream: int
+    row: dict[str, np.ndarray]
+    time_base: Fraction
+    rate: Fraction
+    damage: Damage
 
-    def read(self, bits: Bits) -> tuple[int, bool] | None:
-        """(frame number, is bottom), or None for a whole frame; `bits` stands behind slice_type (7.3.3 of the standard)."""
-        bits.golomb()  # pic_parameter_set_id
-        bits.read(self.colour_plane)
-        number = bits.read(self.frame_number)
-        return (number, bool(bits.read(1))) if bits.read(1) else None
+    def packets(self) -> Packets:
+        row, path = self.row, self.damage.path
+        key, pts, dts = row["key"] != 0, row["pts"], row["dts"]
+        second = _second_fields(row["field"])
+        # 1. what headers and times say
+        if not key.any() and self.codec not in STARTS_ANYWHERE:
+            raise VideoError(path, "there is no key frame to start decoding from", AGAIN)
+        first = int(np.argmax(key)) if key.any() else len(key)
+        shown = (row["shown"] != 0) & (row["dropped"] == 0) & ~second
+        if not self.reorders:
+            pts = np.where(pts == _UNKNOWN, dts, pts)
+        if row["corrupt"].any():
+            self.damage.of_file(f"is damaged or truncated at packet {int(np.argmax(row['corrupt']))}", AGAIN)
+        # 2. where they do not settle it, what the decoder shows
+        known = bool((pts[shown] != _UNKNOWN).all())
+        rank, stop, number = (pts if known else np.arange(len(pts))), self._in_doubt(pts, shown, first), np.arange(len(pts))
+        if not stop or self.codec not in STARTS_ANYWHERE:
+            shown[:first] = False
+        if stop:
+            decoded = shown_order(path, self.stream, len(pts), stop)
+            shown &= (decoded >= 0) | (number >= stop)
+            rank = np.where(number < stop, decoded, stop + np.argsort(np.argsort(rank, kind="stable")))
+        if not shown.any():
+            cause = "no frame can be decoded from it" if key.any() else "there is no key frame to start decoding from"
+            raise VideoError(path, cause, AGAIN)
+        # 3. the frames in the order in which they are shown, and their times
+        place = np.flatnonzero(shown)
+        place = place[np.argsort(rank[place], kind="stable")]
+        stored = known and not (self.container == "avi" and self.reorders) and bool((np.diff(pts[place]) >= 0).all())
+        if not stored:
+            pts = pts.copy()
+            pts[place] = self._times(pts, dts, key, place)
+        if (int(pts[place[-1]]) - int(pts[place[0]])) * self.time_base > MAX_SECONDS:
+            raise VideoError(path, f"its time stamps span more than {MAX_SECONDS // 3600} hours", RETIME)
+        frame = np.full(len(pts), -1)
+        frame[place] = np.arange(len(place))
+        # 4. where decoding may start
+        start = first if first <= place.min() else 0
+        clean = (row["clean"] != 0) & (_closed(frame, shown) & shown if stop else _closed(pts, shown))
+        clean[start] = True
+        clean[:start] = False
+        for column in (pts, frame):
+            column[second] = column[np.flatnonzero(second) - 1]
+        last = np.flatnonzero(frame == frame.max())
+        stays = int(row["duration"][last[0]]) * self.time_base if len(last) == 1 else 0  # two fields say half of it, or all
+        return Packets(
+            pts=pts, dts=np.where(dts == _UNKNOWN, pts, dts), size=row["size"], key=key,
+            kind=np.array(list(KINDS))[row["kind"]], reference=row["reference"] != 0, clean=clean,
+            frame=frame, owner=_owner(frame, hidden=(row["shown"] == 0) & (np.arange(len(pts)) > start)),
+            time_base=float(self.time_base), ordered=stored,
+            last_duration=float(stays) if 0 < stays <= MAX_SECONDS else 0.0,
+        )  # fmt: skip
+
+    def _in_doubt(self, pts: np.ndarray, shown: np.ndarray, first: int) -> int:
+        """How many packets from the first on a decoder must see to say which are shown, and when; 0 for none."""
+        row, whole = self.row, len(pts)
+        shown = shown & (np.arange(whole) >= first)
+        times, kinds = pts[shown], row["kind"][shown]
+        missing = (times == _UNKNOWN).any()
+        if row["corrupt"].any() or self.codec == "gif" or not shown.any() or (missing and self.reorders):
+            return whole
+        if self.codec == "mpeg4" and ((row["size"] <= TINY) & (row["key"] == 0)).any():
+            return whole
+        if self.reorders and len(times) > 1:
+            named = KINDS.index("?") not in kinds or not set(ORDERED_FORMATS).isdisjoint(self.container.split(","))
+            may_reorder = KINDS.index("B") in kinds or not named
+            if self.container == "avi" or (may_reorder and (np.diff(times) >= 0).all()):
+                return whole
+        if missing:
+            return 0
+        order = np.argsort(times, kind="stable")
+        if (np.diff(times[order]) == 0).any() or np.abs(order - np.arange(len(order))).max() > MAX_REORDER:
+            return whole
+        early = np.flatnonzero(shown & (row["key"] == 0) & (pts < pts[first])) if self.codec != "hevc" else ()
+        if len(early) or (first and self.codec in STARTS_ANYWHERE):
+            doubtful = max([first, *early])
+            closed = (row["clean"] != 0) & _closed(pts, shown) & (np.arange(whole) >= doubtful)
+            return int(np.argmax(closed)) if closed.any() else whole
+        return 0
+
+    def _times(self, pts: np.ndarray, dts: np.ndarray, key: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """Presentation times of the packets `place`, which stand in the order in which they are shown.
+
+        AVI stores none, so there decode times are shared out; where a time is missing all are counted at the stream's rate.
+        Times that the file gives are kept as a set, and those of recordings joined in one file follow each other.
+        """
+        step = max(1, round(1 / (self.rate * self.time_base)))
+        times = (dts if self.container == "avi" and self.reorders else pts)[place]
+        if (times == _UNKNOWN).any():
+            return np.arange(len(place)) * step
+        back = np.flatnonzero(np.diff(times) < 0) + 1
+        far = back[(times[back - 1] - times[back] > MAX_REORDER * step) | key[place[back]]]
+        joins = far if len(far) == len(back) else back[times[back - 1] - times[back] > MAX_REORDER * step]
+        parts = [np.sort(part) for part in np.split(times, joins)]
+        if len(joins):
+            seconds = float((int(times[joins[0] - 1]) - int(times[0])) * self.time_base)
+            self.damage.of_file(f"its time stamps jump back near {seconds:.2f} s (several recordings in one file?)", RETIME)
+        for before, part in zip(parts, parts[1:], strict=False):
+            part += before[-1] + step - part[0]
+        return np.concatenate(parts)
 
 
-CHROMA_PROFILES = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)  # published: 7.3.2.1.1 of the standard
+def shown_order(path: str | os.PathLike, stream_number: int, count: int, stop: int) -> np.ndarray:
+    """int64 [n]: how many pictures the decoder puts out before the one of each packet; -1 for packets without one.
+
+    Only the first `stop` of the `count` packets are decoded.
+    """
+    rank = np.full(count, -1)
+    with open_video(path, stream_number) as (container, stream):
+        context, out = stream.codec_context, 0
+        context.options = LIMITS | {"skip_loop_filter": "all", "skip_idct": "all"}  # the order is the same without them
+        context.copy_opaque = True
+        coded = zip(range(stop), coded_packets(container, stream), strict=False)
+        for number, packet in chain(coded, [(stop, None)]):
+            if packet is not None:
+                packet.opaque = (number,)  # a fresh tuple: equal small numbers get lost in PyAV 18
+            for picture in decode_packet(context, packet)[0]:
+                if picture.opaque is not None and rank[picture.opaque[0]] < 0:
+                    rank[picture.opaque[0]], out = out, out + 1
+    return rank
 
 
-def h264_crop(extradata: bytes | None) -> tuple[int, int]:
-    """(left, top) pixels that H.264 cuts off before a picture is shown; (0, 0) where the stream's head does not say."""
-    return _H264(extradata or b"").crop
+def _second_fields(field: np.ndarray) -> np.ndarray:
+    """bool [n]: the packet is the second field of the frame that the packet before it began."""
+    second = np.zeros(len(field), bool)
+    pairs = (field[1:] ^ field[:-1] == 1) & (field[1:] >= 0)  # the same frame number, the other parity
+    for i in np.flatnonzero(pairs) + 1:
+        second[i] = not second[i - 1]
+    return second
 
 
-def h264_fields(extradata: bytes | None) -> bool:
-    """Whether H.264 pictures may be coded as fields, whole or macroblock by macroblock."""
-    return _H264(extradata or b"").fields is not None
+def _owner(frame: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """Display index of the frame each packet's bytes count to: a hidden picture's to the next shown one."""
+    shown = np.flatnonzero(frame >= 0)
+    following = shown[np.minimum(np.searchsorted(shown, np.arange(len(frame))), len(shown) - 1)]
+    return np.where(hidden, frame[following], frame)
 
 
-def _sequence(sps: bytes) -> tuple[_FieldSyntax | None, tuple[int, int]]:
-    """What a sequence parameter set (7.3.2.1.1) says of fields (None: whole frames only), and its (left, top) crop."""
-    bits = Bits(sps.replace(b"\0\0\3", b"\0\0"))
-    profile, colour_plane, chroma = bits.read(8), 0, 1
-    bits.read(16)  # constraints and level
-    bits.golomb()  # seq_parameter_set_id
-    if profile in CHROMA_PROFILES:
-        chroma = bits.golomb()
-        colour_plane = 2 * bits.read(1) if chroma == 3 else 0
-        bits.golomb(), bits.golomb(), bits.read(1)  # bit depths, transform bypass
-        if bits.read(1):
-            _skip_scaling_lists(bits, 12 if chroma == 3 else 8)
-    frame_number = 4 + bits.golomb()
-    order = bits.golomb()
-    if order == 0:
-        bits.golomb()
-    elif order == 1:
-        bits.read(1), bits.golomb(), bits.golomb()
-        for _ in range(min(bits.golomb(), 255)):
-            bits.golomb()
-    bits.golomb(), bits.read(1), bits.golomb(), bits.golomb()  # references, gaps, width, height
-    frames_only = bits.read(1)
-    bits.read(1 if frames_only else 2)  # macroblock pairs, direct vectors
-    left, _right, top = (bits.golomb(), bits.golomb(), bits.golomb()) if bits.read(1) else (0, 0, 0)
-    crop = left * (2 if chroma in (1, 2) else 1), top * (2 if chroma == 1 else 1) * (2 - frames_only)
-    return None if frames_only else _FieldSyntax(colour_plane, frame_number), crop
-
-
-def _skip_scaling_lists(bits: Bits, lists: int) -> None:
-    for number in range(lists):
-        last = step = 8
-        for _ in range((16 if number < 6 else 64) if bits.read(1) else 0):
-            if step:
-                code = bits.golomb()
-                step = (last + ((code + 1) // 2 if code % 2 else -(code // 2))) % 256
-            last = step or last
-
-
-def _recovers_at_once(sei: memoryview) -> bool:
-    """A recovery point message (payload type 6) with recovery_frame_cnt = 0, whose ue(v) code is a single 1 bit."""
-    at = 0
-    while at + 2 < len(sei):
-        kind, size = sei[at], sei[at + 1]
-        if kind == 6:
-            return bool(sei[at + 2] & 0x80)
-        if kind == 255 or size == 255:
-            return False  # a long message; the recovery point comes in a message of its own
-        at += 2 + size
-    return False
-
-
-class _Hevc:
-    """Reads HEVC packets; remembers whether leading pictures have lost what they refer to, as they have behind a splice."""
-
-    def __init__(self, extradata: bytes):
-        self.length_size = (extradata[21] & 3) + 1 if len(extradata) > 22 and extradata[0] == 1 else 0
-        self.spliced, self.leads_lost = True, False
-
-    def __call__(self, data: memoryview) -> Header:
-        for start, _end in nal_units(data, self.length_size):
-            unit = data[start] >> 1 & 63
-            if unit in (36, 37):  # end of sequence, end of bitstream
-                self.spliced = True
-            if unit < 32:  # a slice segment; even types below 16 are not referred to within their layer
-                entry = 16 <= unit <= 23
-                if entry:
-                    self.leads_lost, self.spliced = self.spliced or unit < 19, False  # 16 to 18 are broken links
-                shown = not (self.leads_lost and unit in (8, 9))  # skipped leading pictures
-                return Header("I" if entry else "?", not (unit < 16 and unit % 2 == 0), shown, entry)
-        return Header()
-
-
-def _mpeg4(data: memoryview) -> Header:
-    at = bytes(data).find(b"\0\0\1\xb6")
-    if at < 0 or at + 4 >= len(data):
-        return Header()
-    kind = "IPBP"[data[at + 4] >> 6]
-    return Header(kind, kind != "B")
-
-
-def _vp8(data: memoryview) -> Header:
-    return Header("P" if data[0] & 1 else "I", shown=bool(data[0] >> 4 & 1)) if len(data) else Header()
-
-
-def _vp9(data: memoryview) -> Header:
-    """Of a superframe (several pictures in a packet, the last one shown) the first picture's kind is read."""
-    if not len(data):
-        return Header()
-    bits = Bits(bytes(data[:2]))
-    bits.read(2)  # frame marker
-    if bits.read(1) + 2 * bits.read(1) == 3:
-        bits.read(1)
-    if bits.read(1):
-        return Header("P")  # shows a picture that was decoded before
-    kind, shown = "P" if bits.read(1) else "I", bool(bits.read(1))
-    return Header(kind, shown=shown or data[-1] >> 5 == 0b110)
+def _closed(order: np.ndarray, shown: np.ndarray) -> np.ndarray:
+    """bool [n]: every shown packet from here on, in decode order, is presented no earlier than this one."""
+    later = np.where(shown, order, np.iinfo(np.int64).max)
+    return np.minimum.accumulate(later[::-1])[::-1] >= order

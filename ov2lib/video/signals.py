@@ -31,6 +31,7 @@ class FrameSignals:
         time: presentation time in seconds, the first frame at 0.
         kind: "I", "P" or "B".
         size: bytes of its packet(s).
+        damaged: its data is corrupt, and part of it a guess.
         luma: uint8 [H, W] at source resolution.
         motion: float32 [rows, cols, 2] in source pixels, (x, y), +x right, +y down: where a cell was predicted from minus
             where it is (content that moves right by d reads -d), list 0 (past references); cells are 8x8 source pixels,
@@ -48,6 +49,7 @@ class FrameSignals:
     time: float
     kind: str
     size: int
+    damaged: bool
     luma: np.ndarray
     motion: np.ndarray | None
     motion_future: np.ndarray | None
@@ -61,17 +63,22 @@ class FrameSignals:
         return self._residual()
 
 
-def read_signals(path: str | os.PathLike, *, size: tuple[int, int] | None = None) -> Iterator[FrameSignals]:
+def read_signals(
+    path: str | os.PathLike | Source, *, size: tuple[int, int] | None = None, stream: int | None = None, damaged: str = "skip"
+) -> Iterator[FrameSignals]:
     """Stream every frame of a video with its codec signals, in display order; memory does not grow with the video.
 
+    Frames that cannot be decoded are left out, so that indices may have gaps in a damaged file.
+
     Args:
-        path: any video file that FFmpeg reads.
+        path: any video file that FFmpeg reads, or one that is open.
+        stream, damaged: see `Source.open`.
         size: (height, width) in pixels at which the residual is computed, upright; the default canvas for None.
 
     Raises:
         VideoError: the file cannot be read as video.
     """
-    source = Source.open(path)
+    source = Source.of(path, stream, damaged)
     display, coded, vectors = source.display, source.coded, source.vectors
     scaler = Scaler(*display.upright_size(size or canvas_size(*display.shown)))
     frames = link(decode(source), source.packets, by_time=not vectors)
@@ -81,6 +88,7 @@ def read_signals(path: str | os.PathLike, *, size: tuple[int, int] | None = None
         bits = batch_bits(batch, source.codec, gray, motion)
         for i, linked in enumerate(batch):
             yield _frame_signals(linked, motion, i, bits[i], display, gray)
+    source.damage.warn()
 
 
 def _frame_signals(linked: Linked, motion: MotionField | None, i: int, bits, display: Display, gray) -> FrameSignals:
@@ -106,6 +114,7 @@ def _frame_signals(linked: Linked, motion: MotionField | None, i: int, bits, dis
         time=frame.time,
         kind=frame.kind,
         size=frame.size,
+        damaged=frame.damaged,
         luma=upright(frame.luma),
         motion=None if past is None else display.upright_vectors(past),
         motion_future=None if future is None else display.upright_vectors(future),

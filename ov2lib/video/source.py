@@ -1,14 +1,19 @@
 """A video file as all else here sees it: opened once, its packets listed, its properties known, before anything is decoded."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import av
 
 from ..errors import VideoError
+from .damage import AGAIN, Damage
 from .display import Display
-from .stream import EXPORTS_VECTORS, LIMITS, REPAIR, Packets, list_packets, open_video
+from .packets import Packets, list_packets
+from .stream import EXPORTS_VECTORS, LIMITS, coded_packets, decode_packet, open_video
+
+REPORT_EVERY = 256  # packets
+NO_SIZE = "its frame size is unknown or impossible (damaged or truncated)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +26,11 @@ class Source:
         pixel_format: of a decoded frame.
         packets: what the stream holds.
         display: how its pictures are shown.
+        stream: number of the video stream among the file's streams.
+        streams: a line on each stream of the file.
         has_audio: an audio stream lies beside.
+        preamble: of an H.264 stream, the message in which x264 names its version (older ones need it to be decoded); else b"".
+        damage: what is wrong with the file, as far as seen.
     """
 
     path: str
@@ -30,29 +39,62 @@ class Source:
     pixel_format: str
     packets: Packets
     display: Display
+    stream: int
+    streams: tuple[str, ...]
     has_audio: bool
+    preamble: bytes
+    damage: Damage
 
     @classmethod
-    def open(cls, path: str | os.PathLike) -> "Source":
+    def open(
+        cls,
+        path: str | os.PathLike,
+        stream: int | None = None,
+        damaged: str = "skip",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> "Source":
         """Read the file through once: list its packets, and decode its first frame for what only that tells.
 
+        Args:
+            stream: number of the stream among all streams of the file; None takes the one that FFmpeg thinks best, never
+                an attached picture.
+            damaged: "skip" goes on without what is damaged and warns of it once (`VideoWarning`), "refuse" raises.
+            progress: called with (bytes read, bytes in all).
+
         Raises:
-            VideoError: as `stream.read_packets`; or no frame can be decoded.
+            VideoError: as `stream.open_video` and `packets.list_packets`; or damage, where it is refused.
+            Ov2Error: another policy than these two.
         """
-        with open_video(path) as (container, stream):
-            context, first = stream.codec_context, _First(path)
-            packets = list_packets(path, container, stream, first.watch(container.demux(stream), context))
+        damage = Damage(os.fsdecode(path), damaged)
+        with open_video(path, stream) as (container, chosen):
+            context, first = chosen.codec_context, _First()
+            pixel_format = context.pix_fmt
+            coded = first.watch(coded_packets(container, chosen, damage), context)
+            coded = _reported(coded, os.path.getsize(path), progress)
+            try:
+                packets = list_packets(container, chosen, coded, damage)
+            except VideoError as error:
+                raise error if first.picture or context.width else VideoError(path, NO_SIZE, AGAIN) from error
             if first.picture is None:
-                raise VideoError(path, "no frame can be decoded from it", REPAIR)
+                raise VideoError(path, "no frame can be decoded from it" if context.width else NO_SIZE, AGAIN)
             return cls(
-                path=os.fsdecode(path),
+                path=damage.path,
                 container=container.format.name,
                 codec=context.codec.canonical_name,  # the decoder's own name may differ (av1 is read by libdav1d)
-                pixel_format=context.pix_fmt or "unknown",
+                pixel_format=pixel_format or first.picture.format.name,
                 packets=packets,
-                display=Display.read(path, stream, first.picture),
+                display=Display.read(path, chosen, first.picture),
+                stream=chosen.index,
+                streams=tuple(_describe(s) for s in container.streams),
                 has_audio=bool(container.streams.audio),
+                preamble=first.preamble if context.name == "h264" else b"",
+                damage=damage,
             )
+
+    @classmethod
+    def of(cls, video: "str | os.PathLike | Source", stream: int | None = None, damaged: str = "skip") -> "Source":
+        """A source as it is, a path opened (see `open`)."""
+        return video if isinstance(video, Source) else cls.open(video, stream, damaged)
 
     @property
     def coded(self) -> tuple[int, int]:
@@ -65,20 +107,50 @@ class Source:
         return self.codec in EXPORTS_VECTORS and bool((self.packets.kind != "I").any())
 
 
+def read_packets(path: str | os.PathLike) -> Packets:
+    """The packets of a file; see `Source.open`."""
+    return Source.open(path).packets
+
+
 class _First:
     """Decodes packets that pass by until there is a picture."""
 
-    def __init__(self, path):
-        self.path, self.picture = path, None
+    def __init__(self):
+        self.picture, self.preamble = None, b""
 
     def watch(self, packets: Iterator[av.Packet], context: av.VideoCodecContext) -> Iterator[av.Packet]:
-        context.options = LIMITS
-        begun = False
-        for packet in packets:
-            begun |= packet.is_keyframe
-            if begun and self.picture is None:
-                try:
-                    self.picture = next(iter(context.decode(packet)), None)
-                except av.error.FFmpegError as error:
-                    raise VideoError(self.path, f"its beginning is damaged ({error.strerror})", REPAIR) from error
+        context.options = LIMITS | {"flags": "+unaligned"}  # as `decode` does, for the same size
+        for number, packet in enumerate(packets):
+            if number == 0:
+                self.preamble = _x264_version(bytes(packet))
+            if self.picture is None:
+                self.picture = next(iter(decode_packet(context, packet)[0]), None)
             yield packet
+        if self.picture is None:
+            self.picture = next(iter(decode_packet(context, None)[0]), None)
+
+
+def _x264_version(packet: bytes) -> bytes:
+    """The packet up to the end of the unit that names x264's version, b"" where there is none."""
+    at = packet.find(b"x264 - core ")
+    return packet[: packet.index(b"\x80", at) + 1] if at >= 0 and b"\x80" in packet[at:] else b""
+
+
+def _reported(packets: Iterator[av.Packet], total: int, progress: Callable[[int, int], None] | None) -> Iterator[av.Packet]:
+    for number, packet in enumerate(packets):
+        if progress and number % REPORT_EVERY == 0:
+            progress(max(packet.pos or 0, 0), total)
+        yield packet
+    if progress:
+        progress(total, total)
+
+
+def _describe(stream: av.stream.Stream) -> str:
+    """Number, type, codec and, of video, size; or what else it is."""
+    context = stream.codec_context
+    told = [stream.type or "unknown", context.codec.canonical_name if context else "unknown codec"]
+    if stream.type == "video" and context:
+        told.append(f"{context.width}x{context.height}")
+        if stream.disposition & av.stream.Disposition.attached_pic:
+            told.append("an attached picture")
+    return f"{stream.index}: {', '.join(told)}"

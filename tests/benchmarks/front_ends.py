@@ -18,7 +18,7 @@ import av
 from ov2lib import tokenize_video
 from ov2lib.codec.frontend import CodecConfig, partition_packets
 from ov2lib.mini import camera_cuts
-from ov2lib.video.stream import read_packets
+from ov2lib.video.source import read_packets
 
 BEACH = Path(__file__).parents[1] / "data" / "beach_360x640_h264.mp4"
 FRONT_ENDS = ("paper", "ippp", "released")

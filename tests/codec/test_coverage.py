@@ -7,7 +7,7 @@ import ov2lib
 from ov2lib import mini
 from ov2lib.codec import coverage
 from ov2lib.codec.gop import BIN_SECONDS
-from ov2lib.video.stream import read_packets
+from ov2lib.video.source import read_packets
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,7 @@
 """Every odd file goes through every front end, and every bad one is told as what it is."""
 
+import warnings
+
 import numpy as np
 import pytest
 import zoo
@@ -7,6 +9,7 @@ from invariants import check_codec_tokens, check_positions, packed_patches, sour
 
 from ov2lib import VideoError, tokenize_frames, tokenize_video
 from ov2lib.codec.frontend import FRONT_ENDS
+from ov2lib.errors import VideoWarning
 from ov2lib.video.source import Source
 
 
@@ -37,7 +40,6 @@ def test_bad_specimens_are_told(name, specimen):
                 make()
             assert str(known.path) in str(told.value) and told.value.cause and told.value.remedy
         else:
-            try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", VideoWarning)
                 check_positions(make())
-            except VideoError as told:
-                assert str(known.path) in str(told)

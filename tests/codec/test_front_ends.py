@@ -10,7 +10,7 @@ from ov2lib.codec.coverage import is_whole
 from ov2lib.codec.frontend import FRONT_ENDS, CodecConfig, partition_packets, plan_groups
 from ov2lib.codec.sampled import sample_indices
 from ov2lib.mini.encode import Encoding, encode
-from ov2lib.video.stream import read_packets
+from ov2lib.video.source import read_packets
 
 SMALL = {"size": (180, 320), "bframes": 2, "gop": 20}
 

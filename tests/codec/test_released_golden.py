@@ -22,8 +22,7 @@ from ov2lib import tokenize_video
 from ov2lib.codec import readiness, scoring
 from ov2lib.codec.analysis import candidates, on_canvas, released_prior
 from ov2lib.codec.frontend import select_released
-from ov2lib.video.source import Source
-from ov2lib.video.stream import read_packets
+from ov2lib.video.source import Source, read_packets
 
 GOLDEN = np.load(BEACH.parent / "beach_released_selection.npz")
 BUDGET = 3 * 180  # blocks on three canvases of 504 x 280

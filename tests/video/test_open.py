@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 import time
+import warnings
 
 import av
 import numpy as np
@@ -12,15 +13,25 @@ import pytest
 import zoo
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from ov2lib.errors import VideoError
+from ov2lib.errors import VideoError, VideoWarning
+from ov2lib.video.packets import MAX_SECONDS
 from ov2lib.video.signals import read_signals
-from ov2lib.video.source import Source
-from ov2lib.video.stream import MAX_SECONDS, read_packets
+from ov2lib.video.source import Source, read_packets
 
 
-def frames_of(path) -> list[int]:
-    return [frame.index for frame in read_signals(path)]
+def frames_of(path, damaged="refuse") -> list[int]:
+    return [frame.index for frame in read_signals(path, damaged=damaged)]
+
+
+def survived(path) -> tuple[list[int], str]:
+    """Indices of the frames that the damaged file gives, and the one warning, if any."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        indices = frames_of(path, "skip")
+    assert len(told) <= 1 and all(w.category is VideoWarning and str(path) in str(w.message) for w in told)
+    return indices, "".join(str(w.message) for w in told)
 
 
 CAUSES = {
@@ -44,7 +55,7 @@ CAUSES = {
 
 
 @pytest.mark.parametrize("name, cause", CAUSES.items())
-@pytest.mark.parametrize("read", [read_packets, Source.open, frames_of])
+@pytest.mark.parametrize("read", [lambda path: Source.open(path, damaged="refuse"), frames_of])
 def test_bad_files_name_file_cause_and_remedy(name, cause, read, specimen):
     path = specimen(name).path
     with pytest.raises(VideoError) as caught:
@@ -61,8 +72,18 @@ def test_files_that_survive_give_whole_frames_or_an_error(name, specimen):
         with pytest.raises(VideoError):
             frames_of(known.path)
         return
-    indices = frames_of(known.path)
+    indices, _ = survived(known.path)
     assert indices == list(range(known.frames or len(indices))) and indices
+
+
+@pytest.mark.parametrize("name, frames, told", [
+    ("cut_with_index", 6, "truncated at packet 6"),
+    ("size_changes", 2 * zoo.FRAMES, "jump back near 0.44 s"),
+    ("corrupt_middle", zoo.FRAMES, ""),
+])  # fmt: skip
+def test_damage_is_survived_and_told_once(name, frames, told, specimen):
+    indices, warning = survived(specimen(name).path)
+    assert indices == list(range(frames)) and told in warning
 
 
 def test_an_unreadable_file_is_refused(specimen, tmp_path, monkeypatch):
@@ -109,12 +130,16 @@ def test_streams_cut_short_give_the_frames_they_hold_or_say_that_they_are_cut(na
         assert 0 < len(indices) < zoo.FRAMES and indices == list(range(len(indices)))
 
 
-def test_a_recording_glued_to_another_is_refused(tmp_path):
+def test_a_recording_glued_to_another_follows_it(tmp_path):
     """Its times start over, so that they no longer say which picture comes after which."""
     part = zoo.write(tmp_path / "part.flv", options=zoo.x264(keyint=25), frames=100).path.read_bytes()
     (tmp_path / "glued.flv").write_bytes(part + part[13:])  # without the second header
     with pytest.raises(VideoError, match="jump back near 3.96 s"):
-        read_packets(tmp_path / "glued.flv")
+        frames_of(tmp_path / "glued.flv")
+    assert survived(tmp_path / "glued.flv")[0] == list(range(200))
+    with pytest.warns(VideoWarning, match="jump back near 3.96 s"):
+        frames = list(read_signals(tmp_path / "glued.flv"))
+    np.testing.assert_allclose([frame.time for frame in frames], np.arange(200) / zoo.FPS, atol=1e-3)
 
 
 def test_times_that_span_weeks_are_refused(tmp_path):
@@ -124,12 +149,15 @@ def test_times_that_span_weeks_are_refused(tmp_path):
         read_packets(path)
 
 
-def test_a_frame_size_that_changes_is_refused(tmp_path):
+def test_a_frame_size_that_changes_is_scaled_to_the_first(tmp_path):
     """Two bare streams of different sizes, one behind the other."""
     parts = [zoo.write(tmp_path / f"{s[0]}.h264", options=zoo.x264(), size=s, muxer="h264").path for s in (zoo.SIZE, (96, 128))]
     (tmp_path / "both.h264").write_bytes(b"".join(part.read_bytes() for part in parts))
-    with pytest.raises(VideoError, match="from 176x144 to 128x96 near 0.48 s"):
-        frames_of(tmp_path / "both.h264")
+    frames = list(read_signals(tmp_path / "both.h264"))
+    assert len(frames) == 2 * zoo.FRAMES and {frame.luma.shape for frame in frames} == {zoo.SIZE}
+    assert all(frame.qp is None and frame.motion is None for frame in frames[zoo.FRAMES :])
+    small = Image.fromarray(zoo.picture(0, (96, 128))).resize(zoo.SIZE[::-1], Image.Resampling.BILINEAR)
+    assert np.abs(frames[zoo.FRAMES].luma - np.asarray(small).mean(axis=2)).mean() < 12
 
 
 @pytest.mark.parametrize("filler", [0, 255])
@@ -143,6 +171,9 @@ def test_a_hole_is_told_with_its_place(filler, specimen, tmp_path):
     (tmp_path / "hole.mp4").write_bytes(data)
     with pytest.raises(VideoError, match=r"damaged near 0\.20 s"):
         frames_of(tmp_path / "hole.mp4")
+    with pytest.warns(VideoWarning, match=r"1 damaged frame, the first near 0\.20 s"):
+        frames = list(read_signals(tmp_path / "hole.mp4"))
+    assert [frame.index for frame in frames if not frame.damaged] == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
 
 
 def test_leaving_early_closes_the_file(specimen):
@@ -189,9 +220,12 @@ def test_damage_of_any_kind_gives_frames_or_a_video_error(kind, flips, share, tm
     path = folder / f"damaged_{threading.get_ident()}.{kind}"
     path.write_bytes(data[: max(1, int(len(data) * share))])
     try:
-        frames = list(read_signals(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", VideoWarning)
+            frames = list(read_signals(path))
     except VideoError as error:
         assert str(path) in str(error)
     else:
-        assert [frame.index for frame in frames] == list(range(len(frames)))
+        indices = [frame.index for frame in frames]
+        assert indices == sorted(set(indices))
         assert all(np.isfinite(frame.time) for frame in frames)

@@ -6,8 +6,8 @@ import pytest
 import zoo
 from zoo.handmade import golomb, nal_unit
 
-from ov2lib.video.packets import Bits, Header, header_reader
-from ov2lib.video.stream import read_packets
+from ov2lib.video.headers import Bits, Header, header_reader
+from ov2lib.video.source import read_packets
 
 
 def decoded(path) -> list[tuple[int, str]]:

@@ -12,8 +12,7 @@ import zoo
 from ov2lib.geometry import canvas_size
 from ov2lib.video.info import probe
 from ov2lib.video.signals import read_signals
-from ov2lib.video.source import Source
-from ov2lib.video.stream import read_packets
+from ov2lib.video.source import Source, read_packets
 
 
 @pytest.mark.parametrize("name", zoo.GOOD)
