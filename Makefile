@@ -7,10 +7,10 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.ov2lib-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test lab clean
+.PHONY: help reproduce test test-portable lab clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  Settings: PYTHON=$(PYTHON) builds VENV=$(VENV); name a ready environment with VENV=path; WORKERS=$(WORKERS) test processes"
 
 reproduce: $(STAMP)  ## Run every notebook, regenerate figures/, end with a table (logs and copies under runs/)
@@ -21,6 +21,9 @@ test: export OMP_NUM_THREADS = 1
 test: export OPENBLAS_NUM_THREADS = 1
 test: $(STAMP)  ## Run the tests and check the notebooks' committed outputs
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --nbval --nbval-current-env tests notebooks
+
+test-portable: $(STAMP)  ## Check by hand that results do not depend on the processor: one table (about an hour)
+	$(BIN)/python tests/portable.py
 
 lab: $(STAMP)  ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
