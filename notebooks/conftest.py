@@ -17,6 +17,7 @@ LAX = ("07", "08", "09", "10", "16")
 
 def pytest_configure():
     os.environ.setdefault("OV2_FIGURES", os.path.join(tempfile.gettempdir(), "ov2-figures"))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads do not take a core from other workers
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
 
 

@@ -31,8 +31,9 @@ VARIANTS = {"VARIANT": ("lora",)}  # parameters that the batch tries beside thei
 PATIENCE = 120  # seconds that a finished cell's output may take to arrive; papermill's 4 are too few on a busy machine
 _TYPES = {"int": (int,), "float": (float, int), "bool": (bool,)}
 _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
-# One thread per kernel: sums keep one order, so that the numbers do not depend on how many cores a machine has.
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# One thread per kernel: sums keep one order, so that the numbers do not depend on how many cores a machine has. Where training
+# asks for more, they sleep while they wait: by default OpenMP's spin, and a step takes many times as long beside a busy core.
+_THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1") | {"OMP_WAIT_POLICY": "PASSIVE"}
 # Kernels are silent on the terminal about themselves (local, unencrypted, interrupted); errors in cells come by another way.
 _QUIET = ["--log-level=CRITICAL"]
 
@@ -184,8 +185,8 @@ def _surroundings(run: Path):
     before = dict(os.environ)
     os.environ["OV2_FIGURES"] = str(run / "figures")
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # silences a debugger's note on frozen modules in each log
-    for name in _THREADS:
-        os.environ.setdefault(name, "1")
+    for name, value in _THREADS.items():
+        os.environ.setdefault(name, value)
     log, handler = logging.getLogger("papermill"), logging.FileHandler(run / "log.txt", encoding="utf-8")
     level, spread = log.level, log.propagate
     log.addHandler(handler)
