@@ -66,7 +66,7 @@ def main() -> None:
         free = median(lambda name=front_end: tokenize_video(BEACH, name), args.rounds)
         with neighbour():
             busy = median(lambda name=front_end: tokenize_video(BEACH, name), args.rounds)
-        print(f"{front_end}: beside a neighbour {busy / alone:.2f}, alone on all cores {free / alone:.2f} (one worker alone is 1)")
+        print(f"{front_end}, one worker alone 1: all cores alone {free / alone:.2f}, beside a neighbour {busy / alone:.2f}")
     for policy in ("PASSIVE", "ACTIVE"):
         alone = training_step(policy, args.steps)
         with neighbour():
