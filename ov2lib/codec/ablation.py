@@ -137,7 +137,8 @@ def study(path: str, truth: np.ndarray, block: int = 28) -> list[dict]:
         block: pixels on a block's side, on the default canvas.
 
     Returns:
-        rows with frame, kind, variant ("all", "without ...", "only ...", "frame difference"), agreement (Spearman).
+        rows with frame, kind, variant ("all", "without ...", "only ...", "frame difference"), agreement (Spearman; 0 where the
+        variant says the same of every block).
     """
     rows, before = [], None
     for terms in read_terms(path):
@@ -151,7 +152,8 @@ def study(path: str, truth: np.ndarray, block: int = 28) -> list[dict]:
             maps["frame difference"] = np.abs(luma - before)
         true = resize_and_sum(truth[terms.index, :, : terms.inter.shape[1]], *size)
         for variant, values in maps.items():
-            agreement = rank_agreement(resize_and_sum(np.rint(values.astype(np.float64) * STEPS), *size), true)
+            blocks = resize_and_sum(np.rint(values.astype(np.float64) * STEPS), *size)
+            agreement = rank_agreement(blocks, true) if np.ptp(blocks) else 0.0
             rows.append({"frame": terms.index, "kind": terms.kind, "variant": variant, "agreement": agreement})
         before = luma
     return rows
