@@ -107,7 +107,7 @@ def readers(path: Path, index: int) -> dict:
     return {
         f"tokenize_video({front_end})": lambda: tokenize_video(path, front_end, **video),
         "read_signals": lambda: [frame.residual for frame in read_signals(path)],
-        "inspect": lambda: inspect.run(argparse.Namespace(video=str(path), png=None)),
+        "inspect": lambda: inspect.run(argparse.Namespace(video=str(path), png=None, stream=None, damaged="skip")),
         "tokenize_frames": lambda: tokenize_frames(path, num_frames=4),
         "tokenize_image": lambda: tokenize_image(path),
     }
