@@ -1,7 +1,8 @@
 """Multiple choice: which letter does an answer mean, and how do letters become the table's number.
 
 Every task reads letters in its own way, and the ways disagree: `extract_letter` keeps them apart by name. Where a task draws a
-random letter or asks a judge model because it finds none, the result here is None, which scores as wrong.
+random letter or asks a judge model because it finds none, the result here is None, which scores as wrong. MMBench counts a
+question only if all rotations of its options are answered right, Video-MME-v2 counts groups of four questions.
 """
 
 import json
@@ -12,7 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import EvaluationError
 from ._text import require_text
-from .letters import RULES, WITH_OPTIONS
+from .letters import LETTERS, RULES, WITH_OPTIONS
+
+ROTATION = 1_000_000  # published: rotation k of a question bears its index plus k million
 
 
 def extract_letter(
@@ -20,12 +23,15 @@ def extract_letter(
 ) -> str | None:
     """The letter among `letters` that an answer means, or None.
 
+    Some published tasks look for letters that a question may not have (MV-Bench reads A to E where there are three options):
+    such an answer is read as they do, and is None here, for no option bears it.
+
     Args:
         text: the answer.
-        letters: the capital letters of the options.
+        letters: the capital letters of the options that exist.
         rule: whose way of reading, one of the names in `ov2lib.evaluate.letters`, where each is explained.
-        options: the options' texts in the order of the letters, for "first_word" (MetaVQA), "crpe", "mmbench" and "nextqa";
-            without them those rules find letters only.
+        options: the options' texts in the order of the letters, for "first_word" (MetaVQA), "crpe", "mmbench", "nextqa" and
+            "videomme_v2"; without them those rules find letters only.
 
     Raises:
         EvaluationError: an unknown rule, letters that are not distinct capitals, or options that are not one a letter.
@@ -36,8 +42,8 @@ def extract_letter(
         raise EvaluationError(f"letters are {letters!r}; give distinct capitals such as 'ABCD'")
     if options is not None and len(options) != len(letters):
         raise EvaluationError(f"{len(options)} options for the letters {letters!r}; give one text a letter")
-    text = require_text(text)
-    found = WITH_OPTIONS[rule](text, letters, options or ()) if rule in WITH_OPTIONS else RULES[rule](text, letters)
+    text, read = require_text(text), max(letters, LETTERS.get(rule, ""), key=len)
+    found = WITH_OPTIONS[rule](text, read, options or ()) if rule in WITH_OPTIONS else RULES[rule](text, read)
     return found.upper() if found and len(found) == 1 and found.upper() in letters else None
 
 
@@ -61,6 +67,41 @@ def mmvu(text: str, answer: str, options: Mapping[str, str]) -> float:
     words = [word.strip(string.punctuation) for word in true.split()]
     named = answer.lower() in said and any(word in said for word in words if len(word) > 2)
     return float(bool(re.search(rf"\b{re.escape(answer)}\b", said, re.I)) or true in said or named)
+
+
+def realworldqa(text: str, answer: str) -> float:
+    """1 if an answer of RealWorldQA is right, else 0 (row "RealWorldQA"; answers A to D are choices, all others open).
+
+    A choice is read by the rule "priority"; an open answer must be the true one but for case, outer spaces and final dots.
+    """
+    answer = answer.strip()
+    if answer.upper() in ("A", "B", "C", "D"):
+        return float(extract_letter(text, "ABCD") == answer.upper())
+    return float(require_text(text).lower().strip().rstrip(".") == answer.lower())
+
+
+def mmbench(rows: Iterable[Mapping]) -> float:
+    """MMBench's circular accuracy, in [0, 1] (row "MMBench_en"): a question is right if all its rotations are.
+
+    The dataset asks each question once for every rotation of its options. A rotation is read by the rule "mmbench", and where
+    that finds nothing by "priority", as the task `mmbench_en_dev_static` does; `mmbench_en_dev` asks a judge model there.
+    Rotations without their question are left out.
+
+    Args:
+        rows: one mapping a rotation with `index`, `prediction`, `answer` (the true letter) and `options` (two to four texts).
+
+    Raises:
+        EvaluationError: no question among the rows, or a missing field.
+    """
+    rotations = defaultdict(dict)
+    for row in rows:
+        text, options, index = str(_field(row, "prediction")), _field(row, "options"), int(_field(row, "index"))
+        said = WITH_OPTIONS["mmbench"](text, LETTERS["mmbench"], options) or extract_letter(text, "ABCD"[: len(options)])
+        rotations[index % ROTATION][index] = said == _field(row, "answer")
+    hits = [all(right.values()) for question, right in rotations.items() if question in right]
+    if not hits:
+        raise EvaluationError(f"no question to average; the index of one lies below {ROTATION:,}")
+    return sum(hits) / len(hits)
 
 
 def accuracy_by(rows: Iterable[Mapping], by: str) -> dict:

@@ -9,7 +9,7 @@ hostile answer costs linear time, which their published forms do not all do. By 
     is", "(A)", "A.", "A:", "A)", "A ", else anywhere. After a phrase any later capital counts: "the answer
     is A, as Bob left" means B.
 "videomme_v2" (VideoMME-v2-64): the letter alone on the last line, else at the start, else after the last
-    phrase, else the only bold one; case does not count.
+    phrase, else the only bold one, else the only option whose text stands in the answer; case does not count.
 "first_capital" (LongVideoBench): the first capital among the letters, inside words too: "Because …" means
     B. The published code draws a random letter where this gives None.
 "first_any_case" (VideoEval-Pro in the guide): the first such letter in any case, inside words too: "The
@@ -89,8 +89,8 @@ def _priority(text: str, letters: str) -> str | None:
     return max(found)[2] if found else None
 
 
-def _videomme_v2(text: str, letters: str) -> str | None:
-    text, letter = text.strip(), f"([{letters}])"
+def _videomme_v2(text: str, letters: str, options: Sequence[str]) -> str | None:
+    whole, text, letter = text, text.strip(), f"([{letters}])"
     openings = "|".join(re.escape(opening) for opening in (*_OPENINGS, "Final Answer:", "Answer:", "Option:"))
     bold = r"[ \t]*+(?:\*\*[ \t]*+)?"
     alone = re.search(rf"(?:^|\n){bold}{letter}(?:[ \t]*+\*\*)?[ \t]*+[.)]?[ \t]*+$", text, re.I)
@@ -102,7 +102,9 @@ def _videomme_v2(text: str, letters: str) -> str | None:
     if stated:
         return stated[-1]
     bolds = {found.upper() for found in re.findall(rf"\*\*\s*+{letter}(?=\s*+\*\*|[.)])", text, re.I)}
-    return bolds.pop() if len(bolds) == 1 else None
+    if len(bolds) == 1:
+        return bolds.pop()
+    return _only_option(whole, letters, [option.strip(". \n") for option in options])
 
 
 def _first_capital(text: str, letters: str) -> str | None:
@@ -265,7 +267,13 @@ def _mmbench(text: str, letters: str, options: Sequence[str]) -> str | None:
         found = [letter for letter in letters if form.format(letter) in words]
         if len(found) == 1:
             return found[0]
-    named = [letter for letter, option in zip(letters, options, strict=False) if option.lower() in text.lower()]
+    return _only_option(text, letters, options)
+
+
+def _only_option(text: str, letters: str, options: Sequence[str]) -> str | None:
+    """The letter of the only option whose text stands in the answer, case not counted."""
+    text = text.lower()
+    named = [letter for letter, option in zip(letters, options, strict=False) if option.lower() in text]
     return named[0] if len(named) == 1 else None
 
 
@@ -294,11 +302,16 @@ def _without(text: str, opens: str, closes: str) -> str:
 
 
 RULES: dict[str, Callable[[str, str], str | None]] = {
-    "priority": _priority, "videomme_v2": _videomme_v2, "first_capital": _first_capital,
+    "priority": _priority, "first_capital": _first_capital,
     "first_any_case": _first_any_case, "first_letter": _first_letter, "statement": _statement, "prefix": _prefix,
     "standalone": _standalone, "first_token": _first_token, "ai2d": _ai2d, "vstar": _vstar, "mmsi": _mmsi,
     "mvbench": _mvbench, "crosspoint": _crosspoint,
 }  # fmt: skip
 WITH_OPTIONS: dict[str, Callable[[str, str, Sequence[str]], str | None]] = {
-    "first_word": _first_word, "crpe": _crpe, "nextqa": _nextqa, "mmbench": _mmbench,
+    "first_word": _first_word, "crpe": _crpe, "nextqa": _nextqa, "mmbench": _mmbench, "videomme_v2": _videomme_v2,
+}  # fmt: skip
+# published: letters that the task code looks for whether or not the question has so many options; other rules read the options'
+LETTERS = {
+    "priority": "ABCD", "videomme_v2": "ABCDEFGH", "first_capital": "ABCDE", "standalone": "ABCDEFGHIJ", "vstar": "ABCD",
+    "mmsi": "ABCDEF", "mvbench": "ABCDE", "mmbench": "ABCDE", "crosspoint": "ABCD",
 }  # fmt: skip
