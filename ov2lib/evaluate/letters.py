@@ -312,6 +312,6 @@ WITH_OPTIONS: dict[str, Callable[[str, str, Sequence[str]], str | None]] = {
 }  # fmt: skip
 # published: letters that the task code looks for whether or not the question has so many options; other rules read the options'
 LETTERS = {
-    "priority": "ABCD", "videomme_v2": "ABCDEFGH", "first_capital": "ABCDE", "standalone": "ABCDEFGHIJ", "vstar": "ABCD",
-    "mmsi": "ABCDEF", "mvbench": "ABCDE", "mmbench": "ABCDE", "crosspoint": "ABCD",
+    "priority": "ABCD", "videomme_v2": "ABCDEFGH", "first_capital": "ABCDE", "first_any_case": "ABCDE",
+    "standalone": "ABCDEFGHIJ", "vstar": "ABCD", "mmsi": "ABCDEF", "mvbench": "ABCDE", "mmbench": "ABCDE", "crosspoint": "ABCD",
 }  # fmt: skip

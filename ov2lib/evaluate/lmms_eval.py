@@ -5,7 +5,8 @@ lmms-eval is never imported here, and it cannot share an environment with ov2lib
 
 The commands are those of the authors' reproduction guide and run on the guide's branch (`HARNESS`). The package index's
 0.7.3 differs, so mind three traps when you translate them. It spells the codec backend `use_codec=True` and silently
-ignores `video_backend=codec`, so the guide's command would sample frames there. With its codec backend it ignores
+ignores `video_backend=codec`, so the guide's command would sample frames there: a codec command as printed asks the
+installed wrapper first, and stops there. With its codec backend it ignores
 `timestamp_decimals`, so JumpScore's two decimals are lost. And it lacks the interleaved-subtitle and per-length tasks.
 
 Neither release can hide pixels. The blind arm is the same command through `python -m ov2lib.evaluate.blind`, which
@@ -27,8 +28,15 @@ from ..reported import rows
 # published: branch llava-onevision2, read at commit 1e1b37b4605e5b754a844f2ff44a710110a925b3
 HARNESS = "https://github.com/EvolvingLMMs-Lab/lmms-eval"
 CHECKPOINT = "lmms-lab-encoder/LLaVA-OneVision-2-8B-Instruct"  # published
-NOT_PUBLISHED = "settings not published"
+NOT_LISTED = "settings not in the guide"
 NOT_RECORDED = "not recorded"
+# what a printed codec command runs first: does the installed wrapper know the argument that chooses the backend?
+GUARD = """\
+import inspect, sys
+from lmms_eval.models.chat.llava_onevision2 import Llava_OneVision2 as wrapper
+if "video_backend" not in inspect.signature(wrapper.__init__).parameters:
+    sys.exit("the installed lmms-eval ignores video_backend=codec and would sample frames; install the branch of the guide")
+"""
 
 
 @dataclass(frozen=True)
@@ -51,8 +59,9 @@ class Command:
     reported: float
 
     def __str__(self) -> str:
-        """The command as one line for a shell, quoted."""
-        return shlex.join(["env", *(f"{name}={value}" for name, value in self.env.items()), *self.argv])
+        """The command for a shell, quoted; one on codec input begins with `GUARD` and stops where the backend is ignored."""
+        line = shlex.join(["env", *(f"{name}={value}" for name, value in self.env.items()), *self.argv])
+        return f"{shlex.join(['python', '-c', GUARD])} && {line}" if self.backend == "codec" else line
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,7 @@ class _Target:
 def commands(
     benchmark: str | None = None, blind: bool = False, model: str = CHECKPOINT, output: str = "out", processes: int = 8
 ) -> tuple[Command, ...]:
-    """The guide's full-scale commands: of one reported row, or all; empty where the settings were not published.
+    """The guide's full-scale commands: of one reported row, or all; empty where the guide has no settings.
 
     Args:
         benchmark: a row of the main table; rows with two backends or several splits have several commands.
@@ -125,7 +134,7 @@ def commands(
 
 
 def command_table(blind: bool = False) -> list[dict]:
-    """Every reported row with its command, or "settings not published": rows for a table, in the main table's order.
+    """Every reported row with its command, or `NOT_LISTED`: rows for a table, in the main table's order.
 
     Fields: category, benchmark, split, backend, task, budget (frames or canvases), min_pixels, max_pixels,
     timestamp_decimals, command, note.
@@ -139,7 +148,7 @@ def command_table(blind: bool = False) -> list[dict]:
             table.append(common | {name: row[name] for name in names} | {"command": str(run), "note": about["note"]})
         if not settings:
             empty = dict.fromkeys(("split", "backend", "budget", "min_pixels", "max_pixels", "timestamp_decimals"), "")
-            table.append(common | empty | {"task": about["task"], "command": NOT_PUBLISHED, "note": about["note"]})
+            table.append(common | empty | {"task": about["task"], "command": NOT_LISTED, "note": about["note"]})
     return table
 
 

@@ -1,7 +1,5 @@
-"""The reported tables and the audit, laid out: values with reproduced ones beside them, protocols, claims, the page to cite."""
+"""The reported tables and the audit, laid out: values with reproduced ones beside them, protocols, claims."""
 
-import html
-import textwrap
 from collections.abc import Sequence
 
 import pandas as pd
@@ -13,7 +11,7 @@ from ..reported.tables import MODEL
 from .sheet import Sheet, lay_out
 
 NOT_RUN = "not run"
-NOT_PUBLISHED = "not published"
+NOT_LISTED = "not in the sources we have"
 
 
 def results(category: str, compared: pd.DataFrame) -> Sheet:
@@ -28,7 +26,7 @@ def results(category: str, compared: pd.DataFrame) -> Sheet:
     table = reported.load("main", wide=True).loc[category]
     guide = reported.nearest_guide()
     guided = not table.index.intersection(guide.index).empty
-    columns = ["benchmark", *(("reported by the paper", model) for model in table.columns)]
+    columns = ["benchmark", *(("reported on the project page", model) for model in table.columns)]
     columns += [("authors' guide", "score"), ("authors' guide", "input")] * guided
     columns += [("own runs", "reproduced"), ("own runs", "gap")]
     rows, best = [], set()
@@ -56,7 +54,7 @@ def protocol(category: str) -> Sheet:
         name = run["benchmark"]
         one = about.loc[name]
         known = ["", ""] if name == last else [one["metric"], _or(one["questions"], "{:,.0f}", "unknown")]
-        task = run["task"] or "none published"
+        task = run["task"] or "none"
         note = f"({notes.index(run['note']) + 1})" if run["note"] else ""
         label = f"{name}, {run['split']}" if run["split"] else name
         rows.append([label, *known, task, settings(run), _or(_guide_score(run), "{:.2f}", ""), note])
@@ -66,9 +64,9 @@ def protocol(category: str) -> Sheet:
 
 
 def settings(run: dict) -> str:
-    """One row of `ov2lib.evaluate.lmms_eval.command_table` in words: input, budget, pixels; or "not published"."""
+    """One row of `ov2lib.evaluate.lmms_eval.command_table` in words: input, budget, pixels; or `NOT_LISTED`."""
     if not run["backend"]:
-        return NOT_PUBLISHED
+        return NOT_LISTED
     low, high = (f"{int(run[name]):,}" for name in ("min_pixels", "max_pixels"))
     pixels = f"{high}\N{NO-BREAK SPACE}px" if low == high else f"{low}–{high}\N{NO-BREAK SPACE}px"
     if run["backend"] == "codec":
@@ -83,26 +81,10 @@ def averages(category: str) -> pd.DataFrame:
 
 
 def claims(audited: Sequence[Claim]) -> Sheet:
-    """The audit as one table."""
-    cells = [[c.claim, c.source, c.stated or "no number", c.recomputed, c.verdict] for c in audited]
-    rows = [[str(number), *row] for number, row in enumerate(cells, 1)]
-    return lay_out(["", "claim", "source", "stated", "recomputed", "verdict"], rows, width=30)
-
-
-def page(audited: Sequence[Claim]) -> Sheet:
-    """The audit as a page to cite: for each claim its name, what is said and where, the arithmetic, and the verdict."""
-    marked, plain = "", []
-    for number, c in enumerate(audited, 1):
-        head = f"{number}. {c.name}: {c.claim}"
-        names = ("source", "stated", "recomputed", "arithmetic", "verdict", "remark")
-        fields = {name: getattr(c, name) for name in names if getattr(c, name)}
-        listed = "".join(f"<br>\n<i>{name}</i> {html.escape(value)}" for name, value in fields.items())
-        marked += f"<p><b>{html.escape(head)}</b>{listed}</p>\n"
-        lines = textwrap.wrap(head, 110)
-        for name, value in fields.items():
-            lines += textwrap.wrap(value, 110, initial_indent=f"   {name:<11} ", subsequent_indent=" " * 15)
-        plain.append("\n".join(lines))
-    return Sheet(marked, "\n\n".join(plain))
+    """The audit as one table: what is said and where, what would decide it, what we have, and the computation."""
+    rows = [[f"{c.name}: {c.quote}", f"{c.source}, {c.place}", c.decides, " ".join([f"{c.have}.", c.remark]), c.verdict or "–",
+             c.computation] for c in audited]  # fmt: skip
+    return lay_out(["claim", "where", "what decides it", "what we have", "verdict", "computation"], rows, width=34)
 
 
 def _or(value: float, form: str, otherwise: str) -> str:

@@ -1,15 +1,16 @@
-"""What was reported, by whom: the paper's tables and their surroundings as tidy CSV, one loader, and the audit.
+"""What was reported, by whom: the tables and their surroundings as tidy CSV, one loader, and the audit of the claims.
 
-Every value carries its `source` in words and its `kind`: "paper", "project page", "guide" (the authors' reproduction
-guide), "authors' code", "published code", "released data", "released model" or "third party". Nothing here was measured
-by this project; reproduced numbers come in through `compare` and stay in a column of their own.
+Every value carries its `source` in words and its `kind`: "paper text" (the part that we have), "project page", "guide" (the
+authors' reproduction guide), "authors' code", "published code" (lmms-eval), "released data", "released model" or "third party".
+"Not in the text we have" and "not in the sources we have" say what we could not read; neither says that it was not published.
+Nothing here was measured by this project; reproduced numbers come in through `compare` and stay in a column of their own.
 """
 
-from .claims import audit, audit_table
+from .claims import audit, audit_table, summary
 from .derived import averages, codec_gains, frames_available, gains, guide_gaps, margins, nearest_guide
 from .tables import benchmarks, compare, load, names, rows
 
 __all__ = [
     "audit", "audit_table", "averages", "benchmarks", "codec_gains", "compare", "frames_available", "gains", "guide_gaps",
-    "load", "margins", "names", "nearest_guide", "rows",
+    "load", "margins", "names", "nearest_guide", "rows", "summary",
 ]  # fmt: skip

@@ -31,18 +31,21 @@ def averages() -> pd.DataFrame:
 def margins(category: str, model: str = MODEL) -> pd.DataFrame:
     """Where `model` wins and loses: reported value, best other value, whose it is, and the margin, best margin first.
 
-    `uncertainty` is half the width of a rough 95 % interval of the margin, in points, missing where the number n of
-    questions is not known: 1.96 √((p(1 − p) + q(1 − q)) / n), since the mean of scores between 0 and 1 has a variance of at
-    most p(1 − p) / n. *Assumed*, because no answers per question were published: questions count as independent (several
-    about one video widen the interval) and the two models as tested on different ones (pairing would narrow it).
+    `uncertainty` is half the width of a rough 95 % interval of the margin, in points, missing where the number n is not known:
+    1.96 √((p(1 − p) + q(1 − q)) / n), since the mean of scores between 0 and 1 has a variance of at most p(1 − p) / n. Here n
+    is the number of independent groups: questions about one video or image count once, as if all were answered alike, and so
+    do rotations of one question and groups that are scored together. `narrow` takes every question as independent; the truth
+    lies between. *Assumed*, because no answers per question were published: the models count as tested on different
+    questions (pairing would narrow both).
     """
     table = load("main", wide=True).loc[category].drop("Average")
     others = table.drop(columns=model)
     frame = table[[model]].assign(best_other=others.max(axis=1), whose=others.idxmax(axis=1))
     frame["margin"] = frame[model] - frame["best_other"]
-    questions = benchmarks(category)["questions"].reindex(frame.index)
+    counts = benchmarks(category).reindex(frame.index)
     spread = sum(frame[column] * (100 - frame[column]) for column in (model, "best_other"))
-    frame["uncertainty"] = 1.96 * (spread / questions) ** 0.5
+    frame["uncertainty"] = 1.96 * (spread / counts["groups"]) ** 0.5
+    frame["narrow"] = 1.96 * (spread / counts["questions"].fillna(counts["groups"])) ** 0.5
     return frame.sort_values("margin", ascending=False, kind="stable")
 
 

@@ -57,7 +57,8 @@ def load(table: str, wide: bool = False) -> pd.DataFrame:
 
     ==================  =====================================================================================
     main                48 benchmarks and 4 printed averages (rows) by 6 models, percent
-    benchmarks          metric, unit, direction, sizes, scorer, lmms-eval task of each of the 48 (no wide form)
+    benchmarks          metric, unit, direction, sizes, scorer, lmms-eval task of each of the 48 (no wide form); `groups` are
+                        the questions that may count as independent: videos or images that share several count once
     codec_vs_frames     7 benchmarks at every budget (frames or canvases) by front end, percent
     guide               the reproduction guide's settings and scores, percent (no wide form)
     tracking_4b         an author's 4B tracking model, percent
@@ -68,6 +69,9 @@ def load(table: str, wide: bool = False) -> pd.DataFrame:
     stages              the four training stages (text)
     training_scripts    settings of the public launch scripts (text)
     independent_runs    a third party's run of both backends
+    facts               single statements, by who makes them (no wide form)
+    sources             the texts that were read, in which state (no values)
+    claims              the rows of `ov2lib.reported.audit`, before their numbers are filled in (no values)
     ==================  =====================================================================================
 
     Raises:

@@ -45,7 +45,21 @@ def test_frames_commands_and_subtitles():
 def test_a_command_reads_back_from_its_shell_line():
     (command,) = lmms_eval.commands("JumpScore", model="/my models/ov2")
     words = shlex.split(str(command))
-    assert words[0] == "env" and tuple(words[1 + len(command.env) :]) == command.argv
+    assert words[:4] == ["python", "-c", lmms_eval.GUARD, "&&"]
+    assert words[4] == "env" and tuple(words[5 + len(command.env) :]) == command.argv
+    assert str(lmms_eval.commands("LVBench")[0]).startswith("env ")  # frames need no guard
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stops"),
+    [("self, use_codec=False, **kwargs", True), ('self, video_backend: str = "frames", **kwargs', False)],
+)
+def test_a_codec_command_stops_where_the_harness_ignores_the_backend(tmp_path, arguments, stops):
+    wrapper = tmp_path / "lmms_eval" / "models" / "chat" / "llava_onevision2.py"
+    wrapper.parent.mkdir(parents=True)
+    wrapper.write_text(f"class Llava_OneVision2:\n    def __init__({arguments}): pass\n")
+    done = subprocess.run([sys.executable, "-c", lmms_eval.GUARD], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode != 0) == stops and ("would sample frames" in done.stderr) == stops
 
 
 def test_the_blind_arm_changes_the_launcher_and_the_folder_only():
@@ -60,7 +74,7 @@ def test_every_reported_row_has_a_command_or_says_why_not():
     assert list(dict.fromkeys(row["benchmark"] for row in table)) == list(reported.benchmarks().index)
     published = {row["benchmark"] for row in reported.rows("guide")}
     for row in table:
-        assert (row["command"] == lmms_eval.NOT_PUBLISHED) == (row["benchmark"] not in published)
+        assert (row["command"] == lmms_eval.NOT_LISTED) == (row["benchmark"] not in published)
     assert len({tuple(row) for row in map(sorted, table)}) == 1  # the same fields in every row
     assert lmms_eval.commands("DocVQA") == ()
 

@@ -1,4 +1,4 @@
-"""Inputs with the outputs of lmms-eval 0.7.3's task code, drawn from 1,000 random and hostile ones a protocol, all of them equal."""
+"""Outputs of lmms-eval 0.7.3's task code: a sample of 1,000 random and hostile inputs a protocol, all of which agreed."""
 
 import csv
 import json
