@@ -1,6 +1,7 @@
 """Answers without a model, scored like any other: what a number must beat before it says that something was seen.
 
-* `fit_constant`: the one answer to every question of a kind that scores best on a training split.
+* `fit_constant`: the one answer to every question of a kind that scores best on a training split, of those tried;
+  `refine_constant` makes its times better by small steps, a stronger bar.
 * `permuted`: the true answers, dealt out to the wrong samples: chance that knows the distribution of answers.
 * `fit_bursts`: jump times read off the time tags of a codec prompt alone. A codec spends its blocks where things move, and the
   prompt says when that was; no pixel is looked at.
@@ -20,6 +21,7 @@ from ..model.media import MediaOptions, video_tokens
 from ..model.prompt import runs, source_seconds
 from ..tokens import VisualTokens
 from ..train.sample import Sample
+from . import grounding, jumpscore
 from .scorers import reference, score
 
 Predict = Callable[[Sample], str]
@@ -28,6 +30,7 @@ CANDIDATES = 64  # most frequent true answers that are tried
 FITTED = 200  # training samples that a candidate is judged on
 PERIODS = np.arange(0.3, 3.01, 0.05)  # seconds between the starts of a list at a constant pace
 GAPS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0)
+STEPS = (-0.5, -0.1, 0.1, 0.5)  # seconds by which a constant time is moved
 SHIFTS = (-0.4, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.3)
 
 
@@ -64,6 +67,16 @@ def fit_constant(train: Iterable[Sample], candidates: int = CANDIDATES) -> Const
     metric on at most 200 samples.
     """
     return Constant({kind: _best_constant(members, candidates) for kind, members in _grouped(train).items()})
+
+
+def refine_constant(constant: Constant, train: Iterable[Sample]) -> Constant:
+    """Constant times and spans made better: of all single steps the best one is taken while the training score rises.
+
+    A step moves one time, and for jump times also drops or adds one; judged as in `fit_constant`. Other answers stay.
+    """
+    groups = _grouped(train)
+    refined = {kind: _climb(answer, groups[kind][:FITTED]) for kind, answer in constant.answers.items() if kind[0] in _WRITE}
+    return Constant({**constant.answers, **refined})
 
 
 def permuted(samples: Iterable[Sample], seed: int = 0) -> Predict:
@@ -190,6 +203,24 @@ def _best_constant(members: Sequence[Sample], candidates: int) -> str:
     return max(tried, key=lambda answer: _total([answer] * len(judged), judged))
 
 
+def _climb(answer: str, members: Sequence[Sample]) -> str:
+    task, judged = members[0].task, len(members)
+    write = _WRITE[task]
+    times = jumpscore.parse_times(answer) if task == "jump_times" else list(grounding.parse_span(answer))
+    total = -1.0
+    while True:
+        steps = [times[:i] + [time + step] + times[i + 1 :] for i, time in enumerate(times) for step in STEPS]
+        if task == "jump_times":
+            steps += [times[:i] + times[i + 1 :] for i in range(len(times))]
+            steps += [[*times, time] for time in np.arange(0, max(times, default=0) + 1, 0.25)]
+        scores = {write(times): _total([write(times)] * judged, members) for times in [times, *steps]}
+        best = max(scores, key=scores.get)
+        if scores[best] <= total:
+            return write(times)
+        total = scores[best]
+        times = next(step for step in [times, *steps] if write(step) == best)
+
+
 def _paces(end: float) -> list[str]:
     """Lists at a constant pace up to `end` seconds, from four phases each."""
     return [pace(period, end, phase) for period in PERIODS for phase in (0.25, 0.5, 0.75, 1)]
@@ -197,6 +228,12 @@ def _paces(end: float) -> list[str]:
 
 def _listed(times: Iterable[float]) -> str:
     return f"[{', '.join(f'{time:g}' for time in times)}]"
+
+
+_WRITE: Mapping[str, Callable[[Sequence[float]], str]] = {
+    "jump_times": lambda times: _listed(sorted(round(max(0.0, time), 2) for time in times)),
+    "grounding": lambda span: f"{max(0.0, span[0]):.2f} to {span[1]:.2f}",
+}
 
 
 def _total(answers: Iterable[str], samples: Sequence[Sample]) -> float:

@@ -32,10 +32,13 @@ def draw_reported(axes: Sequence[Axes], gains: pd.DataFrame) -> None:
             ax.plot(part.index, part[column], marker=marker, markersize=4, color=colour, label=column)
         lost = part[part["gain"] < 0]
         ax.plot(lost.index, lost["codec"], "x", color="black", markersize=7, markeredgewidth=1.6, zorder=4, label="codec loses")
-        ax.set_title(name.replace("TimeLens-", "t/"), fontsize=9)
+        ax.set_title(name.replace("TimeLens-", "t/").replace("-STA", ""))
         _budgets(ax, part.index)
+        ax.set_xticks([4, 16, 64], [4, 16, 64])
     for ax in axes[gains.index.get_level_values("benchmark").nunique() :]:
         ax.set_axis_off()
+    axes[0].get_figure().supxlabel("budget: frames or canvases")
+    axes[0].get_figure().supylabel("reported score, percent")
 
 
 def draw_sweep(ax: Axes, table: pd.DataFrame, constant: float, by: str = "budget") -> None:
@@ -52,15 +55,16 @@ def draw_sweep(ax: Axes, table: pd.DataFrame, constant: float, by: str = "budget
             continue
         mean, seeds = mine[mine["seed"] == "all"], mine[mine["seed"] != "all"]
         face = colour if filled else "white"
-        ax.scatter(seeds[by], seeds["score"], s=9, marker=marker, color=colour, alpha=0.35, linewidth=0, zorder=2)
+        ax.scatter(seeds[by], seeds["score"], s=12, marker=marker, color=colour, alpha=0.35, linewidth=0, zorder=2)
         ax.errorbar(
             mean[by], mean["score"], yerr=[mean["score"] - mean["low"], mean["high"] - mean["score"]], color=colour,
             marker=marker, markersize=5, markerfacecolor=face, linestyle=dash, linewidth=1.3, elinewidth=0.8, capsize=2,
             label=f"{backend}, {arm}", zorder=3,
         )  # fmt: skip
     ax.axhline(constant, color="#777777", linewidth=1, linestyle="--", label="best constant answer", zorder=1)
+    ax.scatter([], [], s=12, color="#777777", alpha=0.6, label="one seed")
     _budgets(ax, table[by][table[by] > 0].unique() if by == "budget" else (32, 64, 128, 256))
-    ax.set_xlabel("canvases or frames" if by == "budget" else "visual + text tokens")
+    ax.set(xlabel="canvases or frames" if by == "budget" else "visual and text tokens", ylim=(-0.03, 1.05))
 
 
 def draw_gaps(ax: Axes, table: pd.DataFrame, names: Mapping[tuple[str, str], str]) -> None:
@@ -91,21 +95,26 @@ def draw_gaps(ax: Axes, table: pd.DataFrame, names: Mapping[tuple[str, str], str
             at += 1
     ax.set_yticks(ticks, texts)
     ax.axvline(0, color=INK, linewidth=0.8)
-    ax.set(ylim=(at - 0.8, -0.6), xlabel="difference")
+    ax.set(ylim=(at - 0.8, -0.6), xlabel="difference of scores")
     ax.tick_params(axis="y", length=0)
 
 
 def draw_effects(axes: Sequence[Axes], table: pd.DataFrame) -> None:
     """`ov2lib.codec.selection.Effect` rows: one mark a clip and their mean, variants downwards."""
     names = list(dict.fromkeys(table["variant"]))
-    titles = {"shared": "blocks shared", "frames": "moments (time tags)", "events_seen": "events seen"}
+    titles = {
+        "shared": "blocks shared,\nshare of all",
+        "frames": "moments,\ntime tags",
+        "events_seen": "events seen,\nshare of all",
+    }
     for ax, (column, title) in zip(axes, titles.items(), strict=True):
         places = table["variant"].map(names.index)
-        ax.scatter(table[column], places, s=12, color="#999999", zorder=2)
+        ax.scatter(table[column], places, s=14, color="#999999", zorder=2, label="one clip")
         means = table.groupby("variant", sort=False)[column].mean()
-        ax.scatter(means, range(len(means)), s=34, marker="|", color=CODEC, linewidth=2, zorder=3)
+        ax.scatter(means, range(len(means)), s=60, marker="|", color=CODEC, linewidth=2, zorder=3, label="mean")
         ax.axvline(means.iloc[0], color=INK, linewidth=0.8, linestyle=":", zorder=1)
-        ax.set_title(title)
+        ax.set_xlabel(title)
+        ax.margins(x=0.12)
         ax.set_yticks(range(len(names)), names)
         ax.set_ylim(len(names) - 0.5, -0.5)
         ax.tick_params(axis="y", length=0)
@@ -119,7 +128,7 @@ def inputs_figure(shown: Mapping[str, VisualTokens], events: Mapping[str, Sequen
     figure = plt.figure(figsize=(WIDTH, 1.15 * len(shown) + 1.9))
     rows = figure.subfigures(len(shown) + 1, 1, height_ratios=[1] * len(shown) + [1.6])
     for part, (name, tokens) in zip(rows, shown.items(), strict=False):
-        part.suptitle(f"{name}: {len(tokens.canvases)} pictures, {tokens.summary()['frames_touched']} times", fontsize=9)
+        part.suptitle(f"{name}: {len(tokens.canvases)} pictures, {tokens.summary()['frames_touched']} times")
         for number, ax in enumerate(part.subplots(1, widest)):
             ax.set_axis_off()
             if number < len(tokens.canvases):
@@ -145,7 +154,7 @@ def draw_times(ax: Axes, shown: Mapping[str, VisualTokens], events: Mapping[str,
         colour, dash = (EVENT, "-") if name == "jump" else ("#999999", ":")
         for time in times:
             ax.axvline(time, color=colour, linewidth=1, linestyle=dash)
-            ax.annotate(name, (time, 1), xycoords=ax.get_xaxis_transform(), fontsize=7, ha="left", va="bottom", rotation=30)
+            ax.annotate(name, (time, 1), xycoords=ax.get_xaxis_transform(), ha="left", va="bottom", rotation=30)
     ax.set_yticks(range(len(shown)), list(shown))
     ax.set(xlabel="seconds", ylim=(len(shown) - 0.4, -0.6))
 

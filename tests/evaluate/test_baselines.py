@@ -5,7 +5,16 @@ import pytest
 
 from ov2lib import VisualTokens
 from ov2lib.errors import EvaluationError
-from ov2lib.evaluate.baselines import BurstRule, fit_bursts, fit_constant, pace, permuted, time_tags, within_reach
+from ov2lib.evaluate.baselines import (
+    BurstRule,
+    fit_bursts,
+    fit_constant,
+    pace,
+    permuted,
+    refine_constant,
+    time_tags,
+    within_reach,
+)
 from ov2lib.evaluate.scorers import reference, score
 from ov2lib.train.sample import Sample
 
@@ -42,6 +51,28 @@ def test_constant_list_finds_the_common_pace():
 def test_a_list_at_a_pace_beats_every_true_answer_where_lengths_differ():
     clips = [jumps(n, np.arange(0.5, 3 + n, 0.5)) for n in range(12)]
     assert fit_constant(clips, candidates=1)(clips[0]) != reference(clips[0])
+
+
+def test_refined_constants_find_what_no_true_answer_holds():
+    spans = [(1.5, 4.0), (2.0, 3.0), (0.5, 3.0), (1.5, 2.5)]  # the best, 1.5 to 3, is none of them
+    clips = (
+        [
+            Sample(f"g{n}", (("user", "When?"), ("assistant", f"{a:g} to {b:g}")), (), "grounding", {"span": [a, b]})
+            for n, (a, b) in enumerate(spans)
+        ]
+        + [jumps(n, [1.0, 2.0 + 0.2 * n]) for n in range(4)]
+        + [colour(n, "red") for n in range(3)]
+    )
+    plain = fit_constant(clips)
+    refined = refine_constant(plain, clips)
+    for task in ("grounding", "jump_times"):
+        before, after = (
+            sum(next(iter(score(constant(one), one).values())) for one in clips if one.task == task)
+            for constant in (plain, refined)
+        )
+        assert after > before
+    assert refined(clips[0]) == "1.50 to 3.00" and refined(clips[-1]) == plain(clips[-1]) == "red"
+    assert refine_constant(refined, clips) == refined  # no single step helps any more
 
 
 def test_pace_and_reach_by_hand():
