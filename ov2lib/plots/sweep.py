@@ -32,7 +32,7 @@ def draw_reported(axes: Sequence[Axes], gains: pd.DataFrame) -> None:
             ax.plot(part.index, part[column], marker=marker, markersize=4, color=colour, label=column)
         lost = part[part["gain"] < 0]
         ax.plot(lost.index, lost["codec"], "x", color="black", markersize=7, markeredgewidth=1.6, zorder=4, label="codec loses")
-        ax.set_title(name.replace("TimeLens-", "t/").replace("-STA", ""))
+        ax.set_title(name.replace("TimeLens-", "t/").replace("-STA", "").replace("-Sub", ""))
         _budgets(ax, part.index)
         ax.set_xticks([4, 16, 64], [4, 16, 64])
     for ax in axes[gains.index.get_level_values("benchmark").nunique() :]:
