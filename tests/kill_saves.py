@@ -5,12 +5,13 @@
 
     save       VisualTokens.save over an older folder, again and again
     tokenize   ov2 tokenize --out over an older folder
-    train      training runs that save a checkpoint after every step, and the model at the end
+    train      training runs that save a checkpoint after every step, and the model at the end (OMP_NUM_THREADS=1)
 
 After each kill the folder must hold the old content or the new one, whole; a run of training must resume from what is there.
 """
 
 import argparse
+import json
 import os
 import random
 import signal
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -35,18 +37,6 @@ old = VisualTokens.load(sys.argv[1])
 print("ready", flush=True)
 for number in itertools.count(1):
     VisualTokens(**{**vars(old), "canvases": np.full_like(old.canvases, number % 256)}).save(sys.argv[1])
-"""
-TRAINING = """
-import sys
-from dataclasses import replace
-from pathlib import Path
-from ov2lib.train import run, trainer
-from ov2lib.train.stages import stage_config
-trainer.SAVES = 6
-config = stage_config(1)
-few = tuple(replace(source, samples=24) for source in config.sources)
-print("ready", flush=True)
-print(run.train(replace(config, steps=6, sources=few, micro_batch=1, global_batch=1), Path(sys.argv[1])))
 """
 
 
@@ -98,21 +88,54 @@ def try_tokenize(folder: Path, moments: int, chance: random.Random) -> list[bool
 
 
 def try_training(folder: Path, moments: int, chance: random.Random) -> list[bool]:
-    """A stage of six steps, each with a checkpoint, resumed after every kill; a new run where one is done."""
-    from ov2lib.model import LlavaOnevision2ForConditionalGeneration
-    from ov2lib.train.trainer import last_checkpoint
+    """A tiny stage that saves a checkpoint after every step, resumed after every kill; a new run where one is done."""
+    from safetensors.torch import load_file
 
-    outcomes, run = [], 0
+    sys.path.insert(0, str(Path(__file__).parent / "train"))
+    from conftest import make_config
+    from training_cases import tiny_stage
+
+    from ov2lib.mini.model import mini_processor
+    from ov2lib.model import LlavaOnevision2ForConditionalGeneration
+    from ov2lib.train import trainer
+    from ov2lib.train.run import train
+
+    processor, trainer.SAVES = mini_processor(), 8
+    for part in (LlavaOnevision2ForConditionalGeneration(make_config(processor)), processor):
+        part.save_pretrained(folder / "start")
+    with (folder / "samples.jsonl").open("w") as file:
+        for number in range(48):
+            turns = [{"role": "user", "content": "How many?"}, {"role": "assistant", "content": "two " * (1 + number % 3)}]
+            file.write(json.dumps({"id": number, "messages": turns, "media": []}) + "\n")
+
+    def go(output: Path) -> None:
+        train(tiny_stage(), output, folder / "start", {"pictures": folder / "samples.jsonl"})
+
+    began = time.monotonic()
+    go(folder / "first")
+    whole, outcomes, run, seen = time.monotonic() - began, [], 0, Counter()
     while len(outcomes) < moments:
         output = folder / f"train{run}"
-        stopped = killed([sys.executable, "-c", TRAINING, str(output)], chance.uniform(0, 40), True)
+        child = os.fork()  # torch is imported once, and has started no threads
+        if not child:
+            sys.stdout = sys.stderr = open(os.devnull, "w")
+            go(output)
+            os._exit(0)
+        time.sleep(chance.uniform(0, whole))
+        os.kill(child, signal.SIGKILL)
+        stopped = os.WIFSIGNALED(os.waitpid(child, 0)[1])
         stage = output / "mini" / "stage1-full"
-        standing = [path for path in (stage / "model", last_checkpoint(stage / "checkpoints")) if path and path.exists()]
-        for path in standing:
-            LlavaOnevision2ForConditionalGeneration.from_pretrained(path)  # raises where a file is missing or torn
+        standing = [
+            path for path in (stage / "model", trainer.last_checkpoint(stage / "checkpoints")) if path and path.exists()
+        ]
+        for path in standing:  # each raises where a file is missing or torn
+            LlavaOnevision2ForConditionalGeneration.from_pretrained(path)
+            load_file(path / "model.safetensors")
+            seen[path.name] += 1
         run += not stopped
         outcomes += [True] if stopped else []
-        print(f"  kill {len(outcomes)}, run {run}, whole: {[path.name for path in standing]}")
+    go(folder / f"train{run}")  # the last one too can be brought to its end
+    print(f"  found whole: {dict(seen)}; runs brought to their end: {run + 1}")
     return outcomes
 
 
