@@ -287,6 +287,8 @@ def again(case: Case, keep: str | None) -> int:
                 with contextlib.redirect_stdout(io.StringIO()):
                     reader()
                 print("read")
+            except Ov2Error as error:
+                print(error)
             except Exception:  # to be looked at
                 traceback.print_exc(file=sys.stdout)
     return 0

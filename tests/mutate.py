@@ -8,10 +8,11 @@ other formats, any place near the start may be one.
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 PNG = b"\x89PNG\r\n\x1a\n"
+TS_PACKET = 188  # bytes
 NEAR = 400  # bytes at the start of a file where a format that is not walked keeps its header
 WORDS = 64  # fields taken from one box or chunk; long tables repeat themselves
 
@@ -39,9 +40,15 @@ def mutate(data: bytes, rng: Random) -> tuple[bytes, str]:
 
 
 def _span(data: bytes, rng: Random) -> tuple[int, int]:
-    """A chunk (start, stop), its length from one byte to a quarter of the file, short ones as likely as long ones."""
+    """A chunk (start, stop), its length from one byte to a quarter of the file, short ones as likely as long ones.
+
+    Of a transport stream, whole packets in half of the cases.
+    """
     length = int(2 ** rng.uniform(0, max(0, (len(data) // 4).bit_length() - 1)))
     start = rng.randrange(max(1, len(data) - length))
+    if data[:1] == data[TS_PACKET : TS_PACKET + 1] == b"G" and rng.random() < 0.5:
+        start -= start % TS_PACKET
+        length += -length % TS_PACKET
     return start, start + length
 
 
@@ -94,21 +101,30 @@ BLIND = (flip, cut, drop, double, zero, noise, swap)
 
 
 def hostile_field(data: bytes, rng: Random) -> tuple[bytes, str]:
-    """Set one header field to nothing, one, the largest or smallest value of its width, or something near or random."""
+    """Set a header field to nothing, one, the largest or smallest value of its width, a power of two, or one near or random.
+
+    In a quarter of the cases the number behind it is set too, since width and height stand side by side.
+    """
     fields = header_fields(data)
     if not fields:
         width = rng.choice((1, 2, 4, 8))
         reach = min(len(data), NEAR) if rng.random() < 0.8 else len(data)
         fields = [Field(rng.randrange(max(1, reach)), width, rng.choice(("big", "little")))]
     field = rng.choice(fields)
-    old = int.from_bytes(data[field.start : field.start + field.width], field.order)
-    top = (1 << (8 * field.width)) - 1
-    value = rng.choice(
-        (0, 1, top, top >> 1, (top >> 1) + 1, old + 1, old - 1, 2 * old, rng.randrange(256), rng.randint(0, top))
-    )
+    out, what = _set(data, field, rng)
+    if field.mask == -1 and rng.random() < 0.25:
+        out, more = _set(out, replace(field, start=field.start + field.width), rng)
+        what += f", {more}"
+    return out, what
+
+
+def _set(data: bytes, field: Field, rng: Random) -> tuple[bytes, str]:
+    stop, bits = field.start + field.width, 8 * field.width
+    old, top = int.from_bytes(data[field.start : stop], field.order), (1 << bits) - 1
+    near = old + 1, old - 1, 2 * old
+    value = rng.choice((0, 1, top, top >> 1, (top >> 1) + 1, *near, 1 << rng.randrange(bits), rng.randint(0, top)))
     value = ((value & field.mask) | (old & ~field.mask)) & top
-    raw = value.to_bytes(field.width, field.order)
-    out = data[: field.start] + raw + data[field.start + field.width :]
+    out = data[: field.start] + value.to_bytes(field.width, field.order) + data[stop:]
     return out, f"{field.width} bytes at {field.start} set to {value:#x}"
 
 
