@@ -232,8 +232,8 @@ class Child:
         return Result(case, tuple(readings), memory)
 
 
-def fuzz(cases: list[Case], workers: int, progress=lambda done: None) -> list[Result]:
-    """Damage and read all cases with that many children; results in no particular order."""
+def fuzz(cases: list[Case], workers: int, progress=lambda results: None) -> list[Result]:
+    """Damage and read all cases with that many children; results in no particular order, told to `progress` as they grow."""
     todo, results = iter(cases), []
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(workers) as pool:
         healthy = {case.name: case.make(Path(folder)) for case in {case.name: case for case in cases}.values()}
@@ -244,7 +244,7 @@ def fuzz(cases: list[Case], workers: int, progress=lambda done: None) -> list[Re
             for case in todo:
                 path, _ = case.damage(healthy[case.name], place)
                 results.append(child.read(case, path))
-                progress(len(results))
+                progress(results)
             child.stop()
 
         list(pool.map(work, range(workers)))
@@ -271,6 +271,15 @@ def report(results: list[Result]) -> str:
     for kind, cases in sorted(kinds.items(), key=lambda item: -len(item[1])):
         lines += [f"{len(cases)} x {kind}"] + [f"    {case} ({case.name})" for case in cases[:4]]
     return "\n".join(lines)
+
+
+def tell(results: list[Result], total: int) -> None:
+    """Say on stderr how far it is, and each failure when it is seen."""
+    last = results[-1]
+    if last.worst.outcome in FAILURES:
+        print(f"{last.case} ({last.case.name}): {last.worst}", file=sys.stderr)
+    if len(results) % 500 == 0:
+        print(f"{len(results):,} of {total:,}", file=sys.stderr)
 
 
 def again(case: Case, keep: str | None) -> int:
@@ -312,7 +321,7 @@ def main(argv: list[str] | None = None) -> int:
     low, _, high = args.seeds.partition("-")
     seeds = range(int(low), int(high or low) + 1)
     cases = [Case(seed, index, args.images) for seed in seeds for index in range(args.count)]
-    results = fuzz(cases, args.workers, lambda done: done % 500 or print(f"{done:,} of {len(cases):,}", file=sys.stderr))
+    results = fuzz(cases, args.workers, lambda results: tell(results, len(cases)))
     print(report(results))
     return int(any(result.worst.outcome in FAILURES for result in results))
 

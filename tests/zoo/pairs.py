@@ -14,6 +14,7 @@ from PIL import Image
 from .kit import picture, write, x264
 
 SIZE = (64, 96)  # (height, width): as small as every encoder allows
+FRAMES = 8  # one GOP of six and the beginning of another
 B_FRAMES, P_FRAMES = {"bf": "2", "g": "6"}, {"g": "6"}
 H264 = x264(bframes=2, keyint=6)
 HEVC = {"preset": "ultrafast", "x265-params": "log-level=none:pools=none:frame-threads=1:bframes=2:keyint=6:scenecut=0"}
@@ -32,7 +33,7 @@ def _video(container: str, codec: str, options: dict | None = None, encoder: str
     def make(folder: Path) -> Path:
         os.environ.setdefault("SVT_LOG", "1")  # no banner on stderr
         path = folder / f"{name.replace(' ', '_')}.{container}"
-        return write(path, encoder or codec, options, **{"size": SIZE} | settings).path
+        return write(path, encoder or codec, options, **{"size": SIZE, "frames": FRAMES} | settings).path
 
     VIDEOS[name] = make
 
