@@ -104,10 +104,11 @@ def readers(path: Path, index: int) -> dict:
     """The readers of a file by name; the front end and its threads change from file to file."""
     front_end = FRONT_ENDS[index // 7 % len(FRONT_ENDS)]
     video = {"num_canvases": 4 + index % 5, "workers": 1 + index % 2}
+    inspect.add_arguments(inspect_arguments := argparse.ArgumentParser())
     return {
         f"tokenize_video({front_end})": lambda: tokenize_video(path, front_end, **video),
         "read_signals": lambda: [frame.residual for frame in read_signals(path)],
-        "inspect": lambda: inspect.run(argparse.Namespace(video=str(path), png=None, stream=None, damaged="skip")),
+        "inspect": lambda: inspect.run(inspect_arguments.parse_args([str(path)])),
         "tokenize_frames": lambda: tokenize_frames(path, num_frames=4),
         "tokenize_image": lambda: tokenize_image(path),
     }
