@@ -23,6 +23,7 @@ from ..errors import VideoError
 from .headers import h264_crop
 from .packets import Packets
 from .residual import PaddedLuma
+from .side_data import side_data
 from .source import Source
 from .stream import ERRORS, LIMITS, coded_packets, decode_packet, open_video
 from .tone import TRANSFERS, to_sdr
@@ -63,8 +64,7 @@ class CodedFrame:
 
     @cached_property
     def _side_data(self) -> SideDataContainer:
-        # not picture.side_data: it makes the frame part of a reference cycle, and its pixels stay until a garbage collection
-        return SideDataContainer(self.picture)
+        return side_data(self.picture)
 
     @cached_property
     def vectors(self) -> np.ndarray | None:
@@ -244,13 +244,13 @@ def _frames(packets: Packets, pictures: Iterable[av.VideoFrame], cropped: tuple[
         )
 
 
-def _quantisers(side_data: SideDataContainer, picture: av.VideoFrame, cropped: tuple[int, int]) -> np.ndarray | None:
+def _quantisers(attached: SideDataContainer, picture: av.VideoFrame, cropped: tuple[int, int]) -> np.ndarray | None:
     """Read the buffer directly: `qp_map()` is 15 to 30 times slower. Layout: AVVideoEncParams, libavutil.
 
     There is a record for every macroblock that was coded, those that were cropped away (and the padding of an interlaced
     picture to pairs of rows) included.
     """
-    data = side_data.get("VIDEO_ENC_PARAMS")
+    data = attached.get("VIDEO_ENC_PARAMS")
     if data is None or data.codec_type not in (VideoEncParamsType.H264, VideoEncParamsType.MPEG2):
         return None  # VP9 exports a base quantiser that means something else
     blocks = np.frombuffer(data, np.int32, offset=data.blocks_offset).reshape(-1, data.block_size // 4)

@@ -11,10 +11,10 @@ from fractions import Fraction
 
 import av
 import numpy as np
-from av.sidedata.sidedata import SideDataContainer
 
 from ..errors import VideoWarning
 from .headers import h264_fields
+from .side_data import side_data
 from .tone import TRANSFERS
 
 WIDEST_PIXEL = 4  # assumed: a pixel longer than 4:1 is damage (real ones end at 32:11, wide-screen pictures of 352x576)
@@ -108,7 +108,7 @@ class Display:
 
 def display_matrix(picture: av.VideoFrame) -> np.ndarray | None:
     """int32 [9], the display matrix of a decoded picture, whether its file or its bitstream holds it; None without one."""
-    data = SideDataContainer(picture).get("DISPLAYMATRIX")
+    data = side_data(picture).get("DISPLAYMATRIX")
     return None if data is None or data.buffer_size < 36 else np.frombuffer(data, np.int32, 9)
 
 

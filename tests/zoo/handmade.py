@@ -1,10 +1,12 @@
 """Streams that no encoder inside PyAV writes: pictures in separate fields, and MPEG-4 with packed B-frames."""
 
+import io
 from dataclasses import replace
 from fractions import Fraction
 
 import av
 import numpy as np
+from PIL import ExifTags, Image
 
 from .kit import FPS, FRAMES, Specimen, good, picture, write
 
@@ -110,3 +112,20 @@ def mpeg4_packed(folder):
             packet.is_keyframe = number == 0
             container.mux(packet)
     return replace(source, path=path, start=None, stamped=False)
+
+
+@good
+def mjpeg_exif(folder):
+    """Motion JPEG in MOV, turned a quarter clockwise by Exif data in each picture; PyAV 18 has no name for such data."""
+    whole = write(folder / "plain.mov", "mjpeg", pix_fmt="yuvj420p")
+    exif, path = Image.Exif(), folder / "exif.mov"
+    exif[ExifTags.Base.Orientation] = 6
+    with av.open(str(whole.path)) as template, av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream_from_template(template.streams.video[0])
+        for number in range(FRAMES):
+            Image.fromarray(picture(number)).save(data := io.BytesIO(), "JPEG", quality=90, exif=exif)
+            packet = av.Packet(data.getvalue())
+            packet.stream, packet.time_base, packet.pts, packet.dts = stream, Fraction(1, FPS), number, number
+            packet.duration, packet.is_keyframe = 1, True
+            container.mux(packet)
+    return replace(whole, path=path, rotation=-90)

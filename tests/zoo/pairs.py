@@ -130,7 +130,6 @@ _image("pcx", "P")
 _image("sgi")
 _image("jp2")
 _image("qoi")
-_image("icns", "RGBA")
 _image("xbm", "1")
 
 
