@@ -19,14 +19,14 @@ reproduce: $(STAMP)  ## Run every notebook, regenerate figures/, end with a tabl
 # One thread per worker: the workers already fill the cores, and sums keep one order.
 test: export OMP_NUM_THREADS = 1
 test: export OPENBLAS_NUM_THREADS = 1
-# OpenMP's threads sleep while they wait: they spin by default, which makes training crawl on a machine that others use too.
-lab: export OMP_WAIT_POLICY = PASSIVE
 test: $(STAMP)  ## Run the tests and check the notebooks' committed outputs
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --nbval --nbval-current-env tests notebooks
 
 test-portable: $(STAMP)  ## Check by hand that results do not depend on the processor: one table (about an hour)
 	$(BIN)/python tests/portable.py
 
+# OpenMP's threads sleep while they wait: they spin by default, which makes training crawl on a machine that others use too.
+lab: export OMP_WAIT_POLICY = PASSIVE
 lab: $(STAMP)  ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 

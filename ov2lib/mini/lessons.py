@@ -66,6 +66,11 @@ class Lesson:
     complete: bool
 
     @property
+    def processor(self) -> str:
+        """What the run was trained on, such as "x86_64, AVX2"; "" where an older run did not say."""
+        return json.loads((self.folder / "config.json").read_text())["versions"].get("processor", "")
+
+    @property
     def seconds_per_step(self) -> float:
         """Of the whole run: loading, learning, saving."""
         return next(1 / row["train_steps_per_second"] for row in self.metrics if "train_steps_per_second" in row)

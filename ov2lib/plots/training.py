@@ -1,11 +1,9 @@
 """A stage of training in pictures and tables: its configuration, its curves, and held-out scores before and after."""
 
-import platform
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 
 from ..train.lora import LoraSettings
@@ -76,9 +74,12 @@ def _value(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{value}"
 
 
-def draw_curves(axes: Sequence[Axes], metrics: Sequence[dict]) -> list[dict]:
+def draw_curves(axes: Sequence[Axes], metrics: Sequence[dict], processor: str = "") -> list[dict]:
     """Loss, learning rate and gradient norm by step, all but the rate on logarithmic axes, with a running mean over a
-    twentieth of the run. A row per step. The processor is noted below, since its order of additions moves training."""
+    twentieth of the run. A row per step.
+
+    processor: what the run was trained on, noted below the pictures, since its order of additions moves training.
+    """
     rows = [{"step": row["step"]} | {name: row[name] for name, _ in CURVES} for row in metrics if "loss" in row]
     steps = np.array([row["step"] for row in rows])
     window = max(1, len(rows) // 20)
@@ -91,8 +92,9 @@ def draw_curves(axes: Sequence[Axes], metrics: Sequence[dict]) -> list[dict]:
             middle = (window - 1) // 2
             ax.plot(steps[middle : middle + len(smooth)], smooth, color="#D55E00", linewidth=1.4)
         ax.set(xlabel="step", title=label, yscale="linear" if name == "learning_rate" else "log")
-    made_on = f"drawn on {platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
-    axes[-1].annotate(made_on, (1, 0), (0, -26), "axes fraction", "offset points", fontsize=5, ha="right", va="top")
+    if processor:
+        note = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 5, "ha": "right", "va": "top"}
+        axes[-1].annotate(f"trained on {processor}", (1, 0), (0, -26), **note)
     return rows
 
 

@@ -150,6 +150,7 @@ def describe_run(config: StageConfig, start: Path, data: Mapping[str, str]) -> d
         "origin": config.origin,
         "versions": {
             "python": platform.python_version(),
+            "processor": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
             **{package.__name__: package.__version__ for package in (torch, transformers, accelerate, peft)},
         },
     }

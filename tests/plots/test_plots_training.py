@@ -46,7 +46,8 @@ def test_changes_are_those_fields_that_differ():
 def test_curves_are_the_logged_numbers():
     logged = [{"step": n, "loss": 5.0 / n, "learning_rate": 1e-3, "grad_norm": 2.0} for n in range(1, 41)]
     fig, axes = plt.subplots(1, 3)
-    rows = training.draw_curves(axes, [*logged, {"step": 40, "train_runtime": 3.0}])
+    rows = training.draw_curves(axes, [*logged, {"step": 40, "train_runtime": 3.0}], "x86_64, AVX2")
+    assert [note.get_text() for note in axes[-1].texts] == ["trained on x86_64, AVX2"]
     assert [row["loss"] for row in rows] == [row["loss"] for row in logged]
     raw, smooth = axes[0].lines
     assert raw.get_ydata()[0] == 5.0 and len(smooth.get_xdata()) == 39  # a window of two
