@@ -189,10 +189,13 @@ class Child:
         theirs.close()
         self.pipe.recv()
 
-    def stop(self) -> None:
-        """End the process, if there is one."""
+    def stop(self, kill: bool = False) -> None:
+        """End the process, if there is one; `kill`: it will not end when told."""
         if self.process is not None:
-            self.process.kill()
+            if kill:
+                self.process.kill()
+            else:
+                self.pipe.send(None)
             self.process.join()
             self.pipe.close()
         self.process = None
@@ -228,7 +231,9 @@ class Child:
         if memory > MEMORY:
             readings.append(Reading("all readers", "memory", "over the limit"))
         self.served += 1
-        if not memory or memory > MEMORY or self.served >= LIFE:
+        if not memory or memory > MEMORY:
+            self.stop(kill=True)
+        elif self.served >= LIFE:
             self.stop()
         return Result(case, tuple(readings), memory)
 
