@@ -120,7 +120,7 @@ def test_inspect_says_what_is_known(name, specimen, capsys):
     gaps = [b - a for a, b in zip(known.times, known.times[1:], strict=False)]
     assert ("constant" in said["frame rate"]) == (not gaps or max(gaps) - min(gaps) < 2e-3)
     exported = known.vectors and known.frames > 1 and name != "h264_all_intra"  # key frames carry no vectors
-    assert said["signals"].startswith("motion vectors") == exported
+    assert said["signals"].startswith("motion exported; residual exported") == exported
     assert ("audio beside" in said["container"]) == name.startswith("audio")
 
 

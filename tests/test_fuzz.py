@@ -14,7 +14,7 @@ from mutate import PNG, header_fields, mutate, with_checksums
 from zoo.pairs import IMAGES, VIDEOS
 
 from ov2lib import Ov2Error
-from ov2lib.codec.analysis import usable_cores
+from ov2lib.video.parallel import usable_cores
 
 SEED = 1
 

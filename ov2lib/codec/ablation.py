@@ -69,7 +69,7 @@ def read_terms(path: str) -> Iterator[Terms]:
     source = Source.open(path)
     if source.codec != "h264":
         raise VideoError(path, f"is {source.codec}, whose terms are not known here", "re-encode it to H.264")
-    for batch in batches(link(decode(source), source.packets), source.coded):
+    for batch in batches(link(decode(source)), source.coded):
         yield from _batch_terms(batch)
 
 

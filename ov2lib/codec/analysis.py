@@ -1,6 +1,5 @@
 """Decode the frames that a front end asks for and score their blocks, on several threads, in display order."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,15 +10,25 @@ import numpy as np
 from ..errors import VideoError
 from ..geometry import MIN_PIXELS, canvas_size
 from ..tokens import MERGE
+from ..video.compensate import CELL
 from ..video.damage import AGAIN
-from ..video.decode import CodedFrame, Linked, Scaler, decode, link
+from ..video.decode import CodedFrame, Linked, Scaler, decode
 from ..video.motion import MotionField
 from ..video.parallel import in_order
-from ..video.signals import batch_bits, batch_motion, batches, cached_gray, motion_and_residual
+from ..video.signals import (
+    batch_bits,
+    batch_motion,
+    batches,
+    bits_cell,
+    cached_gray,
+    linked_frames,
+    motion_and_residual,
+    motion_size,
+)  # fmt: skip
 from ..video.source import Source
 from . import scoring
 from .pictures import are_good
-from .readiness import engine_grid
+from .readiness import ENGINE_CODECS, engine_grid
 
 # assumed: half the canvas size and the nearest reference are enough for a residual that is only ranked; on the clip in
 # tests/data block scores of P frames agree with full size and four references at Spearman .986 (full size and two: .998)
@@ -96,37 +105,36 @@ def on_canvas(source: Source, max_pixels: int, patch_size: int, min_pixels: int 
     return Video(source, *canvas_size(*source.display.shown, max_pixels, patch_size, min_pixels), patch_size)
 
 
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def candidates(
-    video: Video, wanted: np.ndarray, scorer: Scorer | None, workers: int, compares: bool = True
+    video: Video, wanted: np.ndarray, scorer: Scorer | None, workers: int, compares: bool = True, measures: bool = True
 ) -> Iterator[Candidate]:
     """Decode and score the wanted source frames (ascending indices); yields them in that order. No scorer, no scores.
 
     One that cannot be decoded comes as a black picture with scores of zero.
 
-    `compares` says that the scorer looks at scaled pictures (bits of a stream with vectors do without).
+    `compares` says that the scorer looks at scaled pictures (bits do without), `measures` that it looks at bits.
 
     FFmpeg's work is done on `workers` threads, numpy's on the caller's: the two hardly ever want the interpreter lock at
     the same time.
     """
-    compares = scorer is not None and (compares or not video.source.vectors)
+    source, display = video.source, video.source.display
+    compares, measures = compares and scorer is not None, measures and scorer is not None
     feed, jobs = plan(video, wanted, workers)
-    display = video.source.display
+    threads = max(1, workers // len(jobs))
 
     def work(job) -> Iterator[Batch]:
         start, stop, indices = job
         colour = Scaler(*video.coded_canvas, display.interlaced)
         gray = cached_gray(Scaler(*(side // RESIDUAL_STEP for side in video.coded_canvas)))
-        frames = link(decode(video.source, start, stop, feed), video.source.packets, not video.source.vectors)
-        for batch in batches((x for x in frames if x.frame.index in indices), video.source.coded):
+        frames = decode(source, start, stop, feed, indices if measures else (), threads)
+        linked = (
+            linked_frames(source, frames, indices) if scorer else (Linked(x, (), None) for x in frames if x.index in indices)
+        )
+        for batch in batches(linked, source.coded):
             compared = {f.index: f for x in batch for f in (x.frame, *x.past[:1], x.following) if f is not None}
             small = {index: gray(frame) for index, frame in compared.items()} if compares else {}
             pictures = [display.upright(colour.rgb(x.frame.picture)) for x in batch]
-            motion = batch_motion(batch, video.source.coded) if scorer and video.source.vectors else None
+            motion = batch_motion(batch, source) if scorer else None
             yield Batch(batch, pictures, are_good(pictures), small, motion)
 
     expected, nothing = iter(wanted.tolist()), None
@@ -149,10 +157,12 @@ def plan(video: Video, wanted: np.ndarray, workers: int) -> tuple[np.ndarray, li
     """Packets to decode, bool [n], and jobs (first packet, end packet, set of wanted frames) that can run side by side.
 
     Fed: the references of each stretch between clean key frames up to the last wanted frame in it, and the wanted frames.
-    MPEG-4's decoder gives vectors and quantisers of a picture only when the next reference pushes it out: that is fed too.
+    What follows the last wanted frame, the next reference, is fed too: MPEG-1, 2 and 4 give vectors and quantisers of a
+    picture only when that pushes it out, and a proxy's B frames are predicted from it.
     """
     packets = video.source.packets
-    needed = wanted if video.source.vectors else np.union1d(wanted, np.maximum(wanted - 1, 0))
+    lead = int(video.source.intra)  # there, the frame before may lie in the stretch before
+    needed = np.union1d(wanted, np.maximum(wanted - lead, 0))
     asked = np.isin(packets.frame, needed) & (packets.frame >= 0)
     starts = np.flatnonzero(packets.clean)
     segment = np.searchsorted(starts, np.arange(len(packets)), side="right") - 1
@@ -160,7 +170,7 @@ def plan(video: Video, wanted: np.ndarray, workers: int) -> tuple[np.ndarray, li
     np.maximum.at(last, segment[asked], np.flatnonzero(asked))
     upto = np.arange(len(packets)) <= last[segment]
     feed = upto & (segment >= 0) & (packets.reference | asked)
-    if video.source.codec == "mpeg4":
+    if video.source.codec != "h264":
         references = np.flatnonzero(packets.reference)
         last = references[np.minimum(np.searchsorted(references, last, side="right"), len(references) - 1)].clip(last)
         feed[last[np.unique(segment[asked])]] = True
@@ -174,7 +184,6 @@ def plan(video: Video, wanted: np.ndarray, workers: int) -> tuple[np.ndarray, li
             group = []
         group.append((frame, first))
     jobs.append(group)
-    lead = 0 if video.source.vectors else 1  # the frame before may lie in the stretch before
     out = []
     for group in jobs:
         frames = {frame for frame, _ in group}
@@ -192,28 +201,32 @@ def score_motion_residual(video: Video, batch: Batch) -> np.ndarray:
     out = np.zeros((len(batch.linked), height // video.block, width // video.block), np.float32)
     for i, linked in enumerate(batch.linked):
         if linked.past:
-            vectors, residual = motion_and_residual(linked, batch.motion, i, video.source.coded, batch.small, past=1)
-            moved = scoring.resize_and_sum(scoring.normalize_motion(vectors), height, width, video.block)
+            vectors, residual = motion_and_residual(linked, batch.motion, i, video.source, batch.small, past=1)
+            filled = tuple(side / CELL for side in motion_size(video.source))
+            moved = scoring.resize_and_sum(scoring.normalize_motion(vectors), height, width, video.block, filled)
             changed = scoring.block_sums(scoring.normalize_residual(residual), video.block // RESIDUAL_STEP)
             out[i] = moved + RESIDUAL_STEP**2 * changed
     return out
 
 
-def bit_prior(video: Video, batch: Batch, grid: Callable[[np.ndarray], np.ndarray] = lambda bits: bits) -> np.ndarray:
+def bit_prior(video: Video, batch: Batch, engine: bool = False) -> np.ndarray:
     """The bit-cost prior per block, summed over canvas pixels: float32 [n, rows, cols], coded orientation.
 
-    grid: puts the frames' bits [n, rows, cols] on another grid first (the released chain's).
+    engine: on the grids of the authors' engine (`readiness.engine_grid`), as the released chain has it.
     """
     height, width = video.coded_canvas
     out = np.zeros((len(batch.linked), height // video.block, width // video.block), np.float32)
-    found = batch_bits(batch.linked, video.source.codec, batch.small, batch.motion)
+    found = batch_bits(batch.linked, video.source, batch.motion)
     told = {i: bits for i, bits in enumerate(found) if bits is not None}
     if told:
-        prior = scoring.bit_cost_prior(grid(np.stack(list(told.values()))))
-        out[list(told)] = scoring.resize_and_sum(prior, height, width, video.block)
+        bits, cell = np.stack(list(told.values())), bits_cell(video.source)
+        filled = tuple(side / size for side, size in zip(video.source.coded, cell, strict=True))
+        if engine and video.source.codec in ENGINE_CODECS:
+            bits, filled = engine_grid(bits, video.source.codec, video.source.coded, cell), None
+        out[list(told)] = scoring.resize_and_sum(scoring.bit_cost_prior(bits), height, width, video.block, filled)
     return out
 
 
 def released_prior(video: Video, batch: Batch) -> np.ndarray:
-    """`bit_prior` of bits on the grids of the authors' engine (`readiness.engine_grid`)."""
-    return bit_prior(video, batch, lambda bits: engine_grid(bits, video.source.codec, video.source.coded))
+    """`bit_prior` of bits on the grids of the authors' engine."""
+    return bit_prior(video, batch, engine=True)

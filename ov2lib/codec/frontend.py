@@ -10,9 +10,10 @@ import numpy as np
 from ..errors import Ov2Error
 from ..tokens import VisualTokens
 from ..video.packets import Packets
+from ..video.parallel import usable_cores
 from ..video.source import Source
 from . import gop, packing, readiness, scoring
-from .analysis import Candidate, Video, bit_prior, candidates, on_canvas, released_prior, score_motion_residual, usable_cores
+from .analysis import Candidate, Video, bit_prior, candidates, on_canvas, released_prior, score_motion_residual
 from .pictures import inside_bars
 from .store import PictureStore
 
@@ -196,7 +197,7 @@ def _grouped(video: Video, config: CodecConfig, workers: int, progress: Progress
     plans = plan_groups(packets, partition, config.num_canvases)
     wanted = np.unique(np.concatenate([np.append(p.frames, p.anchor) for p in plans]))
     canvases, positions, groups = [], [], []
-    scored = candidates(video, wanted, score_with_prior(config.beta), workers)
+    scored = candidates(video, wanted, score_with_prior(config.beta), workers, measures=config.beta > 0)
     with closing(_counted(scored, len(wanted), progress)) as stream:
         for group, plan in enumerate(plans):
             frames = [next(stream) for _ in range(len(plan.frames) + 1)]

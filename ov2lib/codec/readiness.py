@@ -15,23 +15,22 @@ MIN_WINDOW = 4  # a threshold window shorter than this is left out
 TIME_BINS = 3  # a group's chosen blocks must touch all of them
 MIN_GAIN = 0.05  # a ready group keeps growing while its sum grows by at least this share
 UNIT = 64  # pixels, the unit of HEVC and VP9 bit maps (the paper's evaluation used a 4x4 grid inside it)
+ENGINE_CODECS = ("h264", "hevc", "vp9")  # what the engine reads
 SHIFTS = 4  # a sample on a key frame looks this far to either side
 
 
-def engine_grid(bits: np.ndarray, codec: str, coded: tuple[int, int]) -> np.ndarray:
-    """Bits [..., rows, cols] on the grid on which the authors' engine reports them, float32.
+def engine_grid(bits: np.ndarray, codec: str, coded: tuple[int, int], cell: tuple[float, float]) -> np.ndarray:
+    """Bits [..., rows, cols] on the grid on which the authors' engine reports them for `ENGINE_CODECS`, float32.
 
     H.264: macroblocks, with one unused column on the right (FFmpeg's stride), which takes part in the resize to the canvas.
-    HEVC and VP9: units of 64x64 source pixels, summed from a finer grid of equal cells over the coded frame (height, width).
-    Anything else, H.264 bits that are not one per macroblock too, stays.
+    HEVC and VP9: units of 64x64 source pixels, summed from a finer grid of cells of (height, width) pixels.
     """
-    if codec == "h264" and bits.shape[-1] == -(-coded[1] // 16):
+    if codec == "h264":
         return np.concatenate([bits, np.zeros_like(bits[..., :1])], axis=-1)
-    if codec in ("hevc", "vp9"):
-        for axis, side in zip((-2, -1), coded, strict=True):
-            centres = (np.arange(bits.shape[axis]) + 0.5) * side / bits.shape[axis]
-            _, first = np.unique(centres // UNIT, return_index=True)
-            bits = np.add.reduceat(bits, first, axis=axis)
+    for axis, side, size in zip((-2, -1), coded, cell, strict=True):
+        centres = np.minimum((np.arange(bits.shape[axis]) + 0.5) * size, side - 1)
+        _, first = np.unique(centres // UNIT, return_index=True)
+        bits = np.add.reduceat(bits, first, axis=axis)
     return bits
 
 

@@ -10,8 +10,9 @@ from ..errors import Ov2Error
 from ..geometry import MIN_PIXELS, canvas_size
 from ..images import open_image
 from ..tokens import FRAMES_PER_GROUP, VisualTokens
+from ..video.parallel import usable_cores
 from ..video.source import Source
-from .analysis import candidates, on_canvas, usable_cores
+from .analysis import candidates, on_canvas
 from .packing import whole_frame
 
 MAX_FRAMES = 384  # published: video processor of the 8B checkpoint

@@ -91,25 +91,29 @@ def block_sums(pixels: np.ndarray, block: int) -> np.ndarray:
     return rows.reshape(*lead, height // block, width // block, block).sum(axis=-1)
 
 
-def resize_and_sum(grid: np.ndarray, height: int, width: int, block: int) -> np.ndarray:
+def resize_and_sum(
+    grid: np.ndarray, height: int, width: int, block: int, filled: tuple[float, float] | None = None
+) -> np.ndarray:
     """`block_sums(resize_nearest(grid, height, width), block)` without making the pixel map.
 
     grid [..., h, w] -> [..., height / block, width / block], float32 (float64 where a float32 cannot hold every value of the
-    grid's type). Each cell counts as often as the resize repeats it.
+    grid's type). Each cell counts as often as the resize repeats it. filled: how many rows and columns of cells the picture
+    fills, 22.5 of 23 for macroblocks on 360 pixels; None for all.
     """
     grid = grid.astype(np.result_type(grid, np.float32), copy=False)
-    down, across = _coverage(grid.shape[-2], height, block), _coverage(grid.shape[-1], width, block)
+    rows, cols = filled or grid.shape[-2:]
+    down, across = _coverage(grid.shape[-2], height, block, rows), _coverage(grid.shape[-1], width, block, cols)
     rows = sum(grid.take(cell, axis=-2) * pixels[:, None] for cell, pixels in down)
     return sum(rows.take(cell, axis=-1) * pixels for cell, pixels in across)
 
 
 @lru_cache(maxsize=16)
-def _coverage(cells: int, pixels: int, block: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def _coverage(cells: int, pixels: int, block: int, filled: float) -> list[tuple[np.ndarray, np.ndarray]]:
     """Which cells a nearest resize takes a block's pixels from: the first of every block, the second, and so on.
 
     Each is (cell, pixels), int64 and float32 [pixels / block]; no pixels where a block has fewer cells than others.
     """
-    cell_of_pixel = (np.arange(pixels) * cells // pixels).reshape(-1, block)
+    cell_of_pixel = np.minimum(np.arange(pixels) * filled // pixels, cells - 1).astype(np.int64).reshape(-1, block)
     each = [np.unique(line, return_counts=True) for line in cell_of_pixel]
     index, counts = np.zeros((2, max(len(cell) for cell, _ in each), len(each)), np.int64)
     for number, (cell, count) in enumerate(each):

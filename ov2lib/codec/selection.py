@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..tokens import MERGE
-from ..video.signals import batch_motion, motion_and_residual
+from ..video.compensate import CELL
+from ..video.signals import motion_and_residual, motion_size
 from ..video.source import Source
 from . import scoring
 from .analysis import RESIDUAL_STEP, Batch, Scorer, Video, bit_prior, candidates, on_canvas
@@ -18,19 +19,16 @@ DEFAULT = "motion + residual, as published"
 
 
 def weighted(motion: float, residual: float, bits: float) -> Scorer:
-    """Block scores a·ΣM̄ + b·ΣR̄ + c·Σ(bit-cost prior); (1, 1, 0) is the paper's.
-
-    For streams with motion vectors (H.264, MPEG-4).
-    """
+    """Block scores a·ΣM̄ + b·ΣR̄ + c·Σ(bit-cost prior); (1, 1, 0) is the paper's."""
 
     def score(video: Video, batch: Batch) -> np.ndarray:
         height, width = video.coded_canvas
-        fields = batch_motion(batch.linked, video.source.coded)
         out = np.float32(bits) * bit_prior(video, batch)
         for i, linked in enumerate(batch.linked):
             if linked.past:
-                vectors, change = motion_and_residual(linked, fields, i, video.source.coded, batch.small, past=1)
-                moved = scoring.resize_and_sum(scoring.normalize_motion(vectors), height, width, video.block)
+                vectors, change = motion_and_residual(linked, batch.motion, i, video.source, batch.small, past=1)
+                filled = tuple(side / CELL for side in motion_size(video.source))
+                moved = scoring.resize_and_sum(scoring.normalize_motion(vectors), height, width, video.block, filled)
                 changed = scoring.block_sums(scoring.normalize_residual(change), video.block // RESIDUAL_STEP)
                 out[i] += np.float32(motion) * moved + np.float32(residual * RESIDUAL_STEP**2) * changed
         return out

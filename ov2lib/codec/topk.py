@@ -12,10 +12,11 @@ import numpy as np
 
 from ..errors import Ov2Error
 from ..tokens import MERGE
-from ..video.signals import batch_motion, motion_and_residual
+from ..video.parallel import usable_cores
+from ..video.signals import motion_and_residual
 from ..video.source import Source
 from . import scoring
-from .analysis import Batch, Video, candidates, on_canvas, usable_cores
+from .analysis import Batch, Video, candidates, on_canvas
 from .readiness import candidate_frames, top_blocks
 
 FRAMES = 64  # published: OneVision-Encoder
@@ -87,7 +88,7 @@ def top_patches(
     source = Source.open(path)
     video = on_canvas(source, max_pixels, patch_size)
     wanted = candidate_frames(len(source.packets.frame_times), num_frames)
-    found = list(candidates(video, wanted, _score_batch, usable_cores()))
+    found = list(candidates(video, wanted, _score_batch, usable_cores(), measures=False))
     source.damage.warn()
     scores = np.stack([f.scores for f in found])
     chosen = choose_patches(scores, kept)
@@ -98,10 +99,9 @@ def top_patches(
 def _score_batch(video: Video, batch: Batch) -> np.ndarray:
     """`patch_scores` of a batch, float32 [n, rows, cols], coded orientation; zero without an earlier reference."""
     height, width = video.coded_canvas
-    motion = batch_motion(batch.linked, video.source.coded) if video.source.vectors else None
     out = np.zeros((len(batch.linked), height // video.patch_size, width // video.patch_size), np.float32)
     for i, linked in enumerate(batch.linked):
         if linked.past:
-            maps = motion_and_residual(linked, motion, i, video.source.coded, batch.small, past=1)
+            maps = motion_and_residual(linked, batch.motion, i, video.source, batch.small, past=1)
             out[i] = patch_scores(*maps, height, width, video.patch_size)
     return out

@@ -14,9 +14,9 @@ import av
 import numpy as np
 
 from .. import __version__
-from ..codec.analysis import usable_cores
 from ..errors import Ov2Error
 from ..mini.encode import CODECS, Encoding, cache_dir, encode
+from ..video.parallel import usable_cores
 from ..video.signals import read_signals
 from ..video.source import Source
 
@@ -24,8 +24,7 @@ REQUIRED = ("av", "numpy", "pillow", "platformdirs", "tqdm")
 OPTIONAL = ("matplotlib", "papermill", "jupyterlab", "scipy", "torch", "transformers", "accelerate", "peft", "safetensors")
 SIZE, FPS, FRAMES, STEP = (96, 128), 25, 8, 4  # the tiny clip: (height, width), and pixels it moves right each frame
 LEGEND = """\
-exported: by FFmpeg from the bitstream; estimated: from what it exports; searched: blocks matched on decoded frames;
-guessed: from the residual of that search"""
+exported: by FFmpeg from the bitstream, or worked out from that; proxy: from the pictures encoded again as H.264"""
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Trial:
 
     Attributes:
         kinds: picture types seen, such as "IPB".
-        motion, qp, residual, bits: where each comes from ("exported", "searched", ...), "none" if it is not to be had.
+        motion, qp, residual, bits: where each comes from ("exported", "proxy"), "none" if it is not to be had.
         error: why a clip could not be written or read although decoder and encoder are there.
     """
 
@@ -95,22 +94,22 @@ def try_codec(codec: str, folder: Path) -> Trial:
     path = folder / f"{codec}{CODECS[codec].suffix}"
     try:
         encode(moving_texture(), path, SIZE, FPS, Encoding(codec))
-        frames, exported = list(read_signals(path)), Source.open(path).vectors
+        frames, origins = list(read_signals(path)), Source.open(path).origins
     except Ov2Error as error:
         return Trial(codec, decoder, encoder, error=str(error))
     with av.open(str(path)) as container:
         decoder = container.streams.video[0].codec_context.codec.name  # the one in use, where there are several
 
-    def origin(signal: str, name: str) -> str:
-        return name if any(getattr(frame, signal) is not None for frame in frames) else "none"
+    def origin(signal: str) -> str:
+        return origins[signal] if any(getattr(frame, signal) is not None for frame in frames) else "none"
 
     return Trial(
         codec, decoder, encoder,
         kinds="".join(kind for kind in "IPB" if any(frame.kind == kind for frame in frames)),
-        motion=origin("motion", "exported" if exported else "searched"),
-        qp=origin("qp", "exported"),
-        residual=origin("residual", "from motion"),
-        bits=origin("bits", "estimated" if exported else "guessed"),
+        motion=origin("motion"),
+        qp=origin("qp"),
+        residual=origin("residual"),
+        bits=origin("bits"),
     )  # fmt: skip
 
 

@@ -99,10 +99,11 @@ def _range(values: np.ndarray, form: str) -> str:
 
 
 def _signals(info: VideoInfo, packets: Packets) -> str:
-    if info.vectors:
-        return "motion vectors and quantisers as FFmpeg exports them; residual and bits per macroblock worked out from these"
+    origins = "; ".join(f"{name} {origin}" for name, origin in info.origins.items())
+    if info.origins["motion"] == "exported":
+        return f"{origins} (by FFmpeg from the bitstream, or worked out from that)"
     reason = "all frames are key frames" if packets.key.all() else f"FFmpeg exports no motion vectors of {info.codec}"
-    return f"{reason}; a block search on decoded frames gives motion, residual and bits, no quantisers"
+    return f"{origins} ({reason}: its pictures are encoded again as H.264, which does)"
 
 
 def timeline(partition: Partition, columns: int) -> str:

@@ -6,7 +6,7 @@ same whether a file is decoded whole or in parts.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -21,6 +21,7 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from ..errors import VideoError
 from .headers import h264_crop
+from .marginals import Marginals, marginals_reader
 from .packets import Packets
 from .residual import PaddedLuma
 from .side_data import side_data
@@ -49,6 +50,9 @@ class CodedFrame:
         cropped: whole macroblocks (columns, rows) that the codec cuts off on the left and at the top. Vectors and quantisers
             are without them; where the cut goes through a macroblock, their grid begins that much beside the picture.
         scaled: to the size of the first picture, so that vectors and quantisers no longer fit.
+        restart: nothing from here on needs anything before (a clean key frame).
+        asked: somebody wants this frame for itself, not as another's reference.
+        marginals: exact bytes of its parts, None where they were not asked for or it is coded in one piece.
     """
 
     index: int
@@ -61,6 +65,9 @@ class CodedFrame:
     picture: av.VideoFrame
     cropped: tuple[int, int] = (0, 0)
     scaled: bool = False
+    restart: bool = False
+    asked: bool = True
+    marginals: Marginals | None = None
 
     @cached_property
     def _side_data(self) -> SideDataContainer:
@@ -81,7 +88,7 @@ class CodedFrame:
     @cached_property
     def qp(self) -> np.ndarray | None:
         """int32 [mb_rows, mb_cols] quantiser per 16x16 macroblock (H.264: on the scale of 8-bit video), or None likewise."""
-        return None if self.scaled else _quantisers(self._side_data, self.picture, self.cropped)
+        return None if self.scaled else quantisers(self._side_data, self.picture, self.cropped)
 
     @cached_property
     def luma(self) -> np.ndarray:
@@ -101,11 +108,16 @@ class CodedFrame:
 
 @dataclass(frozen=True, eq=False)
 class Linked:
-    """A frame with its neighbours: earlier references, nearest first, and the next reference in display order."""
+    """A frame with its neighbours.
+
+    past: earlier references, nearest first; following: the next reference in display order; anchor: for a B frame, the last
+    I or P frame shown before it, itself linked.
+    """
 
     frame: CodedFrame
     past: tuple[CodedFrame, ...]
     following: CodedFrame | None
+    anchor: "Linked | None" = None
 
 
 def plane(picture: av.VideoFrame, dtype: type | np.dtype = np.uint8) -> np.ndarray:
@@ -114,7 +126,14 @@ def plane(picture: av.VideoFrame, dtype: type | np.dtype = np.uint8) -> np.ndarr
     return np.frombuffer(p, dtype).reshape(-1, p.line_size // dtype.itemsize)[: p.height, : p.width]
 
 
-def decode(source: Source, start: int = 0, stop: int | None = None, feed: np.ndarray | None = None) -> Iterator[CodedFrame]:
+def decode(
+    source: Source,
+    start: int = 0,
+    stop: int | None = None,
+    feed: np.ndarray | None = None,
+    measured: Container[int] = (),
+    threads: int = 1,
+) -> Iterator[CodedFrame]:
     """Decode packets [start, stop), yielding frames in display order.
 
     What cannot be decoded is left out and told to `source.damage`. A picture of another size than the first is scaled to
@@ -123,6 +142,9 @@ def decode(source: Source, start: int = 0, stop: int | None = None, feed: np.nda
     Args:
         start: a clean packet, or 0.
         feed: bool [n], packets to give to the decoder; None gives all. References must be among them.
+        measured: frames whose `marginals` are wanted.
+        threads: for the decoder of a stream of which it exports nothing; else it has one (FFmpeg's frame threading corrupts
+            exported vectors and quantisers).
 
     Raises:
         VideoError: damage, where it is to be refused; or the file changed.
@@ -136,11 +158,20 @@ def decode(source: Source, start: int = 0, stop: int | None = None, feed: np.nda
     with _opened_at(source, start) as (stream, numbered):
         context = stream.codec_context
         # unaligned: else FFmpeg leaves part of what is to be cropped on the left
-        context.options = LIMITS | {"flags": "+unaligned", "flags2": "+export_mvs", "export_side_data": "venc_params"}
+        context.options = LIMITS | {"flags": "+unaligned"}
+        if source.exported:
+            context.options |= {"flags2": "+export_mvs", "export_side_data": "venc_params"}
+        elif threads > 1:
+            stream.thread_type, context.thread_count = "AUTO", threads
         context.copy_opaque = True
+        reader = marginals_reader(stream) if measured else None
         crop = h264_crop(context.extradata) if context.name == "h264" else (0, 0)
         cropped = (crop[0] // 16, crop[1] // 16)
         for packet in chain(_fed(numbered, source, start, stop, feed), [None]):
+            if packet is not None:
+                number = packet.opaque[0]
+                known = reader(packet) if reader and (packet.is_keyframe or packets.frame[number] in measured) else None
+                packet.opaque = (number, known)
             pictures, error = decode_packet(context, packet)
             failed = failed or error
             for frame in _frames(packets, pictures, cropped):
@@ -229,7 +260,7 @@ def _frames(packets: Packets, pictures: Iterable[av.VideoFrame], cropped: tuple[
     for picture in pictures:
         if picture.opaque is None or packets.frame[picture.opaque[0]] < 0:
             continue
-        number = picture.opaque[0]
+        number, marginals = picture.opaque
         index = int(packets.frame[number])
         yield CodedFrame(
             index=index,
@@ -241,10 +272,12 @@ def _frames(packets: Packets, pictures: Iterable[av.VideoFrame], cropped: tuple[
             damaged=bool(picture.is_corrupt),
             picture=picture,
             cropped=cropped,
+            restart=bool(packets.clean[number]),
+            marginals=marginals,
         )
 
 
-def _quantisers(attached: SideDataContainer, picture: av.VideoFrame, cropped: tuple[int, int]) -> np.ndarray | None:
+def quantisers(attached: SideDataContainer, picture: av.VideoFrame, cropped: tuple[int, int]) -> np.ndarray | None:
     """Read the buffer directly: `qp_map()` is 15 to 30 times slower. Layout: AVVideoEncParams, libavutil.
 
     There is a record for every macroblock that was coded, those that were cropped away (and the padding of an interlaced
@@ -266,26 +299,23 @@ def _quantisers(attached: SideDataContainer, picture: av.VideoFrame, cropped: tu
     return qp // 2 if data.codec_type == VideoEncParamsType.MPEG2 else qp
 
 
-def link(frames: Iterable[CodedFrame], packets: Packets, by_time: bool = False) -> Iterator[Linked]:
-    """Give each frame its references, in display order; a B frame waits for the next reference.
-
-    `by_time` is for streams without vectors, where any earlier frame will do: the past is then simply the frames before,
-    across key frames too, and nothing waits.
-    """
+def link(frames: Iterable[CodedFrame]) -> Iterator[Linked]:
+    """Give each frame its references, in display order; a B frame waits for the next reference."""
     past: deque[CodedFrame] = deque(maxlen=2 * PAST)  # twice as many: those decoded after a frame are not its references
     waiting: list[Linked] = []
+    anchor = None
     for frame in frames:
-        if by_time:
-            yield Linked(frame, tuple(islice(past, PAST)), None)
-            past.appendleft(frame)
-            continue
-        restart = bool(packets.clean[frame.order])
         if frame.is_reference:
-            yield from (Linked(w.frame, w.past, None if restart else frame) for w in waiting)
+            yield from (replace(w, following=None if frame.restart else frame) for w in waiting)
             waiting.clear()
-        if restart:
+        if frame.restart:
             past.clear()
+            anchor = None
         linked = Linked(frame, tuple(islice((p for p in past if p.order < frame.order), PAST)), None)
+        if frame.kind == "B":
+            linked = replace(linked, anchor=anchor)
+        else:
+            anchor = linked
         if frame.kind == "B" or waiting:
             waiting.append(linked)
         else:

@@ -1,6 +1,6 @@
 """What the bitstream says of a packet without decoding it: picture type, whether others refer to it, whether it is shown.
 
-Only headers are read. Known: H.264, HEVC, MPEG-4 Part 2, H.263, VP8 and VP9; otherwise the key flag is all there is.
+Only headers are read. Known: H.264, HEVC, MPEG-1 and 2, MPEG-4 Part 2, H.263, VP8 and VP9; otherwise the key flag is all there is.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,7 +25,8 @@ def header_reader(codec: str, extradata: bytes | None) -> Callable[[memoryview],
     """The function that reads a packet's bytes for this codec, to be called on every packet in decode order."""
     if codec in ("h264", "hevc"):
         return {"h264": _H264, "hevc": _Hevc}[codec](extradata or b"")
-    return {"mpeg4": _mpeg4, "h263": _h263, "vp8": _vp8, "vp9": _vp9}.get(codec, lambda data: Header())
+    readers = {"mpeg4": _mpeg4, "mpeg1video": _mpeg2, "mpeg2video": _mpeg2, "h263": _h263, "vp8": _vp8, "vp9": _vp9}
+    return readers.get(codec, lambda data: Header())
 
 
 class Bits:
@@ -203,6 +204,12 @@ def _mpeg4(data: memoryview) -> Header:
     if at < 0 or at + 4 >= len(data):
         return Header()
     kind = "IPBP"[data[at + 4] >> 6]
+    return Header(kind, kind != "B")
+
+
+def _mpeg2(data: memoryview) -> Header:
+    at = bytes(data).find(b"\0\0\1\0")  # picture_start_code, temporal_reference (10 bits), picture_coding_type (3)
+    kind = "?IPB????"[data[at + 5] >> 3 & 7] if 0 <= at < len(data) - 5 else "?"
     return Header(kind, kind != "B")
 
 

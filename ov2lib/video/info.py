@@ -22,7 +22,7 @@ class VideoInfo:
         start: time stamp of the first frame in seconds, as stored.
         frames, packets, key_frames: counts.
         has_audio: an audio stream lies beside.
-        vectors: stock FFmpeg exports motion vectors and quantisers for this codec.
+        origins: where motion, residual, qp and bits come from, see `Source.origins`.
     """
 
     path: str
@@ -40,7 +40,7 @@ class VideoInfo:
     packets: int
     key_frames: int
     has_audio: bool
-    vectors: bool
+    origins: dict[str, str]
 
 
 def probe(source: Source) -> VideoInfo:
@@ -62,5 +62,5 @@ def probe(source: Source) -> VideoInfo:
         packets=len(packets),
         key_frames=int(packets.key.sum()),
         has_audio=source.has_audio,
-        vectors=source.vectors,
+        origins=source.origins,
     )

@@ -45,14 +45,14 @@ class Marginals:
         units = np.bincount(self.part.ravel(), minlength=len(self.size))
         return (8 * self.size / np.maximum(units, 1)).astype(np.float32)[self.part]
 
-    def fit(self, bits: np.ndarray, cell: float) -> np.ndarray:
+    def fit(self, bits: np.ndarray, cell: tuple[float, float]) -> np.ndarray:
         """Scale estimated bits so that they agree with the parts; the sum stays what it was.
 
-        bits: float32 [h, w] on square cells of `cell` coded pixels. A cell counts to the part in which its middle lies.
+        bits: float32 [h, w] on cells of (height, width) coded pixels. A cell counts to the part in which its middle lies.
         """
         rows, cols = (
-            np.minimum(((np.arange(n) + 0.5) * cell / self.unit).astype(int), limit - 1)
-            for n, limit in zip(bits.shape, self.part.shape, strict=True)
+            np.minimum(((np.arange(n) + 0.5) * side / self.unit).astype(int), limit - 1)
+            for n, side, limit in zip(bits.shape, cell, self.part.shape, strict=True)
         )
         part = self.part[rows[:, None], cols]
         estimate = bits + np.float32(0.02) * bits.mean()  # assumed: no block is free, so that any part can have its bytes

@@ -1,5 +1,6 @@
 """Run generators on a few threads at once and hand out what they yield in order."""
 
+import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,6 +11,11 @@ Item = TypeVar("Item")
 _DONE = object()
 
 
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def in_order(jobs: Sequence[Job], work: Callable[[Job], Iterable[Item]], workers: int, ahead: int) -> Iterator[Item]:
     """Yield every item of `work(job)`, job after job, while up to `workers` jobs run at once.
 
@@ -17,7 +23,7 @@ def in_order(jobs: Sequence[Job], work: Callable[[Job], Iterable[Item]], workers
     bounded. FFmpeg and numpy release the interpreter lock, so threads do run side by side. The first error of a job is
     raised when its turn comes; leaving early stops the threads.
     """
-    if workers <= 1 or len(jobs) <= 1:
+    if workers <= 1:
         for job in jobs:
             yield from work(job)
         return

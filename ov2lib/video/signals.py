@@ -1,21 +1,20 @@
 """What a codec says of each frame: motion, residual, quantisers and bits, streamed in display order."""
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
 from ..geometry import canvas_size
-from .bits import LOG2, estimate_bits
+from .bits import estimate_bits
 from .compensate import MovedBy, compensated_residual
-from .decode import Linked, Scaler, decode, link
-from .display import Display
+from .decode import CodedFrame, Linked, Scaler, decode, link
 from .motion import QUARTER, MotionField, motion_field
-from .search import BLOCK, block_search
+from .parallel import usable_cores
+from .proxy import proxied, proxy_size
 from .source import Source
-from .stream import EXPORTS_VECTORS
 
 BATCH = 16  # frames whose vectors are worked on together
 BATCH_BYTES = 1 << 24  # and no more once this much of decoded pictures is held
@@ -35,14 +34,17 @@ class FrameSignals:
         luma: uint8 [H, W] at source resolution.
         motion: float32 [rows, cols, 2] in source pixels, (x, y), +x right, +y down: where a cell was predicted from minus
             where it is (content that moves right by d reads -d), list 0 (past references); cells are 8x8 source pixels,
-            intra cells 0. None where the frame has no vectors. From a block search for codecs that export none.
+            intra cells 0. None where the frame has no vectors. Codecs that export none have those of a proxy; of a large
+            picture it is smaller, and so are its cells.
         motion_future: the same for list 1 (future references); None but for B frames.
         qp: int32 [mb_rows, mb_cols], quantiser per 16x16 macroblock: 0 to 51 in H.264 (on the scale of 8-bit video), 1 to 31
             in MPEG-4; None where unknown.
         residual: float32 [h, w] at canvas size, luma minus its motion-compensated prediction, 0 where they agree; None for
             a frame without an earlier reference.
-        bits: float32 [mb_rows, mb_cols], estimated bits per macroblock, summing to the packet; from a block search (one
-            value per 8x8 canvas pixels) for codecs that export nothing. None for those where there is no earlier frame.
+        bits: float32 [mb_rows, mb_cols], estimated bits per macroblock (of the source, or of its proxy), summing to the packet.
+        profile: float32 [rows, cols], bits per unit (16x16 to 128x128 pixels) as the sizes of slices, tiles and rows say, exact
+            for each of these and even within it; nothing is decoded for it. None where a picture is coded in one piece.
+        origins: where motion, residual, qp and bits come from: "exported", "proxy" or "none".
     """
 
     index: int
@@ -55,6 +57,8 @@ class FrameSignals:
     motion_future: np.ndarray | None
     qp: np.ndarray | None
     bits: np.ndarray | None
+    profile: np.ndarray | None
+    origins: dict[str, str]
     _residual: Callable[[], np.ndarray | None] = field(repr=False)
 
     @cached_property
@@ -79,49 +83,71 @@ def read_signals(
         VideoError: the file cannot be read as video.
     """
     source = Source.of(path, stream, damaged)
-    display, coded, vectors = source.display, source.coded, source.vectors
+    display = source.display
     scaler = Scaler(*display.upright_size(size or canvas_size(*display.shown)))
-    frames = link(decode(source), source.packets, by_time=not vectors)
-    for batch in batches(frames, coded):
-        motion = batch_motion(batch, coded) if vectors else None
-        gray = cached_gray(scaler)
-        bits = batch_bits(batch, source.codec, gray, motion)
+    frames = decode(source, measured=range(len(source.packets.frame_packet)), threads=usable_cores())
+    for batch in batches(linked_frames(source, frames), source.coded):
+        motion, gray = batch_motion(batch, source), cached_gray(scaler)
+        bits = batch_bits(batch, source, motion)
         for i, linked in enumerate(batch):
-            yield _frame_signals(linked, motion, i, bits[i], display, gray)
+            yield _frame_signals(linked, motion, i, bits[i], source, gray)
     source.damage.warn()
 
 
-def _frame_signals(linked: Linked, motion: MotionField | None, i: int, bits, display: Display, gray) -> FrameSignals:
-    coded, frame, past, future = display.coded, linked.frame, None, None
-    searched = motion_and_residual(linked, None, i, coded, gray) if motion is None and linked.past else None
-    if searched is not None:
-        past = searched[0]
-    elif motion is not None and frame.vectors is not None:
-        past = motion.vector[i, 0].astype(np.float32) / QUARTER
+def linked_frames(source: Source, frames: Iterator[CodedFrame], asked: Container[int] | None = None) -> Iterator[Linked]:
+    """The frames that are asked for (None: all), with their references, vectors exported or from a proxy."""
+    if source.origins["motion"] == "proxy":
+        frames = proxied(frames, proxy_size(source.coded), asked, source.intra)
+    return (x for x in link(frames) if x.frame.asked and (asked is None or x.frame.index in asked))
+
+
+def motion_size(source: Source) -> tuple[int, int]:
+    """(height, width) in pixels of the pictures that the vectors belong to."""
+    return proxy_size(source.coded) if source.origins["motion"] == "proxy" else source.coded
+
+
+def bits_cell(source: Source) -> tuple[float, float]:
+    """(height, width) in coded pixels of what a value of `batch_bits` stands for."""
+    size = source.coded if source.origins["bits"] == "exported" else motion_size(source)
+    return 16 * source.coded[0] / size[0], 16 * source.coded[1] / size[1]
+
+
+def _frame_signals(linked: Linked, motion: MotionField, i: int, bits, source: Source, gray) -> FrameSignals:
+    display, frame, past, future = source.display, linked.frame, None, None
+    if frame.vectors is not None:
+        scale = scale_of(source) / QUARTER
+        past = motion.vector[i, 0] * scale
         if motion.bidirectional[i]:
-            future = motion.vector[i, 1].astype(np.float32) / QUARTER
+            future = motion.vector[i, 1] * scale
 
     def upright(grid):
         return None if grid is None else display.upright(grid)
 
     def residual() -> np.ndarray | None:
-        if not linked.past:
-            return None
-        return upright((searched or motion_and_residual(linked, motion, i, coded, gray))[1])
+        return upright(motion_and_residual(linked, motion, i, source, gray)[1]) if linked.past else None
 
+    original = getattr(frame, "original", frame)
     return FrameSignals(
         index=frame.index,
         time=frame.time,
-        kind=frame.kind,
+        kind=original.kind,
         size=frame.size,
         damaged=frame.damaged,
         luma=upright(frame.luma),
         motion=None if past is None else display.upright_vectors(past),
         motion_future=None if future is None else display.upright_vectors(future),
-        qp=upright(frame.qp),
+        qp=upright(original.qp),
         bits=upright(bits),
+        profile=None if frame.marginals is None else upright(frame.marginals.profile),
+        origins=source.origins,
         _residual=residual,
     )
+
+
+def scale_of(source: Source) -> np.ndarray:
+    """float32 [2], coded pixels per pixel of the vectors, (x, y)."""
+    size = motion_size(source)
+    return np.array([source.coded[1] / size[1], source.coded[0] / size[0]], np.float32)
 
 
 def batches(frames: Iterator[Linked], coded: tuple[int, int]) -> Iterator[list[Linked]]:
@@ -141,9 +167,18 @@ def batches(frames: Iterator[Linked], coded: tuple[int, int]) -> Iterator[list[L
         yield batch
 
 
-def batch_motion(batch: list[Linked], coded: tuple[int, int]) -> MotionField:
-    """The exported vectors of a batch as dense fields."""
-    return motion_field([x.frame.vectors for x in batch], *(-(-side // 16) for side in coded))
+def batch_motion(batch: list[Linked], source: Source) -> MotionField:
+    """The vectors of a batch, and behind them those of its `leaned_on` frames, as dense fields."""
+    frames = [*batch, *leaned_on(batch, source)]
+    return motion_field([x.frame.vectors for x in frames], *(-(-side // 16) for side in motion_size(source)))
+
+
+def leaned_on(batch: list[Linked], source: Source) -> list[Linked]:
+    """Frames whose bits the estimate of the batch's B frames needs, but that are not in the batch: only with a proxy."""
+    if source.origins["bits"] == "exported":
+        return []
+    own = {x.frame.index for x in batch}
+    return list({x.anchor.frame.index: x.anchor for x in batch if x.anchor and x.anchor.frame.index not in own}.values())
 
 
 def cached_gray(scaler: Scaler) -> Callable:
@@ -159,51 +194,51 @@ def cached_gray(scaler: Scaler) -> Callable:
 
 
 def motion_and_residual(
-    linked: Linked, motion: MotionField | None, i: int, coded: tuple[int, int], gray: Callable, past: int = 2
+    linked: Linked, motion: MotionField, i: int, source: Source, gray: Callable, past: int = 2
 ) -> tuple[np.ndarray, np.ndarray]:
     """Vectors float32 [rows, cols, 2] in source pixels (list 0) and signed residual float32 [h, w], coded orientation.
 
     Args:
         linked: a frame with at least one earlier reference.
-        motion: the vectors of its batch, in which it is number `i`; None searches blocks instead.
-        coded: (height, width) of the coded frame in pixels.
+        motion: the vectors of its batch, in which it is number `i`.
         gray: gives a frame's luma at the size of the residual.
         past: how many earlier references to try; a frame with a later one takes one on either side.
     """
-    picture = gray(linked.frame)
-    if motion is None:
-        vectors, residual = block_search(picture, gray(linked.past[0]))
-        return vectors * np.array([coded[1] / picture.shape[1], coded[0] / picture.shape[0]], np.float32), residual
     vector, used = motion.vector[i], motion.used[i]
     earlier = linked.past[: 1 if linked.following is not None else past]
     references = [MovedBy(gray(frame), vector[0], used[0]) for frame in earlier]
     if linked.following is not None:
         references.append(MovedBy(gray(linked.following), vector[1], used[1]))
-    return vector[0].astype(np.float32) / QUARTER, compensated_residual(picture, references, coded)
+    residual = compensated_residual(gray(linked.frame), references, motion_size(source))
+    return vector[0] * (scale_of(source) / QUARTER), residual
 
 
-def batch_bits(batch: list[Linked], codec: str | None, gray: Callable, motion: MotionField | None) -> list[np.ndarray | None]:
-    """Bits per macroblock of each frame, float32: estimated from the bitstream and its vectors, or for codecs that say nothing
-    from a block search. None where a frame of the former kind lacks its quantisers."""
-    if codec not in EXPORTS_VECTORS:
-        return [searched_bits(x, gray) for x in batch]
-    told = [x for x in batch if x.frame.qp is not None]
-    if motion is None or len(told) < len(batch):
+def batch_bits(batch: list[Linked], source: Source, motion: MotionField) -> list[np.ndarray | None]:
+    """Bits of each frame, float32, on cells of `bits_cell`: estimated from what FFmpeg exports of it or of its proxy, scaled
+    to its packet and to the exact bytes of its parts. None where an exporting decoder lacks the frame's quantisers."""
+    frames = [*batch, *leaned_on(batch, source)]
+    if source.exported and source.origins["motion"] == "proxy":  # all intra: the stream's own quantisers, no vectors
+        frames = [replace(x, frame=x.frame.original, past=()) for x in frames]
+        motion = None
+    told = [x for x in frames if x.frame.qp is not None]
+    if motion is None or len(told) < len(frames):
         motion = motion_field([x.frame.vectors for x in told], *told[0].frame.qp.shape) if told else None
-    estimates = iter(estimate_bits(told, motion, codec) if told else ())
-    return [next(estimates) if x.frame.qp is not None else None for x in batch]
+    estimates = estimate_bits(told, motion, "h264" if not source.exported else source.codec) if told else ()
+    bits = {x.frame.index: estimate for x, estimate in zip(told, estimates, strict=True)}
+    return [_fitted(x, bits, source) for x in batch]
 
 
-def searched_bits(linked: Linked, gray: Callable) -> np.ndarray | None:
-    """A coarse guess where the stream tells nothing: the residual of a block search, log-compressed, scaled to the packet.
+def _fitted(linked: Linked, bits: dict[int, np.ndarray], source: Source) -> np.ndarray | None:
+    """The estimate of one frame as `batch_bits` gives it.
 
-    float32, one value per 8x8 pixels of the scaled picture; None for a frame without an earlier one.
+    B frames of a proxy are its weakest: half of their estimate is that of the picture before, scaled. On the clip of `proxy`
+    that takes them from .49 to .53, and with the bytes of rows from .54 to .58.
     """
-    if not linked.past:
+    frame = linked.frame
+    estimate = bits.get(frame.index)
+    if estimate is None:
         return None
-    _, residual = block_search(gray(linked.frame), gray(linked.past[0]))
-    rows, cols = (-(-side // BLOCK) for side in residual.shape)
-    cost = LOG2.take(np.abs(residual).astype(np.intp))
-    cost = np.pad(cost, ((0, rows * BLOCK - cost.shape[0]), (0, cols * BLOCK - cost.shape[1])))
-    cost = cost.reshape(rows, BLOCK, cols, BLOCK).sum(axis=(1, 3)) + 1
-    return (cost * (8 * linked.frame.size / cost.sum())).astype(np.float32)
+    if linked.anchor and linked.anchor.frame.index in bits and not source.exported:
+        before = linked.anchor.frame
+        estimate = (estimate + bits[before.index] * np.float32(frame.size / before.size)) / 2
+    return estimate if frame.marginals is None else frame.marginals.fit(estimate, bits_cell(source))

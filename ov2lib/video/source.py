@@ -10,7 +10,7 @@ from ..errors import VideoError
 from .damage import AGAIN, Damage
 from .display import Display
 from .packets import Packets, list_packets
-from .stream import EXPORTS_VECTORS, LIMITS, coded_packets, decode_packet, open_video
+from .stream import EXPORTS_QUANTISERS, EXPORTS_VECTORS, LIMITS, coded_packets, decode_packet, open_video
 
 REPORT_EVERY = 256  # packets
 NO_SIZE = "its frame size is unknown or impossible (damaged or truncated)"
@@ -102,9 +102,25 @@ class Source:
         return self.display.coded
 
     @property
-    def vectors(self) -> bool:
-        """Whether the stream carries vectors that stock FFmpeg exports (an all-intra stream has none)."""
-        return self.codec in EXPORTS_VECTORS and bool((self.packets.kind != "I").any())
+    def intra(self) -> bool:
+        """Nothing is predicted: all frames are key frames."""
+        return not (self.packets.kind != "I").any()
+
+    @property
+    def exported(self) -> bool:
+        """FFmpeg exports the stream's own vectors, and with most codecs its quantisers (else: see `proxy`)."""
+        return self.codec in EXPORTS_VECTORS
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """Where each signal comes from: "exported" (FFmpeg, from the bitstream, or worked out from that), "proxy", "none"."""
+        motion = "exported" if self.exported and not self.intra else "proxy"
+        return {
+            "motion": motion,
+            "residual": motion,
+            "qp": "exported" if self.codec in EXPORTS_QUANTISERS else "none",
+            "bits": "exported" if self.exported else "proxy",
+        }
 
 
 def read_packets(path: str | os.PathLike) -> Packets:

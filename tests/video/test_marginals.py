@@ -160,10 +160,10 @@ def test_fit_keeps_the_sum_and_obeys_the_parts():
     marginals = Marginals(np.array([[0, 0], [1, 1]]), 32, np.array([30, 10]))
     bits = np.zeros((4, 4), np.float32)
     bits[0, 0], bits[3, 3] = 60, 20
-    fitted = marginals.fit(bits, 16)
+    fitted = marginals.fit(bits, (16, 16))
     assert fitted.sum() == pytest.approx(80, rel=1e-5) and fitted[:2].sum() == pytest.approx(60, rel=1e-5)
     assert fitted[0, 0] > 50 and fitted.min() > 0
-    shifted = Marginals(np.array([[0], [1]]), 24, np.array([1, 1])).fit(np.ones((3, 1), np.float32), 16)
+    shifted = Marginals(np.array([[0], [1]]), 24, np.array([1, 1])).fit(np.ones((3, 1), np.float32), (16, 16))
     np.testing.assert_allclose(shifted.ravel(), [1.5, 0.75, 0.75], rtol=1e-5)  # the second cell's middle lies at 24
 
 

@@ -22,7 +22,6 @@ from ov2lib.video.motion import (
     motion_field,
     packed,
 )
-from ov2lib.video.search import BLOCK, block_search
 from ov2lib.video.signals import read_signals
 from ov2lib.video.source import Source
 
@@ -81,38 +80,15 @@ def test_b_frames_point_both_ways(specimen):
 
 
 @pytest.mark.parametrize("name", ["hevc", "vp9", "av1", "mjpeg"])
-def test_the_block_search_finds_a_translation_within_its_resolution(name, specimen):
-    """The canvas is larger than these small pictures: it measures whole pixels of a picture of about this size."""
+def test_a_proxy_finds_a_translation(name, specimen):
+    """To a quarter pixel for each frame between the reference and the frame, which with B frames may be several."""
     known = specimen(name)
-    for frame in list(read_signals(known.path))[1:]:
-        step = np.array([known.size[1] / frame.residual.shape[1], known.size[0] / frame.residual.shape[0]])
-        off = np.abs(np.median(frame.motion[2:-2, 2:-2], axis=(0, 1)) + known.shift)
-        assert (off <= 0.75 * step + 0.3).all(), (frame.index, off, step)
-
-
-@given(x=st.integers(-12, 12), y=st.integers(-12, 12))
-def test_the_block_search_finds_whole_pixels(x, y):
-    picture = zoo.picture(0, (120, 152))[..., 0]
-    field, residual = block_search(picture[24:-24, 24:-24], picture[24 + y : 96 + y, 24 + x : 128 + x])
-    inner = field[2:-2, 2:-2]
-    assert (np.abs(inner + (x, y)).max(axis=2) <= 1).mean() > 0.9 and (np.median(inner, axis=(0, 1)) == (-x, -y)).all()
-    rows, cols = slice(2 * BLOCK, -2 * BLOCK), slice(2 * BLOCK, -2 * BLOCK)
-    assert np.abs(residual[rows, cols]).mean() < 0.5
-
-
-def test_the_block_search_leaves_noise_where_it_is():
-    rng = np.random.default_rng(0)
-    flat = rng.integers(120, 124, (64, 80)).astype(np.uint8)
-    field, _ = block_search(flat, rng.integers(120, 124, (64, 80)).astype(np.uint8))
-    assert (field == 0).all(axis=2).mean() > 0.9
-
-
-@pytest.mark.parametrize("size", [(1, 1), (7, 9), (8, 8), (13, 40)])
-def test_the_block_search_takes_any_size(size):
-    picture = np.full(size, 7, np.uint8)
-    field, residual = block_search(picture, picture)
-    assert field.shape == (-(-size[0] // 8), -(-size[1] // 8), 2) and residual.shape == size
-    assert not field.any() and not residual.any()
+    moved = [frame for frame in read_signals(known.path) if frame.motion is not None]
+    assert len(moved) >= 10
+    for frame in moved:
+        motion = -np.median(frame.motion[2:-2, 2:-2], axis=(0, 1))
+        apart = np.round(motion[0] / known.shift[0])
+        assert 1 <= apart <= 3 and (np.abs(motion / apart - known.shift) <= 0.25).all(), (frame.index, motion)
 
 
 @pytest.mark.parametrize(

@@ -47,9 +47,11 @@ def test_a_change_leaves_one_where_it_is(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["hevc", "vp9", "av1"])
-def test_the_block_search_leaves_little(name, specimen):
+def test_a_proxy_leaves_little(name, specimen):
     frames = list(read_signals(specimen(name).path, size=zoo.SIZE))
     for earlier, frame in zip(frames, frames[1:], strict=False):
+        if frame.kind == "I":
+            continue
         difference = np.abs(frame.luma.astype(float) - earlier.luma)[24:-24, 24:-24].mean()
         assert np.abs(frame.residual[24:-24, 24:-24]).mean() < 0.6 * difference
 
@@ -57,7 +59,7 @@ def test_the_block_search_leaves_little(name, specimen):
 def test_residuals_come_at_the_size_asked_for(specimen):
     for name in ("mov", "rotated_90", "h264_odd_size", "vp9"):
         for frame in read_signals(specimen(name).path, size=(56, 84)):
-            assert frame.residual is None if frame.index == 0 else frame.residual.shape == (56, 84)
+            assert frame.residual is None if frame.kind == "I" else frame.residual.shape == (56, 84)
 
 
 # --- at the size of the canvas --------------------------------------------------------------------------------------

@@ -39,13 +39,13 @@ def test_every_frame_tells_all_it_can(name, specimen):
 
 @pytest.mark.parametrize("name", [name for name in zoo.GOOD if zoo.MAKERS[name].__module__ != "zoo.handmade"])
 def test_frames_after_the_first_have_motion_and_residual(name, specimen):
-    """But for pictures without vectors, which are key frames and the last one of MPEG-4 with reordering, and for the residual
-    of a picture whose references an edit list hides."""
+    """But for pictures without vectors (key frames, and the last one of MPEG-2 and 4 with reordering), and for the residual of
+    a picture whose references an edit list hides."""
     known = specimen(name)
-    searched = known.codec not in ("h264", "mpeg4") or name == "h264_all_intra"
+    intra = name in ("h264_all_intra", "mjpeg")
     for frame in list(read_signals(known.path))[1:]:
-        last = known.codec == "mpeg4" and frame.index == known.frames - 1
-        if searched or (frame.kind != "I" and not last):
+        last = known.codec in ("mpeg4", "mpeg2video") and frame.index == known.frames - 1
+        if intra or (frame.kind != "I" and not last):
             assert frame.motion is not None
             assert frame.residual is not None or (name == "edit_list" and frame.index == 2)
 
@@ -129,7 +129,10 @@ def test_a_probe_tells_what_a_file_is(name, specimen):
     assert info.display.transfer == ("PQ" if name == "hdr_pq" else "")
     assert info.codec == known.codec and info.frames == known.frames
     assert info.has_audio == name.startswith("audio")
-    assert info.vectors == (known.vectors and name not in ("one_frame", "h264_all_intra"))
+    exported = known.vectors and name not in ("one_frame", "h264_all_intra")
+    assert info.origins["motion"] == info.origins["residual"] == ("exported" if exported else "proxy")
+    assert info.origins["qp"] == ("exported" if known.vectors else "none")
+    assert info.origins["bits"] == ("exported" if known.vectors else "proxy")
     assert info.constant_rate == (not name.startswith("variable") and name != "vp8_hidden")
     assert known.start is None or info.start == pytest.approx(known.start, abs=1e-3)
     assert info.key_frames >= 1 and info.packets >= info.frames

@@ -70,7 +70,7 @@ class Specimen:
 
     @property
     def vectors(self) -> bool:
-        return self.codec in ("h264", "mpeg4")
+        return self.codec in ("h264", "mpeg4", "mpeg2video")
 
 
 MAKERS: dict[str, Callable[[Path], Specimen]] = {}

@@ -1,0 +1,159 @@
+"""A proxy for streams whose vectors and quantisers FFmpeg does not export (HEVC, VP9, AV1, ...; also where all is intra).
+
+The decoded pictures are encoded again, as H.264 whose structure follows the source's: every picture has the type that it has
+there. What FFmpeg exports of that stream stands in for what it does not export of the source. Only the pictures asked for
+and the references next to them are encoded, in grey, at a constant quantiser: that is integer arithmetic throughout, so
+x264 on one thread gives the same bytes on every run and processor. The proxy lends its vectors only; residuals are measured
+on the source's own pictures, where what the source skipped is at rest.
+
+Measured on a clip of 16 s in HEVC (x265) against true bits over 28x28 blocks, mean Spearman: P .88, B .53; with the bytes of
+rows (`marginals`) P .90, B .58; a block search without proxy reached .77 and .37. At VP9's own 64x64: .83, before .54.
+"""
+
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+import av
+import numpy as np
+from av.sidedata.sidedata import SideDataContainer
+from av.video.frame import PictureType
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+
+from .decode import CodedFrame, plane, quantisers
+from .headers import header_reader
+from .residual import PaddedLuma
+from .side_data import side_data
+
+MAX_PIXELS = 1 << 19  # assumed: 960x540 in full; larger pictures are scaled down to about that
+TYPES = {"I": PictureType.I, "P": PictureType.P, "B": PictureType.B}
+# assumed, tried on the clip above: low enough a quantiser that B blocks carry bits; without half-pixel refinement (subme=0) P
+# loses .02, a slower preset gains nothing
+X264 = {
+    "preset": "ultrafast",
+    "x264-params": "qp=22:subme=1:bframes=16:b-adapt=0:b-pyramid=normal:keyint=infinite:scenecut=0:rc-lookahead=0:mbtree=0",
+}
+LEAN = {"flags2": "+export_mvs", "export_side_data": "venc_params", "skip_idct": "all", "skip_loop_filter": "all"}
+
+KEPT = ("index", "time", "size", "damaged", "picture", "marginals")  # what a proxied frame has from the original
+
+
+def proxy_size(coded: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of the proxy's pictures for coded pictures of this size."""
+    scale = min(1.0, (MAX_PIXELS / (coded[0] * coded[1])) ** 0.5)
+    return (
+        tuple(coded)
+        if scale == 1 and not (coded[0] | coded[1]) & 1
+        else tuple(max(16, round(n * scale / 2) * 2) for n in coded)
+    )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ProxyFrame(CodedFrame):
+    """A frame that reads its vectors from its proxy.
+
+    original: the frame as decoded; small: its luma at the proxy's size; coding: the proxy's picture, for its side data only.
+    """
+
+    original: CodedFrame
+    small: av.VideoFrame
+    coding: av.VideoFrame
+
+    @cached_property
+    def _side_data(self) -> SideDataContainer:
+        return side_data(self.coding)
+
+    @cached_property
+    def qp(self) -> np.ndarray | None:
+        """int32 [mb_rows, mb_cols] quantiser of the proxy, the same all over."""
+        return quantisers(self._side_data, self.coding, (0, 0))
+
+    @cached_property
+    def padded(self) -> PaddedLuma:
+        """The luma at the proxy's size with its edges repeated."""
+        return PaddedLuma(plane(self.small))
+
+
+def proxied(
+    frames: Iterator[CodedFrame], size: tuple[int, int], asked: Container[int] | None, intra: bool
+) -> Iterator[ProxyFrame]:
+    """Frames in display order, encoded again; each stretch from one clean key frame to the next by itself.
+
+    Args:
+        frames: decoded, with all references among them.
+        size: see `proxy_size`.
+        asked: the frames that are wanted, None for all. The reference before each comes too, and what follows a B frame,
+            marked as not asked for.
+        intra: all frames are key frames: each is predicted from the one before, which no later one depends on.
+    """
+    run, before, waiting = _Run(size), None, False
+    for frame in frames:
+        if frame.restart and not intra:
+            yield from run.end()
+            run, before, waiting = _Run(size), None, False
+        if asked is None or frame.index in asked:
+            if intra:
+                yield from run.end()
+                run = _Run(size)
+            if before is not None and before.index > run.last:
+                yield from run.push(before, False)
+            yield from run.push(frame, True)
+            waiting |= frame.kind == "B"
+        elif waiting and frame.is_reference:
+            yield from run.push(frame, False)
+        if frame.is_reference or intra:
+            before = frame
+            waiting &= frame.kind == "B"
+    yield from run.end()
+
+
+class _Run:
+    """One proxy stream: pictures go in, and come out with what FFmpeg exports of them, later but in the same order."""
+
+    def __init__(self, size: tuple[int, int]):
+        self.size, self.last, self.count, self.coded = size, -1, 0, 0
+        self.waiting: dict[int, dict] = {}
+        self.scale = VideoReformatter()
+
+    def _open(self) -> None:
+        self.encoder, self.decoder = (av.CodecContext.create(*name) for name in (("libx264", "w"), ("h264", "r")))
+        self.encoder.height, self.encoder.width = self.size
+        self.encoder.pix_fmt, self.encoder.time_base, self.encoder.options = "gray", Fraction(1, 25), X264
+        self.decoder.options = LEAN
+        self.encoder.thread_count = self.decoder.thread_count = 1
+        self.decoder.thread_type = "NONE"
+        self.header = header_reader("h264", None)
+
+    def push(self, frame: CodedFrame, asked: bool) -> Iterator[ProxyFrame]:
+        """Encode one more frame."""
+        if not self.count:
+            self._open()
+        as_is = {"src_color_range": ColorRange.JPEG, "dst_color_range": ColorRange.JPEG}
+        height, width = self.size
+        small = self.scale.reformat(frame.picture, width, height, "gray", interpolation=Interpolation.AREA, threads=1, **as_is)
+        kind = "P" if frame.restart else frame.kind  # a restart within a run: all frames are intra
+        kind = kind if self.count else "I"
+        small.pict_type = TYPES[kind]
+        small.pts, small.time_base = self.count, Fraction(1, 25)
+        self.waiting[self.count] = {"original": frame, "small": small, "asked": asked, "kind": kind}
+        self.count, self.last = self.count + 1, frame.index
+        for packet in self.encoder.encode(small):
+            yield from self._decoded(packet)
+
+    def end(self) -> Iterator[ProxyFrame]:
+        """What is still under way."""
+        if self.count:
+            for packet in self.encoder.encode(None):
+                yield from self._decoded(packet)
+            yield from self._decoded(None)
+
+    def _decoded(self, packet: av.Packet | None) -> Iterator[ProxyFrame]:
+        if packet is not None:
+            reference = self.header(memoryview(packet)).reference
+            self.waiting[packet.pts] |= {"is_reference": reference, "order": self.coded}
+            self.coded += 1
+        for coding in self.decoder.decode(packet):
+            known = self.waiting.pop(coding.pts)
+            same = {name: getattr(known["original"], name) for name in KEPT}
+            yield ProxyFrame(**same, **known, restart=coding.pts == 0, coding=coding)
