@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ..errors import Ov2Error
+from ..geometry import MIN_PIXELS
 from ..tokens import VisualTokens
 from ..video.packets import Packets
 from ..video.parallel import usable_cores
@@ -32,7 +33,7 @@ class CodecConfig:
             published checkpoint is fed).
         num_canvases: budget of "paper" and "ippp", never exceeded; for "released" the target that sets the number of
             candidate frames (8 a canvas).
-        max_pixels: of a canvas; patch_size: pixels.
+        max_pixels, min_pixels: of a canvas; patch_size: pixels.
         cost, smooth: see `gop.bin_costs` ("paper").
         attenuation, peak: λ and α of the packing. beta: weight of the bit-cost prior, 0 leaves motion + residual.
         max_group_frames: longest group of the released chain, in candidate frames (the paper's evaluation used 128).
@@ -50,6 +51,7 @@ class CodecConfig:
     beta: float = 0.0
     max_group_frames: int = readiness.MAX_FRAMES
     avoid_keyframes: bool = True
+    min_pixels: int = MIN_PIXELS
 
     def __post_init__(self):
         if self.front_end not in FRONT_ENDS:
@@ -100,7 +102,7 @@ def tokenize_video(
     """
     config = CodecConfig(front_end, num_canvases, max_pixels, patch_size, **options)
     source = Source.of(path, stream, damaged)
-    video = on_canvas(source, max_pixels, patch_size)
+    video = on_canvas(source, max_pixels, patch_size, config.min_pixels)
     build = _released if front_end == "released" else _grouped
     canvases, positions, groups, details = build(video, config, workers or usable_cores(), progress)
     source.damage.warn()
@@ -207,8 +209,13 @@ def _grouped(video: Video, config: CodecConfig, workers: int, progress: Progress
             groups += [group] * len(made)
     occupied = np.unique(partition.group_of(packets.frame_times))  # a group without a frame belongs to the one before it
     edges = [*partition.edges[occupied].tolist(), float(partition.edges[-1])]
-    details = {"group_edges": edges, "quota": partition.quota, "codec": video.source.codec}
+    details = {"group_edges": edges, "quota": partition.quota} | _read_from(video.source)
     return canvases, positions, groups, details
+
+
+def _read_from(source: Source) -> dict:
+    """What the configuration says of the stream: its codec, and where each signal comes from."""
+    return {"codec": source.codec, "origins": source.origins}
 
 
 def _counted(stream: Generator[Candidate], total: int, progress: Progress | None) -> Generator[Candidate]:
@@ -288,4 +295,4 @@ def _pack_released(store: PictureStore, wanted: np.ndarray, selection: list, vid
         positions += [whole] + [p for _, p in made]
         groups += [k] * (1 + len(made))
     bounds = [[g.start, g.end] for g, _, _ in selection]
-    return canvases, positions, groups, {"candidates": wanted.tolist(), "groups": bounds, "codec": video.source.codec}
+    return canvases, positions, groups, {"candidates": wanted.tolist(), "groups": bounds} | _read_from(video.source)

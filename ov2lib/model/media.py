@@ -34,7 +34,7 @@ class MediaOptions:
         front_end: codec only, "released" (what the published checkpoint is fed), "paper" or "ippp".
         num_canvases: codec only, see `tokenize_video`.
         num_frames, fps: frames only, how many or how many a second, see `tokenize_frames`.
-        min_pixels, max_pixels: pixels per image, frame or canvas (canvases have no minimum).
+        min_pixels, max_pixels: pixels per image, frame or canvas.
     """
 
     video_backend: str = "codec"
@@ -109,7 +109,7 @@ def video_tokens(item: object, options: MediaOptions, metadata: dict | None, pat
     if not isinstance(item, (str, Path)):
         return _decoded(item, options, metadata, patch_size)
     if options.video_backend == "codec":
-        chosen = options.given("num_canvases", "max_pixels")
+        chosen = options.given("num_canvases", "min_pixels", "max_pixels")
         return ov2lib.tokenize_video(item, front_end=options.front_end, patch_size=patch_size, **chosen)
     chosen = FRAME_PIXELS | options.given("num_frames", "fps", "min_pixels", "max_pixels")
     return ov2lib.tokenize_frames(item, patch_size=patch_size, **chosen)

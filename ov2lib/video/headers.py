@@ -1,6 +1,6 @@
 """What the bitstream says of a packet without decoding it: picture type, whether others refer to it, whether it is shown.
 
-Only headers are read. Known: H.264, HEVC, MPEG-1 and 2, MPEG-4 Part 2, H.263, VP8 and VP9; otherwise the key flag is all there is.
+Only headers are read. Known: H.264, HEVC, MPEG-1, 2 and 4, H.263, VP8 and VP9; otherwise the key flag is all there is.
 """
 
 from collections.abc import Callable, Iterator
@@ -221,14 +221,17 @@ def _vp9(data: memoryview) -> Header:
     """Of a superframe (several pictures in a packet, the last one shown) the first picture's kind is read."""
     if not len(data):
         return Header()
-    bits = Bits(bytes(data[:2]))
+    bits = Bits(bytes(data[:16]))
     bits.read(2)  # frame marker
     if bits.read(1) + 2 * bits.read(1) == 3:
         bits.read(1)
     if bits.read(1):
-        return Header("P")  # shows a picture that was decoded before
+        return Header("P", False)  # shows a picture that was decoded before
     kind, shown = "P" if bits.read(1) else "I", bool(bits.read(1))
-    return Header(kind, shown=shown or data[-1] >> 5 == 0b110)
+    several = data[-1] >> 5 == 0b110
+    # a later picture needs its pixels, or else its vectors, segments and probabilities, but for error-resilient streams
+    droppable = shown and not several and kind == "P" and bits.read(1) and not bits.read(8)
+    return Header(kind, not droppable, shown or several)
 
 
 def _h263(data: memoryview) -> Header:

@@ -3,7 +3,8 @@
 The decoded pictures are encoded again, as H.264 whose structure follows the source's: every picture has the type that it has
 there. What FFmpeg exports of that stream stands in for what it does not export of the source. Only the pictures asked for
 and the references next to them are encoded, in grey, at a constant quantiser: that is integer arithmetic throughout, so
-x264 on one thread gives the same bytes on every run and processor. The proxy lends its vectors only; residuals are measured
+x264 on one thread gives the same bytes on every run and processor (compared: without
+assembly, with SSE2, SSSE3, AVX and AVX2). The proxy lends its vectors only; residuals are measured
 on the source's own pictures, where what the source skipped is at rest.
 
 Measured on a clip of 16 s in HEVC (x265) against true bits over 28x28 blocks, mean Spearman: P .88, B .53; with the bytes of
@@ -42,11 +43,8 @@ KEPT = ("index", "time", "size", "damaged", "picture", "marginals")  # what a pr
 def proxy_size(coded: tuple[int, int]) -> tuple[int, int]:
     """(height, width) of the proxy's pictures for coded pictures of this size."""
     scale = min(1.0, (MAX_PIXELS / (coded[0] * coded[1])) ** 0.5)
-    return (
-        tuple(coded)
-        if scale == 1 and not (coded[0] | coded[1]) & 1
-        else tuple(max(16, round(n * scale / 2) * 2) for n in coded)
-    )
+    height, width = (max(16, round(side * scale / 2) * 2) for side in coded)
+    return height, width
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
