@@ -16,7 +16,7 @@ KNOWN = "175fa22bdded889496cb71739e0224c55bc94f7fa37f53296af69a0d5b2add9f"
 
 
 def blocks(bits: np.ndarray, cell: int, block: int, pad: bool = False) -> np.ndarray:
-    """Sums over whole blocks of `block` source pixels of a map on square cells, for a picture of 640x360; `pad`: cut ones too."""
+    """Sums over whole blocks of `block` source pixels of a map on square cells, for 640x360; `pad`: cut ones too."""
     pixels = np.repeat(np.repeat(bits.astype(float), cell, 0), cell, 1)[:640, :360]
     rows, cols = (-(-side // block) if pad else side // block for side in pixels.shape)
     whole = np.zeros((rows * block, cols * block))
