@@ -11,6 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -18,10 +19,17 @@ import av
 from ov2lib import tokenize_video
 from ov2lib.codec.frontend import CodecConfig, partition_packets
 from ov2lib.mini import camera_cuts
+from ov2lib.mini.encode import cache_dir, open_encoder
 from ov2lib.video.source import read_packets
 
 BEACH = Path(__file__).parents[1] / "data" / "beach_360x640_h264.mp4"
 FRONT_ENDS = ("paper", "ippp", "released")
+CODECS = {  # encoder, container, options
+    "hevc": ("libx265", ".mp4", {"preset": "fast", "crf": "26", "x265-params": "log-level=none"}),
+    "vp9": ("libvpx-vp9", ".webm", {"crf": "32", "b": "0", "deadline": "good", "cpu-used": "4"}),
+    "av1": ("libsvtav1", ".mp4", {"preset": "8", "crf": "35"}),
+    "mpeg2": ("mpeg2video", ".ts", {"b": "2000000", "bf": "2"}),
+}
 
 
 def bare_decode(path: Path) -> None:
@@ -53,6 +61,25 @@ def repeat(path: Path, times: int) -> Path:
                     sink.mux(packet)
     os.replace(str(target) + ".part", target)
     return target
+
+
+def recoded(codec: str) -> Path:
+    """The beach clip encoded anew, kept in the cache."""
+    encoder, suffix, options = CODECS[codec]
+    target = cache_dir() / f"beach-{codec}{suffix}"
+    if target.exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = target.with_name(f"part-{target.name}")
+    with av.open(str(BEACH)) as source, av.open(str(scratch), "w") as sink:
+        out = sink.add_stream(encoder, rate=30, options=options)
+        (out.height, out.width), out.pix_fmt = (640, 360), "yuv420p"
+        open_encoder(out.codec_context)
+        for index, frame in enumerate(source.decode(video=0)):
+            frame.pts, frame.time_base, frame.pict_type = index, Fraction(1, 30), 0
+            sink.mux(out.encode(frame))
+        sink.mux(out.encode(None))
+    return scratch.rename(target)
 
 
 def seconds(work) -> float:
@@ -101,6 +128,7 @@ def main() -> None:
     machine, cores = platform.processor() or platform.machine(), len(os.sched_getaffinity(0))
     print(f"{machine}, {cores} cores, Python {platform.python_version()}, av {av.__version__}")
     files = [("beach, 16 s, 360x640", BEACH, args.rounds)]
+    files += [(f"the same in {codec}", recoded(codec), args.rounds) for codec in CODECS]
     if not args.short_only:
         minute = camera_cuts(60, size=(720, 1280), gop=250).path
         long = repeat(minute, 10)
