@@ -7,8 +7,10 @@ while its writer lives; the next write to the same target removes what killed wr
 """
 
 import os
+import reprlib
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +26,8 @@ try:
     from safetensors import SafetensorError
 except ImportError:
     SafetensorError = OSError
+
+NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe waits for its writer otherwise; Windows has none
 
 
 @contextmanager
@@ -102,10 +106,13 @@ def check_folder(
         stranger: says what in a folder is not ours to replace, or None. Without it only a new or empty folder will do.
 
     Raises:
-        error: it is a file, the current folder or a mount point, holds something else, or lies where nothing can be written.
+        error: it is a file, the current folder or a mount point, holds something else, or lies where nothing can be written;
+            no path.
     """
-    place = Path(os.path.realpath(target))
+    place = Path(os.path.realpath(named_path(target, error)))
     try:
+        if link := next((path for path in (place, *place.parents) if path.is_symlink()), None):
+            raise error(f"{target} goes through {link}, a link that leads back to itself; choose another folder")
         there = current(place)
         if there.exists():
             if not there.is_dir():
@@ -128,7 +135,47 @@ def current(target: str | os.PathLike) -> Path:
     """Where the content of a folder is: under its name, or aside if a write was killed between its two renames."""
     place = Path(os.path.realpath(target))
     aside = _aside(place)
-    return aside if aside.is_dir() and not (place.exists() and any(place.iterdir())) else place
+    with suppress(OSError):  # a folder replaced at this moment
+        if aside.is_dir() and not (place.exists() and any(place.iterdir())):
+            return aside
+    return place
+
+
+def named_path(value: str | bytes | os.PathLike, error: type[Exception]) -> Path:
+    """The path that a caller names.
+
+    Raises:
+        error: it is no path, empty, or text that no file can be named.
+    """
+    try:
+        name = os.fsdecode(os.fsencode(value))
+    except (TypeError, UnicodeError):
+        name = ""
+    if not name or "\0" in name:
+        raise error(f"{reprlib.repr(value)} is no path; name a file or folder")
+    return Path(name)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading; a pipe or a device, which may never end, is refused without waiting for it.
+
+    Raises:
+        OSError: it cannot be opened.
+        ValueError: it is something else.
+    """
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | NO_WAIT))
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise ValueError(f"{path.name} is no regular file")
+    return file
+
+
+def identity(folder: Path) -> tuple[int, int, int] | None:
+    """What changes when `whole_folder` replaces a folder, or one steps aside; None where there is nothing."""
+    with suppress(OSError):
+        facts = os.stat(folder)
+        return facts.st_dev, facts.st_ino, facts.st_ctime_ns  # numbers of removed folders are given out again
+    return None
 
 
 def sync_tree(folder: Path) -> None:
@@ -138,7 +185,7 @@ def sync_tree(folder: Path) -> None:
 
 
 def _aside(target: Path) -> Path:
-    return target.with_name(f".{target.name}.ov2-old")
+    return target.parent / f".{target.name}.ov2-old"  # `with_name` refuses the root folder
 
 
 def _replace_folder(scratch: Path, target: Path) -> None:
@@ -203,7 +250,7 @@ def _lock(path: Path) -> int | None:
     if fcntl is None:
         return None
     with suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | NO_WAIT)
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(descriptor), os.stat(path)):

@@ -17,13 +17,14 @@ import numpy as np
 from PIL import Image
 
 from .errors import TokensError
-from .files import check_folder, current, whole_folder
+from .files import check_folder, current, identity, named_path, open_regular, whole_folder
 
 FORMAT = "ov2-visual-tokens/1"
 MERGE = 2  # published: 2x2 patches become one language-model token (LLaVA-OneVision-2-8B, spatial_merge_size)
 FRAMES_PER_GROUP = 4  # published: sampled frames see each other in groups of four (frame_windows_size)
-MAX_CANVAS_BYTES = 1 << 31  # assumed: of all canvases in one folder, 4,600 of 392x392
+MAX_CANVAS_BYTES = 1 << 31  # assumed: of all canvases in one folder, 4,600 of 392x392; also of each array beside them
 MAX_JSON_BYTES = 1 << 26  # assumed: of tokens.json
+TRIES = 20  # assumed: reads of a folder that other programs replace meanwhile
 # What json, numpy and Pillow raise on damaged files, the last five from contents that only look right.
 DAMAGE = (
     KeyError, ValueError, OSError, EOFError, TypeError, AttributeError, SyntaxError, tokenize.TokenError, RecursionError,
@@ -145,62 +146,88 @@ class VisualTokens:
         Raises:
             TokensError: the folder exists and holds something else, or cannot be written; more canvases than `load` reads.
         """
-        if self.canvases.nbytes > MAX_CANVAS_BYTES:
-            raise TokensError(
-                f"the canvases have {self.canvases.nbytes} bytes; at most {MAX_CANVAS_BYTES} are saved in a folder"
-            )
-        target = Path(directory)
+        largest = max(self.canvases.nbytes, self.patch_positions.nbytes, self.frame_times.nbytes)
+        if largest > MAX_CANVAS_BYTES:
+            raise TokensError(f"an array has {largest} bytes; at most {MAX_CANVAS_BYTES} are saved in a folder")
+        values = self._values()
+        target = check_target(directory)
         with whole_folder(target, TokensError, _stranger) as scratch:
-            self._write(scratch)
+            self._write(scratch, values)
         return target
 
-    def _write(self, folder: Path) -> None:
-        for i, canvas in enumerate(self.canvases):
-            Image.fromarray(canvas).save(folder / _canvas_name(i))
-        np.save(folder / "patch_positions.npy", self.patch_positions)
-        np.save(folder / "frame_times.npy", self.frame_times)
+    def _values(self) -> str:
+        """The content of tokens.json: what `load` takes, and nothing that it would refuse."""
         rest = {
             "format": FORMAT, "kind": self.kind, "patch_size": self.patch_size, "fps": self.fps, "source": self.source,
             "group_ids": self.group_ids.tolist(), "config": self.config, "summary": self.summary(),
         }  # fmt: skip
-        (folder / "tokens.json").write_text(json.dumps(rest, indent=2) + "\n")
+        try:
+            _check_values(rest)
+            return json.dumps(rest, indent=2, allow_nan=False) + "\n"
+        except (TypeError, ValueError, RecursionError) as error:
+            raise TokensError(f"these tokens cannot be saved: {error}; give plain numbers and text") from error
+
+    def _write(self, folder: Path, values: str) -> None:
+        for i, canvas in enumerate(self.canvases):
+            Image.fromarray(canvas).save(folder / _canvas_name(i))
+        np.save(folder / "patch_positions.npy", self.patch_positions)
+        np.save(folder / "frame_times.npy", self.frame_times)
+        (folder / "tokens.json").write_text(values)
 
     @classmethod
     def load(cls, directory: str | os.PathLike) -> "VisualTokens":
-        """Read what `save` wrote; sizes are checked before anything is decoded.
+        """Read what `save` wrote, whole even while another program saves there; sizes are checked before anything is decoded.
 
         Raises:
             TokensError: not such a folder, a newer format, a missing or damaged file, or values that contradict each other.
         """
-        folder = current(directory)
+        directory = named_path(directory, TokensError)
+        for _ in range(TRIES):
+            folder = current(directory)
+            before = identity(folder)
+            try:
+                tokens, failure = cls._read(folder), None
+            except TokensError as error:
+                tokens, failure = None, error
+            if (current(directory), identity(folder)) == (folder, before):  # else parts of two folders may have been read
+                if failure:
+                    raise failure
+                return tokens
+        raise TokensError(f"{directory} is being replaced all the time; read it when its writers are done")
+
+    @classmethod
+    def _read(cls, folder: Path) -> "VisualTokens":
         try:
             rest = _read_json(folder)
-            if rest.get("format") != FORMAT:
-                raise TokensError(f"{folder} has format {rest.get('format')!r}; this version reads {FORMAT!r}")
-            _check_values(rest)
-            tokens = cls(
-                canvases=_read_canvases([folder / _canvas_name(i) for i in range(len(rest["group_ids"]))]),
-                patch_positions=_read_array(folder / "patch_positions.npy", "i", 2),
-                group_ids=np.array(rest["group_ids"], dtype=np.int64),
-                fps=rest["fps"],
-                frame_times=_read_array(folder / "frame_times.npy", "f", 1),
-                patch_size=rest["patch_size"],
-                kind=rest["kind"],
-                source=rest["source"],
-                config=rest["config"],
-            )
-            _check_positions(tokens)
-            return tokens
-        except FileNotFoundError as error:
+            other = rest.get("format")
+            if other == FORMAT:
+                return cls._from_values(folder, rest)
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise TokensError(
                 f"{folder} does not hold visual tokens: {error.filename} is missing; make them with tokens.save()"
             ) from error
-        except TokensError:
-            raise
         except DAMAGE as error:
             raise TokensError(
                 f"{folder} is damaged: {error or type(error).__name__}; make it again with tokens.save()"
             ) from error
+        raise TokensError(f"{folder} has format {other!r}; this version reads {FORMAT!r}")
+
+    @classmethod
+    def _from_values(cls, folder: Path, rest: dict) -> "VisualTokens":
+        _check_values(rest)
+        tokens = cls(
+            canvases=_read_canvases(folder, len(rest["group_ids"])),
+            patch_positions=_read_array(folder / "patch_positions.npy", "i", 2),
+            group_ids=np.array(rest["group_ids"], dtype=np.int64),
+            fps=rest["fps"],
+            frame_times=_read_array(folder / "frame_times.npy", "f", 1),
+            patch_size=rest["patch_size"],
+            kind=rest["kind"],
+            source=rest["source"],
+            config=rest["config"],
+        )
+        _check_positions(tokens)
+        return tokens
 
 
 def check_target(directory: str | os.PathLike) -> Path:
@@ -210,7 +237,7 @@ def check_target(directory: str | os.PathLike) -> Path:
         TokensError: it exists and holds something else, or lies where nothing can be written.
     """
     check_folder(directory, TokensError, _stranger)
-    return Path(directory)
+    return named_path(directory, TokensError)
 
 
 def _canvas_name(number: int) -> str:
@@ -231,10 +258,11 @@ def _stranger(folder: Path) -> str | None:
 
 
 def _read_json(folder: Path) -> dict:
-    path = folder / "tokens.json"
-    if path.stat().st_size > MAX_JSON_BYTES:
-        raise ValueError(f"tokens.json has more than {MAX_JSON_BYTES} bytes")
-    return json.loads(path.read_text())
+    with open_regular(folder / "tokens.json") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_JSON_BYTES:
+            raise ValueError(f"tokens.json has more than {MAX_JSON_BYTES} bytes")
+        return json.loads(file.read(size))
 
 
 def _check_values(rest: dict) -> None:
@@ -269,22 +297,26 @@ def _check_positions(tokens: VisualTokens) -> None:
 
 def _read_array(path: Path, kind: str, dimensions: int) -> np.ndarray:
     """An array of signed integers ("i") or floats ("f"); mapped first, so that no header asks for more than the file holds."""
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    if array.ndim != dimensions or array.dtype.kind != kind:
+    with open_regular(path):
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if array.ndim != dimensions or array.dtype.kind != kind or array.nbytes > MAX_CANVAS_BYTES:
         raise ValueError(f"{path.name} holds {array.dtype} {array.shape}")
     return np.array(array)
 
 
-def _read_canvases(paths: list[Path]) -> np.ndarray:
-    """uint8 [n, H, W, 3]; the sizes in all headers are added up before the first is decoded."""
-    sizes = [_png_size(path) for path in paths]
-    if len(set(sizes)) != 1 or 3 * len(sizes) * math.prod(sizes[0]) > MAX_CANVAS_BYTES:
-        raise ValueError(
-            f"canvases have sizes {sorted(set(sizes))[:3]}, differ or have more than {MAX_CANVAS_BYTES} bytes together"
-        )
-    canvases = np.empty((len(paths), sizes[0][1], sizes[0][0], 3), np.uint8)
+def _read_canvases(folder: Path, count: int) -> np.ndarray:
+    """uint8 [count, H, W, 3]; the first one's size tells the memory needed, and all headers are read before decoding."""
+    if not count:
+        raise ValueError("there is no canvas")
+    width, height = _png_size(folder / _canvas_name(0))
+    if 3 * count * width * height > MAX_CANVAS_BYTES or not width * height:
+        raise ValueError(f"{count} canvases of {width}x{height} are empty or have more than {MAX_CANVAS_BYTES} bytes together")
+    paths = [folder / _canvas_name(i) for i in range(count)]
+    if other := next((path for path in paths if _png_size(path) != (width, height)), None):
+        raise ValueError(f"{other.name} is not {width}x{height} like the first canvas")
+    canvases = np.empty((count, height, width, 3), np.uint8)
     for canvas, path in zip(canvases, paths, strict=True):
-        with Image.open(path, formats=["PNG"]) as picture:
+        with open_regular(path) as file, Image.open(file, formats=["PNG"]) as picture:
             if picture.mode != "RGB":
                 raise ValueError(f"{path.name} is no RGB picture")
             canvas[:] = np.asarray(picture)
@@ -293,7 +325,7 @@ def _read_canvases(paths: list[Path]) -> np.ndarray:
 
 def _png_size(path: Path) -> tuple[int, int]:
     """(width, height) from the header alone; Pillow would judge the size before telling it."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(24)
     if len(head) < 24 or head[:8] != b"\x89PNG\r\n\x1a\n":
         raise ValueError(f"{path.name} is no PNG")

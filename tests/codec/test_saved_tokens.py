@@ -10,6 +10,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
+import ov2lib.tokens as tokens_module
 from ov2lib.errors import TokensError
 from ov2lib.tokens import VisualTokens, check_target
 
@@ -262,3 +263,97 @@ def test_records_say_where_each_patch_lies_and_came_from():
     record = tokens.records()[13]  # second canvas, second row, second column
     assert (record["canvas"], record["row"], record["col"], record["group"]) == (1, 1, 1, 0)
     assert [record["t"], record["source_row"], record["source_col"]] == tokens.patch_positions[13].tolist()
+
+
+# --- other programs and hostile folders -------------------------------------------------------------------------------
+
+FILES = ["tokens.json", "canvas_0001.png", "patch_positions.npy", "frame_times.npy"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_tokens_replaced_while_they_are_read_come_whole(name, tmp_path, monkeypatch):
+    old, new = make(), make(fps=1.0, canvases=make().canvases[::-1], frame_times=np.array([0.0, 1.0, 2.0]))
+    folder, opens = old.save(tmp_path / "tokens"), tokens_module.open_regular
+
+    def replaced_before(path):
+        if path.name == name and not saved:
+            saved.append(path)
+            new.save(folder)
+        return opens(path)
+
+    saved = []
+    monkeypatch.setattr(tokens_module, "open_regular", replaced_before)
+    check_same(VisualTokens.load(folder), new)
+    assert saved
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("make_special", [os.mkfifo, lambda path: os.symlink("/dev/zero", path), os.mkdir])
+def test_what_is_no_regular_file_is_damage(name, make_special, tmp_path):
+    folder = make().save(tmp_path / "tokens")
+    (folder / name).unlink()
+    make_special(folder / name)
+    with pytest.raises(TokensError, match=f"{folder} is damaged"):
+        VisualTokens.load(folder)
+    with pytest.raises(TokensError, match="would be lost"):
+        make().save(folder)
+
+
+def test_a_count_of_canvases_beyond_memory_is_refused_from_the_first(tmp_path):
+    path = make().save(tmp_path / "tokens") / "tokens.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"group_ids": [0] * 10**6}))
+    tracemalloc.start()
+    with pytest.raises(TokensError, match="1000000 canvases of 56x28 are empty or have more than"):
+        VisualTokens.load(tmp_path / "tokens")
+    assert tracemalloc.get_traced_memory()[1] < 1 << 26
+    tracemalloc.stop()
+
+
+def test_an_array_file_beyond_memory_is_refused(tmp_path):
+    path = make().save(tmp_path / "tokens") / "frame_times.npy"
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (1 << 29,)})
+        file.truncate(file.tell() + (8 << 29))  # zeros that take no room on the disk
+    with pytest.raises(TokensError, match="frame_times.npy holds float64"):
+        VisualTokens.load(tmp_path / "tokens")
+
+
+@pytest.mark.parametrize("path", [None, 5, [], "", "a\0b", "\ud800"])
+def test_what_is_no_path_is_refused(path):
+    for use in (VisualTokens.load, make().save, check_target):
+        with pytest.raises(TokensError, match="is no path"):
+            use(path)
+
+
+def test_paths_may_be_bytes(tmp_path):
+    check_same(VisualTokens.load(os.fsencode(make().save(os.fsencode(tmp_path / "tokens")))), make())
+
+
+def test_the_root_is_left_alone():
+    with pytest.raises(TokensError, match="choose"):
+        make().save(os.sep)
+    with pytest.raises(TokensError, match="does not hold visual tokens"):
+        VisualTokens.load(os.sep)
+
+
+@pytest.mark.parametrize("name", ["loop", "loop/inside", "other"])
+def test_links_that_lead_to_themselves_are_left_alone(name, tmp_path):
+    (tmp_path / "loop").symlink_to("other")
+    (tmp_path / "other").symlink_to("loop")
+    with pytest.raises(TokensError, match="leads back to itself; choose another folder"):
+        make().save(tmp_path / name)
+    assert sorted(os.listdir(tmp_path)) == ["loop", "other"] and os.readlink(tmp_path / "loop") == "other"
+
+
+@pytest.mark.parametrize("changes", [{"fps": float("nan")}, {"fps": np.float32(2)}, {"config": {"n": np.int64(8)}}])
+def test_values_that_load_would_refuse_are_not_saved(changes, tmp_path):
+    with pytest.raises(TokensError, match="cannot be saved: "):
+        make(**changes).save(tmp_path / "tokens")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_contradiction_names_the_folder(tmp_path):
+    path = make().save(tmp_path / "tokens") / "tokens.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"group_ids": [0, 1, 0]}))
+    with pytest.raises(TokensError, match=f"{path.parent} is damaged: group_ids decrease"):
+        VisualTokens.load(path.parent)
