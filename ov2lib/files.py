@@ -109,7 +109,7 @@ def check_folder(
         error: it is a file, the current folder or a mount point, holds something else, or lies where nothing can be written;
             no path.
     """
-    place = Path(os.path.realpath(named_path(target, error)))
+    place = Path(os.path.realpath(path_text(target, error)))
     try:
         if link := next((path for path in (place, *place.parents) if path.is_symlink()), None):
             raise error(f"{target} goes through {link}, a link that leads back to itself; choose another folder")
@@ -141,8 +141,8 @@ def current(target: str | os.PathLike) -> Path:
     return place
 
 
-def named_path(value: str | bytes | os.PathLike, error: type[Exception]) -> Path:
-    """The path that a caller names.
+def path_text(value: str | bytes | os.PathLike, error: type[Exception]) -> str:
+    """The path that a caller names, as text and otherwise unchanged.
 
     Raises:
         error: it is no path, empty, or text that no file can be named.
@@ -153,7 +153,7 @@ def named_path(value: str | bytes | os.PathLike, error: type[Exception]) -> Path
         name = ""
     if not name or "\0" in name:
         raise error(f"{reprlib.repr(value)} is no path; name a file or folder")
-    return Path(name)
+    return name
 
 
 def open_regular(path: Path) -> BinaryIO:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from .errors import TokensError
-from .files import check_folder, current, identity, named_path, open_regular, whole_folder
+from .files import check_folder, current, identity, open_regular, path_text, whole_folder
 
 FORMAT = "ov2-visual-tokens/1"
 MERGE = 2  # published: 2x2 patches become one language-model token (LLaVA-OneVision-2-8B, spatial_merge_size)
@@ -181,7 +181,7 @@ class VisualTokens:
         Raises:
             TokensError: not such a folder, a newer format, a missing or damaged file, or values that contradict each other.
         """
-        directory = named_path(directory, TokensError)
+        directory = path_text(directory, TokensError)
         for _ in range(TRIES):
             folder = current(directory)
             before = identity(folder)
@@ -237,7 +237,7 @@ def check_target(directory: str | os.PathLike) -> Path:
         TokensError: it exists and holds something else, or lies where nothing can be written.
     """
     check_folder(directory, TokensError, _stranger)
-    return named_path(directory, TokensError)
+    return Path(path_text(directory, TokensError))
 
 
 def _canvas_name(number: int) -> str:

@@ -3,11 +3,13 @@
 import os
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
+from ..arguments import real_number, whole_number
 from ..errors import Ov2Error
+from ..files import path_text
 from ..geometry import MIN_PIXELS
 from ..tokens import VisualTokens
 from ..video.packets import Packets
@@ -56,12 +58,18 @@ class CodecConfig:
     def __post_init__(self):
         if self.front_end not in FRONT_ENDS:
             raise Ov2Error(f"front_end is {self.front_end!r}; use one of {', '.join(FRONT_ENDS)}")
-        if self.num_canvases < 1:
-            raise Ov2Error(f"num_canvases={self.num_canvases}; must be at least 1")
-        if min(self.attenuation, self.peak, self.beta) < 0:
-            raise Ov2Error(f"attenuation={self.attenuation}, peak={self.peak}, beta={self.beta}; none may be negative")
-        if self.max_group_frames < readiness.MIN_FRAMES:
-            raise Ov2Error(f"max_group_frames={self.max_group_frames}; must be at least {readiness.MIN_FRAMES}")
+        if self.cost not in gop.COSTS:
+            raise Ov2Error(f"cost={self.cost!r}; use one of {', '.join(gop.COSTS)}")
+        if not isinstance(self.avoid_keyframes, bool):
+            raise Ov2Error(f"avoid_keyframes={self.avoid_keyframes!r}; must be True or False")
+        least = {
+            "num_canvases": 1, "max_pixels": 1, "patch_size": 1, "min_pixels": 0, "smooth": 0,
+            "max_group_frames": readiness.MIN_FRAMES,
+        }  # fmt: skip
+        plain = {name: whole_number(name, getattr(self, name), limit) for name, limit in least.items()}
+        plain |= {name: real_number(name, getattr(self, name)) for name in ("attenuation", "peak", "beta")}
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
         if self.front_end == "released" and self.num_canvases < 4:
             raise Ov2Error(
                 f"num_canvases={self.num_canvases}; the released front end makes groups of 4 canvases, ask for 4 or more"
@@ -100,11 +108,14 @@ def tokenize_video(
         VideoError: the file cannot be read as video.
         Ov2Error: an argument that makes no sense.
     """
+    if unknown := sorted(options.keys() - {field.name for field in fields(CodecConfig)}):
+        raise Ov2Error(f"{unknown[0]} is no option; use {', '.join(field.name for field in fields(CodecConfig))}")
     config = CodecConfig(front_end, num_canvases, max_pixels, patch_size, **options)
-    source = Source.of(path, stream, damaged)
-    video = on_canvas(source, max_pixels, patch_size, config.min_pixels)
+    workers = usable_cores() if workers is None else whole_number("workers", workers, 1)
+    source = path if isinstance(path, Source) else Source.open(path_text(path, Ov2Error), stream, damaged)
+    video = on_canvas(source, config.max_pixels, config.patch_size, config.min_pixels)
     build = _released if front_end == "released" else _grouped
-    canvases, positions, groups, details = build(video, config, workers or usable_cores(), progress)
+    canvases, positions, groups, details = build(video, config, workers, progress)
     source.damage.warn()
     return VisualTokens(
         canvases=np.stack(canvases),
@@ -112,7 +123,7 @@ def tokenize_video(
         group_ids=np.array(groups, np.int64),
         fps=source.packets.fps,
         frame_times=source.packets.frame_times,
-        patch_size=patch_size,
+        patch_size=config.patch_size,
         kind="codec",
         source=source.path,
         config=asdict(config) | details | ({} if stream is None else {"stream": stream}),

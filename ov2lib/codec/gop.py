@@ -15,6 +15,7 @@ from .logarithm import log1p
 BIN_SECONDS = 0.5  # published: codec-video-prep (Δ; the paper gives only the symbol)
 MIN_SECONDS, MAX_SECONDS = 1.5, 6.0  # published: codec-video-prep (L_min, L_max)
 SECONDS_PER_GROUP, MAX_GROUPS = 8.0, 16  # published: codec-video-prep, K = clamp(round(duration / 8 s), 1, 16)
+COSTS = ("bytes", "log1p")  # see `bin_costs`
 VALLEY_BINS = 3  # published: codec-video-prep, W = max(1, min(3, L_max // 3))
 ROUNDING = 1e-9  # of a bin: a time this close below a bin's edge lies on it (ticks times time base are not exact)
 
@@ -82,7 +83,7 @@ def bin_costs(
     Raises:
         Ov2Error: another `cost`, or a negative `smooth`.
     """
-    if cost not in ("bytes", "log1p") or smooth < 0:
+    if cost not in COSTS or smooth < 0:
         raise Ov2Error(f"cost={cost!r}, smooth={smooth}; cost is 'bytes' or 'log1p', smooth at least 0")
     count = max(1, math.ceil(duration / bin_seconds - ROUNDING))
     weight = log1p(sizes) if cost == "log1p" else np.asarray(sizes, np.float64)

@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from PIL import Image
 
+from ..arguments import real_number, whole_number
 from ..errors import Ov2Error
+from ..files import path_text
 from ..geometry import MIN_PIXELS, canvas_size
 from ..images import open_image
 from ..tokens import FRAMES_PER_GROUP, VisualTokens
@@ -31,6 +33,14 @@ class FramesConfig:
     min_pixels: int = MIN_PIXELS
     front_end: str = "frames"
 
+    def __post_init__(self):
+        least = {"num_frames": 1, "max_pixels": 1, "patch_size": 1, "min_pixels": 0}
+        given = {name: limit for name, limit in least.items() if name != "num_frames" or self.num_frames is not None}
+        for name, limit in given.items():
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), limit))
+        if self.fps is not None:
+            object.__setattr__(self, "fps", real_number("fps", self.fps, positive=True))
+
 
 def sample_indices(total: int, duration: float, num_frames: int | None = None, fps: float | None = None) -> np.ndarray:
     """Source frames to take, int64 ascending: round(linspace(0, T - 1, n)), as the published video processor does.
@@ -43,12 +53,10 @@ def sample_indices(total: int, duration: float, num_frames: int | None = None, f
     """
     if num_frames is not None and fps is not None:
         raise Ov2Error("num_frames and fps are both given; give one of them")
-    if (num_frames is not None and num_frames < 1) or (fps is not None and fps <= 0):
-        raise Ov2Error(f"num_frames={num_frames}, fps={fps}; must be positive")
     if fps is not None:
-        count = min(max(round(duration * fps), 1), MAX_FRAMES)
+        count = round(min(max(duration * real_number("fps", fps, positive=True), 1), MAX_FRAMES))
     elif num_frames is not None:
-        count = num_frames
+        count = whole_number("num_frames", num_frames, 1)
     else:
         count = next((frames for seconds, frames in (SHORT, MEDIUM) if duration < seconds), MAX_FRAMES)
     return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(np.int64))
@@ -78,21 +86,21 @@ def tokenize_frames(
         Ov2Error: an argument that makes no sense.
     """
     config = FramesConfig(num_frames, fps, max_pixels, patch_size, min_pixels)
-    source = Source.of(path, stream, damaged)
+    source = path if isinstance(path, Source) else Source.open(path_text(path, Ov2Error), stream, damaged)
     packets = source.packets
-    wanted = sample_indices(len(packets.frame_times), packets.duration, num_frames, fps)
-    video = on_canvas(source, max_pixels, patch_size, min_pixels)
+    wanted = sample_indices(len(packets.frame_times), packets.duration, config.num_frames, config.fps)
+    video = on_canvas(source, config.max_pixels, config.patch_size, config.min_pixels)
     sampled = list(candidates(video, wanted, None, usable_cores()))
     source.damage.warn()
     frames = [frame for frame in sampled if not frame.damaged] or sampled
-    places = [whole_frame(f.index, video.height, video.width, patch_size).reshape(-1, 3) for f in frames]
+    places = [whole_frame(f.index, video.height, video.width, video.patch_size).reshape(-1, 3) for f in frames]
     return VisualTokens(
         canvases=np.stack([f.picture for f in frames]),
         patch_positions=np.concatenate(places),
         group_ids=np.arange(len(frames)) // FRAMES_PER_GROUP,
         fps=packets.fps,
         frame_times=packets.frame_times,
-        patch_size=patch_size,
+        patch_size=config.patch_size,
         kind="frames",
         source=source.path,
         config=asdict(config) | ({} if stream is None else {"stream": stream}),
@@ -115,6 +123,8 @@ def tokenize_image(
         ImageError: not readable as an image, or an array of another kind.
         Ov2Error: an aspect ratio beyond 200, or bounds that make no sense.
     """
+    max_pixels, patch_size = whole_number("max_pixels", max_pixels, 1), whole_number("patch_size", patch_size, 1)
+    min_pixels = whole_number("min_pixels", min_pixels, 0)
     picture = open_image(image)
     height, width = canvas_size(picture.height, picture.width, max_pixels, patch_size, min_pixels)
     canvas = np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))

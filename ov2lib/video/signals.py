@@ -7,6 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
+from ..arguments import whole_number
+from ..errors import Ov2Error
+from ..files import path_text
 from ..geometry import canvas_size
 from .bits import estimate_bits
 from .compensate import MovedBy, compensated_residual
@@ -18,6 +21,7 @@ from .source import Source
 
 BATCH = 16  # frames whose vectors are worked on together
 BATCH_BYTES = 1 << 24  # and no more once this much of decoded pictures is held
+MAX_SIDE = 1 << 13  # assumed: of a residual, in pixels; a side of 8K video
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +85,15 @@ def read_signals(
 
     Raises:
         VideoError: the file cannot be read as video.
+        Ov2Error: an argument that makes no sense.
     """
-    source = Source.of(path, stream, damaged)
+    if size is not None:
+        if not isinstance(size, tuple | list) or len(size) != 2:
+            raise Ov2Error(f"size={size!r}; must be (height, width)")
+        size = whole_number("height of size", size[0], 1), whole_number("width of size", size[1], 1)
+        if max(size) > MAX_SIDE:
+            raise Ov2Error(f"size={size}; must be at most {MAX_SIDE} on a side")
+    source = path if isinstance(path, Source) else Source.open(path_text(path, Ov2Error), stream, damaged)
     display = source.display
     scaler = Scaler(*display.upright_size(size or canvas_size(*display.shown)))
     frames = decode(source, measured=range(len(source.packets.frame_packet)), threads=usable_cores())

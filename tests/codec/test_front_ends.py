@@ -1,11 +1,14 @@
 """From files to visual tokens: invariants on real encoded clips, budgets, determinism, arguments."""
 
+import io
+import os
+
 import numpy as np
 import pytest
 from invariants import BEACH, check_codec_tokens, check_positions, digest, packed_patches, source_patches
 from PIL import Image
 
-from ov2lib import Ov2Error, VisualTokens, mini, tokenize_frames, tokenize_image, tokenize_video
+from ov2lib import Ov2Error, VisualTokens, mini, read_signals, tokenize_frames, tokenize_image, tokenize_video
 from ov2lib.codec.coverage import is_whole
 from ov2lib.codec.frontend import FRONT_ENDS, CodecConfig, partition_packets, plan_groups
 from ov2lib.codec.sampled import sample_indices
@@ -216,6 +219,62 @@ def test_files_that_are_no_picture_are_refused(tmp_path):
 def test_senseless_arguments_are_refused(wrong, specimen):
     with pytest.raises(Ov2Error, match=next(reversed(wrong))):
         tokenize_video(specimen("one_frame").path, **wrong)
+
+
+KINDS = {  # argument: values of the wrong kind or out of range
+    **dict.fromkeys(
+        ("num_canvases", "max_pixels", "patch_size", "smooth", "max_group_frames"), (1.5, np.float64(8), "8", None)
+    ),
+    **dict.fromkeys(("beta", "attenuation", "peak"), ("1", float("nan"), float("inf"), None, 1j)),
+    "workers": (1.5, "2", 0, -1),
+    "avoid_keyframes": ("no",),
+    "cost": (None, []),
+    "foo": (1,),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in KINDS.items() for value in values])
+def test_arguments_of_another_kind_are_named_before_reading(name, value):
+    with pytest.raises(Ov2Error, match=f"^{name}( is no option|=.*; (must be|use))"):
+        tokenize_video("none.mp4", **{name: value})
+
+
+FRAME_KINDS = {
+    **dict.fromkeys(("num_frames", "max_pixels", "patch_size", "min_pixels"), (1.5, "8", float("nan"), -1, True)),
+    "fps": ("1", float("nan"), float("inf"), 0),
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in FRAME_KINDS.items() for value in values])
+def test_frame_arguments_of_another_kind_are_named_before_reading(name, value):
+    with pytest.raises(Ov2Error, match=f"^{name}=.*; must be"):
+        tokenize_frames("none.mp4", **{name: value})
+    if name not in ("num_frames", "fps"):
+        with pytest.raises(Ov2Error, match=f"^{name}=.*; must be"):
+            tokenize_image("none.png", **{name: value})
+
+
+@pytest.mark.parametrize("path", [None, 5, [], "", "a\0b", io.BytesIO()])
+@pytest.mark.parametrize("read", [tokenize_video, tokenize_frames, lambda path: next(read_signals(path))])
+def test_what_is_no_path_is_refused(read, path):
+    with pytest.raises(Ov2Error, match="is no path"):
+        read(path)
+
+
+@pytest.mark.parametrize("size", [5, (100,), (0, 0), (10**6, 10**6), "ab", (28.0, 28), (28, 28, 3)])
+def test_a_senseless_size_of_residuals_is_refused(size):
+    with pytest.raises(Ov2Error, match="size.*; must be"):
+        next(read_signals("none.mp4", size=size))
+
+
+def test_numbers_of_numpy_give_what_pythons_do(specimen, tmp_path):
+    path = os.fsencode(specimen("h264_b_frames").path)
+    tokens = tokenize_video(
+        path, num_canvases=np.int64(4), max_pixels=np.int32(4000), patch_size=np.uint8(14), beta=np.float32(0)
+    )
+    assert digest(tokens) == digest(tokenize_video(os.fsdecode(path), num_canvases=4, max_pixels=4000))
+    for frames in (tokenize_frames(path, np.int64(2)), tokenize_frames(path, fps=np.float32(2)), tokens):
+        assert digest(VisualTokens.load(frames.save(tmp_path / "tokens"))) == digest(frames)
 
 
 def test_progress_counts_to_the_end(specimen):
