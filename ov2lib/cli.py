@@ -5,6 +5,7 @@ commands that need it. Exit status: 0 done, 1 done with failures, 2 bad input (o
 """
 
 import argparse
+import errno
 import importlib
 import io
 import os
@@ -65,11 +66,14 @@ def main(argv: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without these letters, or a file name that is no text
     try:
-        args = build_parser(argv[0] if argv else None).parse_args(argv)
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", VideoWarning)
-            warnings.showwarning = _warn
-            return args.run(args)
+        try:
+            args = build_parser(argv[0] if argv else None).parse_args(argv)
+            with warnings.catch_warnings():
+                warnings.simplefilter("always", VideoWarning)
+                warnings.showwarning = _warn
+                return args.run(args)
+        finally:
+            print(end="", flush=True)  # here, where a full disk can still be told
     except Ov2Error as error:
         return _refuse(str(error))
     except ModuleNotFoundError as error:
@@ -81,8 +85,18 @@ def main(argv: list[str] | None = None) -> int:
         print("ov2: interrupted", file=sys.stderr)
         return 130  # the shell's convention for Ctrl-C
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _drop_output()
+        return _refuse("no space left for the output; free some space or write it elsewhere")
+
+
+def _drop_output() -> None:
+    """Send what is still buffered nowhere, so that Python does not try again, in vain, when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _warn(message: Warning | str, *where) -> None:

@@ -1,5 +1,6 @@
 """The command line: quick overview, one clear line on bad input, statuses."""
 
+import os
 import subprocess
 import sys
 import types
@@ -89,6 +90,20 @@ def test_the_overview_imports_nothing_heavy():
     code = "import sys; from ov2lib import cli; cli.build_parser(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "transformers", "matplotlib", "pandas", "papermill"} & set(done.stdout.split())
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+@pytest.mark.parametrize("argument", ["--help", "doctor"])
+def test_a_full_disk_is_one_line_and_status_2(argument):
+    code = (
+        "import sys, types; from ov2lib import cli; m = types.ModuleType('talk'); m.add_arguments = lambda p: None\n"
+        "m.run = lambda args: print('a line') or 0; sys.modules['talk'] = m; cli.COMMANDS['doctor'] = ('talk', 'talks')\n"
+        "sys.exit(cli.main(sys.argv[1:]))"
+    )
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", code, argument], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "ov2: no space left for the output; free some space or write it elsewhere\n"
 
 
 def test_a_reader_that_leaves_early_gets_no_traceback():
