@@ -19,7 +19,7 @@ def whole_number(name: str, value: object, least: int) -> int:
     except TypeError:
         number = None
     if number is None or number < least:
-        raise Ov2Error(f"{name}={reprlib.repr(value)}; must be a whole number, at least {least}")
+        raise Ov2Error(f"{name}={reprlib.repr(value)}; must be at least {least}, a whole number")
     return number
 
 
