@@ -1,6 +1,7 @@
 """Any picture that a user hands over, as 8-bit RGB.
 
-- Transparent pixels lie on white, as in transformers' `convert_to_rgb`, which the published image processor calls.
+- Transparent pixels lie on white, as in transformers' `convert_to_rgb`, which the published image processor calls. Where one
+  colour of 16 bits a channel is transparent, the upper 8 bits decide.
 - Greys of more than 8 bits are mapped linearly, lowest value to black, highest to white. 16-bit pictures use the range of their
   bits, floats 0 to 1. Integers of 32 bits use the first of 0–255 and 0–65,535 that holds all their values. Where a value lies
   outside, the range is that of the picture's own values. NaN becomes black, infinity white.
@@ -10,7 +11,7 @@
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 
 import numpy as np
@@ -25,6 +26,7 @@ FORMATS = (
 )  # fmt: skip
 MAX_PIXELS = 120_000_000  # assumed: phones take 108 million; the picture and its RGB copy stay under 1 GiB
 ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # a second picture in other formats is a page, a preview or a gain map
+FITS_HEADER = 1 << 20  # assumed: bytes of a FITS file that are searched for the scale of its values
 STRIP = 1 << 22  # pixels converted at a time, which bounds the memory
 
 _TURNS = {  # published: orientation in Exif 2.3
@@ -88,10 +90,55 @@ def _decoded(name: str, image: Image.Image) -> Image.Image:
     if image.palette and image.palette.rawmode:  # some BMP files declare more colours than 8 bits can name
         size = 256 * len(image.palette.rawmode.partition(";")[0])
         image.palette.palette = image.palette.palette[:size]
+    scale = _key_scale(image)
+    zero = _fits_zero(name, image) if image.format == "FITS" and image.tile else None
+    if image.format == "TIFF":
+        _check_signs(name, image)
+        image.filename = ""  # without a name Pillow maps no file, which it does with the sides of a turned one exchanged
     image.load()
+    if scale:
+        image.info["transparency"] = scale(image.info["transparency"])
     turn = _TURNS.get(_orientation(name, image))
-    picture = _rgb(image)
+    picture = _rgb(image if zero is None else _shifted(image, zero))
     return picture if turn is None else picture.transpose(turn)
+
+
+def _key_scale(image: Image.Image) -> Callable | None:
+    """From the transparent value in a PNG file to that of the pixels, which Pillow stretches or cuts to 8 bits."""
+    if image.format != "PNG" or not image.tile or "transparency" not in image.info:
+        return None
+    return {
+        "L;2": lambda key: 85 * (key & 3),
+        "L;4": lambda key: 17 * (key & 15),
+        "RGB;16B": lambda key: tuple(value >> 8 for value in key),  # Pillow has no lower bytes to compare
+    }.get(image.tile[0].args)
+
+
+def _fits_zero(name: str, image: Image.Image) -> int | None:
+    """What is added to the values of a FITS file, None where Pillow reads them as they are.
+
+    16-bit values are signed, and unsigned ones are written less 32,768; Pillow takes both for unsigned.
+    """
+    image.fp.seek(0)
+    header = image.fp.read(min(image.tile[0].offset, FITS_HEADER))
+    cards = [header[start : start + 80].decode("latin-1") for start in range(0, len(header), 80)]
+    given = {card[:8].strip(): card[9:].partition("/")[0].strip().replace("D", "E") for card in cards if card[8:9] == "="}
+    scale, zero = float(given.get("BSCALE", 1)), float(given.get("BZERO", 0))
+    deep = image.mode == "I;16"
+    if scale != 1 or zero not in ((0, 32768) if deep else (0,)):
+        raise ImageError(name, f"its values are scaled (BSCALE {scale:g}, BZERO {zero:g})", "save it as a 16-bit PNG")
+    return int(zero) if deep else None
+
+
+def _shifted(image: Image.Image, zero: int) -> Image.Image:
+    values = np.asarray(image)
+    return Image.fromarray(values ^ 0x8000 if zero else values.view(np.int16).astype(np.int32))
+
+
+def _check_signs(name: str, image: Image.Image) -> None:
+    """Refuse signed samples of 8 bits, which Pillow takes for unsigned."""
+    if 2 in image.tag_v2.get(_SAMPLE_FORMAT, ()) and max(image.tag_v2.get(_BITS, (1,))) <= 8:
+        raise ImageError(name, "its samples are signed 8-bit numbers", "save it with unsigned ones")
 
 
 def _is_animated(image: Image.Image) -> bool:
@@ -118,7 +165,11 @@ def _rgb(image: Image.Image) -> Image.Image:
     picture = Image.new("RGB", image.size)
     for box, strip in _strips(image):
         if deep:
-            strip = Image.fromarray(_levels(_values(image, strip), low, high))
+            values = _values(image, strip)
+            levels = _levels(values, low, high)
+            if strip.has_transparency_data:
+                levels[values == strip.info["transparency"]] = 255
+            strip = Image.fromarray(levels)
         elif strip.has_transparency_data:
             strip = strip.convert("RGBA")
             strip = Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip)

@@ -50,8 +50,8 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png(width: int, height: int, data: bytes, *extra: bytes) -> bytes:
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+def png(width: int, height: int, data: bytes, *extra: bytes, bits: int = 8, kind: int = 2) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(extra) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
 
 
@@ -120,6 +120,31 @@ def test_no_float_is_an_error_and_order_is_kept(values):
     assert (np.diff(shown[sure][order]) >= 0).all()
 
 
+def fits(values: np.ndarray, *cards: str) -> bytes:
+    size = ["BITPIX  =%21d" % (8 * values.itemsize), "NAXIS   = 2", f"NAXIS1  = {values.shape[1]}", f"NAXIS2  = {len(values)}"]
+    header = "".join(card.ljust(80) for card in ("SIMPLE  =" + "T".rjust(21), *size, *cards, "END"))
+    return header.ljust(2880).encode() + values.tobytes().ljust(2880, b"\0")
+
+
+def test_fits_of_16_bits_are_signed_or_shifted(tmp_path):
+    levels, path = np.array([[0, 257, 25700, 65535]]), tmp_path / "a.fits"
+    path.write_bytes(fits((levels - 32768).astype(">i2"), "BSCALE  = 1.0", "BZERO   = 32768 / unsigned"))
+    assert grey(path)[0].tolist() == [0, 1, 100, 255]
+    path.write_bytes(fits(np.array([[-100, 0, 100]], ">i2")))
+    assert grey(path)[0].tolist() == [0, 128, 255]
+    path.write_bytes(fits(np.array([[0, 100]], ">i2"), "BSCALE  = 0.5"))
+    with pytest.raises(ImageError, match="its values are scaled"):
+        open_image(path)
+
+
+def test_signed_tiffs_of_8_bits_are_refused_and_of_16_read(tmp_path):
+    (tmp_path / "a.tif").write_bytes(tiff(np.array([[-100, 0, 100]], np.int8), 8, sample_format=2))
+    with pytest.raises(ImageError, match="signed 8-bit"):
+        open_image(tmp_path / "a.tif")
+    (tmp_path / "a.tif").write_bytes(tiff(np.array([[-100, 0, 100]], "<i2"), 16, sample_format=2))
+    assert grey(tmp_path / "a.tif")[0].tolist() == [0, 128, 255]
+
+
 # colours
 
 
@@ -152,6 +177,25 @@ def test_transparent_pixels_lie_on_white(tmp_path):
         assert (np.asarray(open_image(tmp_path / name)) == 255).all(), name
 
 
+@pytest.mark.parametrize(
+    ("bits", "key", "row", "shown"),
+    [
+        (1, [0], bytes([0b01000000]), [255, 255]),
+        (2, [1], bytes([0b01100000]), [255, 170]),
+        (4, [1], bytes([0x12]), [255, 34]),
+        (8, [0], bytes([0, 200]), [255, 200]),
+        (16, [257], struct.pack(">2H", 257, 514), [255, 2]),
+        (16, [0x1234] * 3, struct.pack(">6H", *[0x1234] * 3, *[0xEE00] * 3), [255, 0xEE]),
+    ],
+)
+def test_one_transparent_value_of_any_depth_is_white(tmp_path, bits, key, row, shown):
+    transparent = chunk(b"tRNS", struct.pack(f">{len(key)}H", *key))
+    (tmp_path / "key.png").write_bytes(png(2, 1, b"\0" + row, transparent, bits=bits, kind=0 if len(key) == 1 else 2))
+    assert grey(tmp_path / "key.png")[0].tolist() == shown
+    with Image.open(tmp_path / "key.png") as picture:
+        assert [grey(picture)[0].tolist() for _ in range(2)] == [shown, shown]
+
+
 def test_a_palette_longer_than_its_pixels_can_name_is_cut(tmp_path):
     for colours in (256, 257, 300, 1000):
         (tmp_path / "palette.bmp").write_bytes(bmp_with_palette(colours))
@@ -174,6 +218,35 @@ def test_pictures_stand_upright(tmp_path, turn):
 def test_a_tiff_is_turned_once(tmp_path):
     Image.fromarray(COLOURS).save(tmp_path / "turned.tif", tiffinfo={274: 6})
     np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "turned.tif")), np.rot90(COLOURS, -1))
+
+
+UPRIGHT = {  # orientation in Exif 2.3: from the rows and columns of the file to those of the picture
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a),
+}
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+@pytest.mark.parametrize("mode", ["1", "L", "P", "I;16", "F", "RGB", "RGBA", "CMYK"])
+def test_a_tiff_of_any_kind_is_turned_once(tmp_path, mode, compression):
+    """Pillow maps uncompressed files, with the sides of a turned one exchanged."""
+    stored, path = np.where(COLOURS[..., 0] < 128, 0, 255).astype(np.uint8), tmp_path / "turned.tif"
+    picture = Image.fromarray(stored)
+    if mode in ("I;16", "F"):
+        picture = Image.fromarray(stored.astype(np.uint16) * 257 if mode == "I;16" else (stored / 255).astype(np.float32))
+    elif mode != "L":
+        picture = picture.convert("RGB").convert(mode)
+    for turn, upright in UPRIGHT.items():
+        picture.save(path, tiffinfo={274: turn}, **({"compression": compression} if compression else {}))
+        np.testing.assert_array_equal(grey(path), upright(stored), str(turn))
+        with Image.open(path) as lazy:
+            np.testing.assert_array_equal(grey(lazy), upright(stored), str(turn))
 
 
 def test_damaged_exif_data_cost_the_orientation_and_not_the_picture(tmp_path):
@@ -290,3 +363,15 @@ def test_a_bad_picture_is_our_error_for_tokenize_image_too(tmp_path):
         tokenize_image(tmp_path / "a.bmp")
     (tmp_path / "b.bmp").write_bytes(bmp_with_palette(300))
     assert tokenize_image(tmp_path / "b.bmp").canvases.mean() == pytest.approx(126, abs=1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"min_pixels": 10**12, "max_pixels": 10**13}, {"min_pixels": 10**300, "max_pixels": 10**301}, {"max_pixels": "a"},
+        {"max_pixels": float("nan")}, {"max_pixels": -1}, {"min_pixels": None}, {"patch_size": 0},
+    ],
+)  # fmt: skip
+def test_canvases_that_cannot_be_are_refused(options):
+    with pytest.raises(Ov2Error, match="lower min_pixels|(max|min)_pixels is|patch_size is|patch_size="):
+        tokenize_image(COLOURS, **options)

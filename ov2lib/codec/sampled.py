@@ -10,7 +10,7 @@ from ..arguments import real_number, whole_number
 from ..errors import Ov2Error
 from ..files import path_text
 from ..geometry import MIN_PIXELS, canvas_size
-from ..images import open_image
+from ..images import MAX_PIXELS, open_image
 from ..tokens import FRAMES_PER_GROUP, VisualTokens
 from ..video.parallel import usable_cores
 from ..video.source import Source
@@ -121,12 +121,14 @@ def tokenize_image(
 
     Raises:
         ImageError: not readable as an image, or an array of another kind.
-        Ov2Error: an aspect ratio beyond 200, or bounds that make no sense.
+        Ov2Error: an aspect ratio beyond 200, bounds that make no sense, or a canvas of more than `images.MAX_PIXELS` pixels.
     """
     max_pixels, patch_size = whole_number("max_pixels", max_pixels, 1), whole_number("patch_size", patch_size, 1)
     min_pixels = whole_number("min_pixels", min_pixels, 0)
     picture = open_image(image)
     height, width = canvas_size(picture.height, picture.width, max_pixels, patch_size, min_pixels)
+    if height * width > MAX_PIXELS:
+        raise Ov2Error(f"the canvas would have {width}x{height} pixels, at most {MAX_PIXELS} are made; lower min_pixels")
     canvas = np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
     return VisualTokens(
         canvases=canvas[None],
