@@ -2,7 +2,11 @@
 
 import codecs
 import os
+import re
 from collections.abc import Iterator
+
+# UTF-16 and UTF-32 by their marks, or by where ASCII letters have NULs in them; a line that begins with NULs is just damaged.
+WIDE = re.compile(rb"\xff\xfe|\xfe\xff|\0\0\0[^\0\n]|\0[^\0\n]\0[^\0]|[^\0]\0[^\0]\0|[^\0]\0\0\0")
 
 
 def numbered_lines(path: str | os.PathLike) -> Iterator[tuple[int, bytes]]:
@@ -14,7 +18,7 @@ def numbered_lines(path: str | os.PathLike) -> Iterator[tuple[int, bytes]]:
     """
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
-            if number == 1 and (line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in line[:4]):
+            if number == 1 and WIDE.match(line):
                 raise UnicodeError("it is UTF-16 or UTF-32; save it as UTF-8, such as with iconv -f UTF-16 -t UTF-8")
             if number == 1:
                 line = line.removeprefix(codecs.BOM_UTF8)

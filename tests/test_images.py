@@ -121,7 +121,7 @@ def test_no_float_is_an_error_and_order_is_kept(values):
 
 
 def fits(values: np.ndarray, *cards: str) -> bytes:
-    size = ["BITPIX  =%21d" % (8 * values.itemsize), "NAXIS   = 2", f"NAXIS1  = {values.shape[1]}", f"NAXIS2  = {len(values)}"]
+    size = [f"BITPIX  = {8 * values.itemsize}", "NAXIS   = 2", f"NAXIS1  = {values.shape[1]}", f"NAXIS2  = {len(values)}"]
     header = "".join(card.ljust(80) for card in ("SIMPLE  =" + "T".rjust(21), *size, *cards, "END"))
     return header.ljust(2880).encode() + values.tobytes().ljust(2880, b"\0")
 

@@ -13,7 +13,7 @@ from ..model.ask import check_folder, find_device, load_processor
 from ..model.media import MediaOptions, image_tokens, video_tokens
 from ..model.modeling import LlavaOnevision2ForConditionalGeneration
 from ..model.processing import LlavaOnevision2Processor
-from ..model.prompt import IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER
+from ..model.prompt import IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER, check_decimals
 from ..tokens import VisualTokens
 from ..train.sample import Media, Sample
 
@@ -108,7 +108,8 @@ class Predictor:
         return video_tokens(item.path, MediaOptions(**given), None, patch)
 
     def _decimals(self, sample: Sample) -> int:
-        stated = {item.options.get("timestamp_decimals", 1) for item in sample.media if item.kind == "video"} or {1}
+        videos = [item for item in sample.media if item.kind == "video"]
+        stated = {check_decimals(item.options.get("timestamp_decimals", 1)) for item in videos} or {1}
         if len(stated) > 1 and "timestamp_decimals" not in self.overrides:
             raise ModelError(f"{sample.id}: its videos write times with {sorted(stated)} decimals; use one number for all")
         return self.overrides.get("timestamp_decimals", stated.pop())

@@ -10,6 +10,7 @@ make some without any model.
 import argparse
 import datetime
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -190,54 +191,66 @@ def _answer(batch: list[Sample], predict) -> Iterator[dict]:
         yield {"id": sample.id, "task": sample.task, "prediction": text, "scores": scored}
 
 
-def read_samples(path: str | os.PathLike) -> tuple[list[Sample], dict[str, str]]:
+def read_samples(path: str | os.PathLike, limit: int | None = None) -> tuple[list[Sample], dict[str, str]]:
     """The samples of a JSONL file, and {place: why} of the rows that are none; relative media paths start at its folder.
+
+    Args:
+        path: the file.
+        limit: nothing is read after so many samples.
 
     Raises:
         TrainingError: the file cannot be read or holds no sample.
     """
-    skipped = Report(max_bad_share=1)
-    samples = list(read_jsonl(path, skipped))
-    return samples, {place: reason for reason, places in skipped.reasons.items() for place in places}
+    skipped, samples, bad = Report(max_bad_share=1), {}, {}
+    for sample in itertools.islice(read_jsonl(path, skipped), limit):
+        if sample.id in samples:
+            bad[f"{path}, sample {len(samples) + len(bad) + 1}"] = (
+                f"the id {sample.id!r} stands before; give every sample its own"
+            )
+        else:
+            samples[sample.id] = sample
+    return list(samples.values()), bad | {place: reason for reason, places in skipped.reasons.items() for place in places}
 
 
-def given_answers(path: str | os.PathLike) -> Callable[[Sample], str]:
-    """A predict function that looks answers up in a JSONL file with `id` and `prediction`: those of any other program.
+def given_answers(path: str | os.PathLike) -> tuple[Callable[[Sample], str], dict[str, str]]:
+    """Answers of any other program: a JSONL file with `id` and `prediction`.
+
+    Returns:
+        A predict function that looks an answer up, and raises `EvaluationError` for a sample that has none, more than one or
+        one that is no text; and {place: why} of the lines that name no sample.
 
     Raises:
-        EvaluationError: the file cannot be read or a line lacks a field; when asked, a sample without an answer.
+        EvaluationError: the file cannot be read.
     """
-    answers = {}
-    for number, row in _rows(path):
-        name = id_text(row.get("id"))
-        if not isinstance(row.get("prediction"), str) or not name:
-            raise EvaluationError(f"{path}, line {number}: needs an id, and the prediction as a string")
-        answers[name] = row["prediction"]
-
-    def predict(sample: Sample) -> str:
-        if sample.id not in answers:
-            raise EvaluationError(f"{sample.id}: {path} holds no answer")
-        return answers[sample.id]
-
-    return predict
-
-
-def _rows(path: str | os.PathLike) -> Iterator[tuple[int, dict]]:
+    answers: dict[str, list] = {}
+    bad = {}
     try:
         for number, line in numbered_lines(path):
-            yield number, _object(path, number, line)
+            row = _object(line)
+            if name := id_text(row.get("id")):
+                answers.setdefault(name, []).append(row.get("prediction"))
+            else:
+                bad[f"{path}, line {number}"] = "no JSON object with an id and a prediction"
     except (OSError, UnicodeError) as error:
         raise EvaluationError(f"cannot read {path} ({error}); name a JSONL file") from error
 
+    def predict(sample: Sample) -> str:
+        given = answers.get(sample.id, [])
+        if len(given) != 1:
+            raise EvaluationError(f"{sample.id}: {path} holds {len(given) or 'no'} answer{'s' * (len(given) > 1)}; give one")
+        if not isinstance(given[0], str):
+            raise EvaluationError(f"{sample.id}: its answer in {path} is no text")
+        return given[0]
 
-def _object(path: str | os.PathLike, number: int, line: bytes) -> dict:
+    return predict, bad
+
+
+def _object(line: bytes) -> dict:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
         row = None
-    if not isinstance(row, dict):
-        raise EvaluationError(f"{path}, line {number}: is no JSON object")
-    return row
+    return row if isinstance(row, dict) else {}
 
 
 def format_scores(evaluation: Evaluation, folder: str | os.PathLike) -> str:
@@ -291,15 +304,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print the scores; status 1 when there were bad samples."""
-    for name in ("limit", "batch_size", "max_new_tokens"):
+    for name in ("limit", "batch_size", "max_new_tokens", "canvases", "frames"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise EvaluationError(f"--{name.replace('_', '-')} is {value}; it must be at least 1")
+    if args.seed < 0:
+        raise EvaluationError(f"--seed is {args.seed}; it must be at least 0")
     if args.samples in BENCHMARKS:
         samples, bad = benchmark(args.samples, args.limit or SAMPLES), {}
     else:
-        samples, bad = read_samples(args.samples)
+        samples, bad = read_samples(args.samples, args.limit)
     if args.predictions:
-        predict, options = given_answers(args.predictions), {}
+        (predict, unread), options = given_answers(args.predictions), {}
+        bad |= unread
         with open(args.predictions, "rb") as file:
             revision = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
     else:
@@ -319,7 +335,7 @@ def run(args: argparse.Namespace) -> int:
             bar.update(done - bar.n)
 
         evaluation = evaluate(
-            samples[: args.limit], predict, args.out, model=args.model or args.predictions, revision=args.revision or revision,
+            samples, predict, args.out, model=args.model or args.predictions, revision=args.revision or revision,
             dataset=Path(args.samples).name, options=options, seed=args.seed, bad=bad, progress=show,
         )  # fmt: skip
     print(format_scores(evaluation, args.out))

@@ -1,7 +1,9 @@
 """From what a user hands over (a path, a picture, decoded frames, `VisualTokens`) to `VisualTokens`."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,8 @@ KINDS = {  # what a file's suffix says it is; a GIF may also be a still image
     **dict.fromkeys(IMAGE_SUFFIXES.split(), "image"),
 }
 FRAME_PIXELS = {"min_pixels": 200_704, "max_pixels": 1_605_632}  # published: video processor of the 8B checkpoint
+MAX_CANVAS = 1 << 24  # assumed: pixels; 21,399 tokens, four times the published maximum
+MAX_FRAME_INDEX = 10_000_000  # assumed: 46 hours at 60 fps; bounds the memory for frame times
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class MediaOptions:
         front_end: codec only, "released" (what the published checkpoint is fed), "paper" or "ippp".
         num_canvases: codec only, see `tokenize_video`.
         num_frames, fps: frames only, how many or how many a second, see `tokenize_frames`.
-        min_pixels, max_pixels: pixels per image, frame or canvas.
+        min_pixels, max_pixels: pixels per image, frame or canvas, at most `MAX_CANVAS`.
     """
 
     video_backend: str = "codec"
@@ -48,10 +52,15 @@ class MediaOptions:
     def __post_init__(self):
         if self.video_backend not in BACKENDS:
             raise ModelError(f"video_backend is {self.video_backend!r}; use 'codec' or 'frames'")
-        for name in ("num_canvases", "num_frames", "fps", "min_pixels", "max_pixels"):
+        for name in ("num_canvases", "num_frames", "min_pixels", "max_pixels"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ModelError(f"{name} is {value}; it must be positive")
+            if value is not None and (not isinstance(value, Integral) or isinstance(value, bool) or value < 1):
+                raise ModelError(f"{name} is {value!r}; it must be positive, a whole number")
+        if self.fps is not None and not _is_rate(self.fps):
+            raise ModelError(f"fps is {self.fps!r}; it must be positive, a number")
+        for name in ("min_pixels", "max_pixels"):
+            if (getattr(self, name) or 0) > MAX_CANVAS:
+                raise ModelError(f"{name} is {getattr(self, name)}; use at most {MAX_CANVAS}")
 
     def given(self, *names: str) -> dict:
         """Those of the named options that are set."""
@@ -101,7 +110,8 @@ def video_tokens(item: object, options: MediaOptions, metadata: dict | None, pat
         metadata: for decoded frames, `fps` of the source and, where not every frame was kept, `frames_indices`.
 
     Raises:
-        ModelError: frames without times, or for the codec backend; tokens of another kind or patch size.
+        ModelError: no frames, frames without times or out of order, or for the codec backend; tokens of another kind or patch
+            size.
         VideoError: a file that is not a readable video.
     """
     if isinstance(item, VisualTokens):
@@ -121,13 +131,7 @@ def _decoded(frames: Sequence | np.ndarray, options: MediaOptions, metadata: dic
             "the codec backend reads a file's bitstream, and decoded frames have none; pass the video's path, or "
             "video_backend='frames'"
         )
-    if not metadata or not metadata.get("fps"):
-        raise ModelError(
-            "decoded frames carry no times; pass video_metadata=[{'fps': 25.0}], with 'frames_indices' if frames were skipped"
-        )
-    fps, indices = float(metadata["fps"]), np.asarray(metadata.get("frames_indices", np.arange(len(frames))), dtype=np.int64)
-    if indices.shape != (len(frames),):
-        raise ModelError(f"video_metadata has {indices.size} frames_indices for {len(frames)} frames; pass one per frame")
+    fps, indices = _times(metadata, len(frames))
     budget = FRAME_PIXELS | options.given("min_pixels", "max_pixels")
     shown = [ov2lib.tokenize_image(frame, patch_size=patch_size, **budget) for frame in frames]
     if len({tokens.canvases.shape for tokens in shown}) > 1:
@@ -142,6 +146,39 @@ def _decoded(frames: Sequence | np.ndarray, options: MediaOptions, metadata: dic
         kind="frames",
         config={"front_end": "decoded frames", "patch_size": patch_size, **budget},
     )
+
+
+def _times(metadata: object, frames: int) -> tuple[float, np.ndarray]:
+    """Frame rate of the source, and the index there of each decoded frame."""
+    if not frames:
+        raise ModelError("a video has no frames; pass at least one")
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise ModelError(f"video_metadata is {metadata!r}; pass one dict per video, such as {{'fps': 25.0}}")
+    if not metadata or not metadata.get("fps"):
+        raise ModelError(
+            "decoded frames carry no times; pass video_metadata=[{'fps': 25.0}], with 'frames_indices' if frames were skipped"
+        )
+    if not _is_rate(metadata["fps"]):
+        raise ModelError(f"video_metadata has fps {metadata['fps']!r}; it must be positive, a number")
+    given = metadata.get("frames_indices")
+    try:
+        indices = np.arange(frames) if given is None else np.asarray(given)
+    except ValueError:  # lists of several lengths
+        indices = np.array(None)
+    if indices.ndim == 1 and len(indices) != frames:
+        raise ModelError(f"video_metadata has {indices.size} frames_indices for {frames} frames; pass one per frame")
+    if indices.ndim != 1 or indices.dtype.kind not in "iu" or indices.min() < 0 or indices.max() > MAX_FRAME_INDEX:
+        raise ModelError(
+            f"frames_indices are not whole numbers from 0 to {MAX_FRAME_INDEX}; pass the frames' places in the video"
+        )
+    indices = indices.astype(np.int64)
+    if (np.diff(indices) < 0).any():
+        raise ModelError("frames_indices go backwards; pass frames in the order of time")
+    return float(metadata["fps"]), indices
+
+
+def _is_rate(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 def _check(tokens: VisualTokens, kinds: tuple[str, ...], patch_size: int) -> VisualTokens:

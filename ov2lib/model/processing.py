@@ -86,8 +86,8 @@ class LlavaOnevision2Processor(ProcessorMixin):
             ModelError: placeholders and visuals differ in number, an unknown option, a prompt the tokenizer cuts.
             VideoError: a video that cannot be read.
         """
-        texts = [text] if isinstance(text, str) else list(text or [])
-        if not texts:
+        texts = [text] if isinstance(text, str) else text
+        if not isinstance(texts, (list, tuple)) or not texts or not all(isinstance(prompt, str) for prompt in texts):
             raise ModelError("text is required: one prompt, or a list of prompts")
         if frames_prompt not in FRAMES_PROMPTS:
             raise ModelError(f"frames_prompt is {frames_prompt!r}; use 'inference' or 'training'")

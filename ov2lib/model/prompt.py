@@ -26,6 +26,7 @@ VIDEO_PLACEHOLDER = VISION_START + VIDEO_PAD + VISION_END
 FRAMES_PROMPTS = ("inference", "training")
 TIMESTAMPS = ("presentation", "published")
 CLOCK = 0.002  # assumed: seconds; a clock of milliseconds (Matroska, FLV) and a rate measured with it are each up to one off
+MAX_DECIMALS = 6  # assumed: microseconds
 FAR_OFF = 0.05  # assumed: seconds; half of what one decimal tells
 
 # ChatML as published; the assistant's words and <|im_end|>, which training supervises, stand inside {% generation %}.
@@ -63,6 +64,17 @@ _PLACES = re.compile(rf"{re.escape(VISION_START)}\s*{re.escape(VIDEO_PAD)}\s*{re
 def time_tag(seconds: float, decimals: int = 1) -> str:
     """`<1.2 seconds>`."""
     return f"<{seconds:.{decimals}f} seconds>"
+
+
+def check_decimals(decimals: object) -> int:
+    """The decimals of time tags.
+
+    Raises:
+        ModelError: no whole number from 0 to `MAX_DECIMALS`.
+    """
+    if not isinstance(decimals, int) or isinstance(decimals, bool) or not 0 <= decimals <= MAX_DECIMALS:
+        raise ModelError(f"timestamp_decimals is {decimals!r}; use a whole number from 0 to {MAX_DECIMALS}")
+    return decimals
 
 
 def runs(tokens: VisualTokens) -> list[tuple[int, int]]:
@@ -129,8 +141,9 @@ def visual_text(
         timestamps: "presentation" or "published", see `source_seconds`.
 
     Raises:
-        ModelError: see `runs` and `source_seconds`.
+        ModelError: see `check_decimals`, `runs` and `source_seconds`.
     """
+    check_decimals(decimals)
     if tokens.kind == "image":
         return VISION_START + IMAGE_PAD * tokens.num_tokens + VISION_END
     seconds = source_seconds(tokens, timestamps)

@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import stat
 from collections import OrderedDict
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -92,10 +93,14 @@ class TokenCache:
         """SHA-256 of a file's content, read again only when its size or time of change differs."""
         try:
             status = os.stat(path)
+            if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever, a device never ends
+                raise VideoError(path, "cannot be read (it is a folder or a device)", "check the path and name a file")
             known = (path, status.st_size, status.st_mtime_ns)
             if known not in self._digests:
                 with open(path, "rb") as file:
                     self._digests[known] = hashlib.file_digest(file, "sha256").hexdigest()
+        except VideoError:
+            raise
         except (OSError, ValueError) as error:  # ValueError: a path with a NUL in it
             cause = error.strerror if isinstance(error, OSError) else error
             raise VideoError(path, f"cannot be read ({cause})", "check the path") from error

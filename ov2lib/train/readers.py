@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from ..errors import TrainingError
+from ..errors import TrainingError, describe
 from ..images import open_image
 from ..jsonl import numbered_lines
 from ..model.media import KINDS
@@ -45,7 +45,7 @@ def read_jsonl(path: str | os.PathLike, report: Report) -> Iterator[Sample]:
     def lines() -> Iterator[tuple[str, bytes]]:
         try:
             for number, line in numbered_lines(path):
-                if number == 1 and line.lstrip().startswith(b"["):
+                if number == 1 and line.lstrip().startswith(b"[") and _ends_a_list(path):
                     raise TrainingError(f"{path} is one JSON list; write one object a line (jq -c '.[]')")
                 yield f"{path}:{number}", line
         except OSError as error:
@@ -100,8 +100,11 @@ def read_hf(dataset: object, media_dir: str | os.PathLike, report: Report, split
         try:
             for number, row in enumerate(opened):
                 yield f"{origin}:{number}", row
-        except (OSError, ValueError) as error:
-            raise TrainingError(f"{origin}: cannot be read ({error}); download it again") from error
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever a dataset's own code raises
+            why = error if isinstance(error, OSError | ValueError) else describe(error)
+            raise TrainingError(f"{origin}: cannot be read ({why}); download it again") from error
 
     def parse(place: str, row: Mapping) -> Sample:
         return _parsed(place, _from_columns(place, row, media_dir), media_dir)
@@ -123,6 +126,12 @@ def _samples(rows: Iterable[tuple], parse: Callable[[str, object], Sample], repo
     if not used:
         reason = max(report.reasons, key=lambda name: len(report.reasons[name]), default="it has no rows")
         raise TrainingError(f"{origin}: there is no sample in it ({reason})")
+
+
+def _ends_a_list(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - 4096, 0))
+        return file.read().rstrip().endswith(b"]")
 
 
 def _parsed(place: str, row: object, folder: Path | None = None) -> Sample:

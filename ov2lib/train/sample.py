@@ -98,7 +98,7 @@ def parse_sample(row: Mapping, folder: Path | None = None, name: str = "sample")
         raise TrainingError(f"{name}: a row is {_shown(row)}; give an object with 'messages'")
     name = id_text(row.get("id")) or name
     media = named_media(row, name)
-    if "conversations" in row:
+    if row.get("conversations") is not None:  # pandas and Arrow write null where a column has no value
         turns = [(_role(turn.get("from")), turn.get("value")) for turn in objects(name, row, "conversations")]
         if {item.kind for item in media} == {"video"}:  # LLaVA-Video-178K writes <image> for its videos
             turns = [(role, text.replace("<image>", "<video>") if isinstance(text, str) else text) for role, text in turns]

@@ -228,7 +228,7 @@ def test_command_scores_given_predictions(dataset, tmp_path, capsys):
         file.write("nonsense\n")
     assert running.run(arguments(dataset, "--predictions", answers, "--out", tmp_path / "out", "--limit", 5)) == 1
     out = capsys.readouterr().out
-    assert "jump_times        4  mAP" in out and "clip-4" in out and "mini.jsonl:7" in out and "2 bad samples" in out
+    assert "jump_times        4  mAP" in out and "clip-4" in out and "mini.jsonl:7" not in out and "1 bad samples" in out
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert scores["dataset"]["name"] == "mini.jsonl" and scores["dataset"]["samples"] == 5
     assert scores["revision"].startswith("sha256:")
@@ -273,19 +273,44 @@ def test_samples_are_read_with_their_media_beside_them(dataset):
     assert read[0].media[0].path == str(dataset.parent / "clips" / "clip-0.mp4")
 
 
-@pytest.mark.parametrize(
-    ("text", "message"), [("{", "line 1: is no JSON object"), ('{"id": 1}', "needs an id, and the prediction")]
-)
-def test_unreadable_answers_are_refused(tmp_path, text, message):
-    (tmp_path / "a.jsonl").write_text(text)
-    with pytest.raises(EvaluationError, match=message):
-        given_answers(tmp_path / "a.jsonl")
+def test_bad_rows_among_the_first_samples_are_listed(dataset):
+    dataset.write_text("nonsense\n" + dataset.read_text() + "nonsense\n")
+    read, bad = read_samples(dataset, 5)
+    assert [one.id for one in read] == [one.id for one in SAMPLES[:5]] and [name[-12:] for name in bad] == ["mini.jsonl:1"]
+
+
+def test_of_two_samples_with_one_id_the_first_counts(dataset, tmp_path, capsys):
+    with open(dataset, "a") as file:
+        file.write(2 * (json.dumps(SAMPLES[1].to_json()) + "\n"))
+    answers = tmp_path / "answers.jsonl"
+    answers.write_text("".join(json.dumps({"id": one.id, "prediction": knowing(one)}) + "\n" for one in SAMPLES))
+    assert running.run(arguments(dataset, "--predictions", answers, "--out", tmp_path / "out")) == 1
+    out = capsys.readouterr().out
+    assert "jump_times        6  mAP         1.000" in out and out.count("the id 'clip-1' stands before") == 2
+
+
+def test_bad_answers_fail_alone(dataset, tmp_path, capsys):
+    answers, lines = tmp_path / "answers.jsonl", ["{bad", "3", '{"prediction": "x"}', '{"id": "clip-0", "prediction": null}']
+    lines += [json.dumps({"id": one.id, "prediction": knowing(one)}) for one in [SAMPLES[1], SAMPLES[1], *SAMPLES[2:5]]]
+    answers.write_text("\n".join(lines))
+    assert running.run(arguments(dataset, "--predictions", answers, "--out", tmp_path / "out")) == 1
+    out = capsys.readouterr().out
+    assert "jump_times        3  mAP         1.000" in out and "(3 more failed)" in out and "6 bad samples" in out
+    bad = json.loads((tmp_path / "out" / "scores.json").read_text())["bad"]
+    assert [f"{answers}, line {number}" in bad for number in range(1, 5)] == [True, True, True, False]
+    assert "is no text" in bad["clip-0"] and "holds 2 answers" in bad["clip-1"] and "holds no answer" in bad["clip-5"]
+
+
+def test_missing_files_are_refused(tmp_path):
     with pytest.raises(EvaluationError, match="cannot read"):
         given_answers(tmp_path / "none.jsonl")
     with pytest.raises(TrainingError, match="cannot be read"):
         read_samples(tmp_path / "none.jsonl")
 
 
-def test_numbers_below_one_are_refused(dataset, tmp_path):
-    with pytest.raises(EvaluationError, match="--limit is 0"):
-        running.run(arguments(dataset, "--model", tmp_path, "--out", tmp_path / "out", "--limit", 0))
+@pytest.mark.parametrize(
+    ("option", "value"), [("--limit", 0), ("--frames", -3), ("--canvases", 0), ("--batch-size", 0), ("--seed", -1)]
+)
+def test_numbers_that_make_no_sense_are_refused_before_the_model_is_loaded(dataset, tmp_path, option, value):
+    with pytest.raises(EvaluationError, match=f"{option} is {value}"):
+        running.run(arguments(dataset, "--model", tmp_path, "--out", tmp_path / "out", option, value))

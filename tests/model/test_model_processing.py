@@ -219,6 +219,16 @@ class TestRefusals:
             ({"text": "no", "frames_prompt": "both"}, "use 'inference' or 'training'"),
             ({"text": "no", "num_frame": 3}, "'num_frame' is not an option of the processor"),
             ({"text": "no", "num_frames": 0}, "num_frames is 0; it must be positive"),
+            ({"text": "no", "num_frames": 2.5}, "num_frames is 2.5; it must be positive, a whole number"),
+            ({"text": "no", "num_canvases": True}, "num_canvases is True; it must be positive, a whole number"),
+            ({"text": "no", "min_pixels": "a"}, "min_pixels is 'a'; it must be positive, a whole number"),
+            ({"text": "no", "max_pixels": 10**12}, "max_pixels is 1000000000000; use at most"),
+            ({"text": "no", "fps": float("nan")}, "fps is nan; it must be positive, a number"),
+            ({"text": [1]}, "text is required"),
+            ({"text": 5}, "text is required"),
+            ({"text": {"a": 1}}, "text is required"),
+            ({"text": VIDEO_PLACEHOLDER, "videos": strip([[0]]), "timestamp_decimals": "a"}, "timestamp_decimals is 'a'; use"),
+            ({"text": VIDEO_PLACEHOLDER, "videos": strip([[0]]), "timestamp_decimals": 10**8}, "whole number from 0 to 6"),
             ({"text": IMAGE_PLACEHOLDER, "images": strip([[0]])}, "passed as 'image'; pass them under videos="),
             ({"text": VIDEO_PLACEHOLDER, "videos": dataclasses.replace(strip([[0]]), kind="image")}, "under images="),
             ({"text": VIDEO_PLACEHOLDER, "videos": np.zeros((2, 28, 28, 3), np.uint8)}, "have none; pass the video's path"),
@@ -248,6 +258,34 @@ class TestRefusals:
                 VIDEO_PLACEHOLDER, videos=np.zeros((2, 28, 28, 3), np.uint8), video_backend="frames",
                 video_metadata={"fps": 1.0, "frames_indices": [0, 1, 2]},
             )  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("metadata", "message"),
+        [
+            (5, "video_metadata is 5; pass one dict per video"),
+            (["a"], "video_metadata is 'a'; pass one dict per video"),
+            ({"fps": "a"}, "fps 'a'; it must be positive"),
+            ({"fps": -5}, "fps -5; it must be positive"),
+            ({"fps": float("inf")}, "fps inf; it must be positive"),
+            ({"fps": 5, "frames_indices": [-2, -1]}, "are not whole numbers from 0"),
+            ({"fps": 5, "frames_indices": [0, 10**13]}, "are not whole numbers from 0"),
+            ({"fps": 5, "frames_indices": [0, 10**30]}, "are not whole numbers from 0"),
+            ({"fps": 5, "frames_indices": [0.1, 0.2]}, "are not whole numbers from 0"),
+            ({"fps": 5, "frames_indices": ["a", "b"]}, "are not whole numbers from 0"),
+            ({"fps": 5, "frames_indices": [[0], [1, 2]]}, "are not whole numbers from 0"),
+            ({"fps": 5, "frames_indices": 1}, "are not whole numbers from 0"),
+            ({"fps": 5, "frames_indices": [2, 1]}, "frames_indices go backwards"),
+        ],
+    )
+    def test_times_that_make_no_sense(self, processor, metadata, message):
+        frames = np.zeros((2, 28, 28, 3), np.uint8)
+        with pytest.raises(ModelError, match=message):
+            processor(VIDEO_PLACEHOLDER, videos=frames, video_backend="frames", video_metadata=metadata)
+
+    def test_no_frames(self, processor):
+        frames = np.zeros((0, 28, 28, 3), np.uint8)
+        with pytest.raises(ModelError, match="a video has no frames"):
+            processor(VIDEO_PLACEHOLDER, videos=frames, video_backend="frames", video_metadata={"fps": 5})
 
     def test_metadata_per_video(self, processor):
         with pytest.raises(ModelError, match="describes 2 videos and 1 were passed"):

@@ -1,6 +1,7 @@
 """Preparation: whatever one sample does, it is skipped and listed, and the rest is trained on."""
 
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -81,3 +82,21 @@ def test_what_is_no_fault_of_a_sample_ends_the_preparation_without_a_trace(tmp_p
     with pytest.raises(error, match="the disk is full"):
         prepare([TEXT, VIDEO], replace(encoder, tokens_of=tokens_of), 512, True, tmp_path / "data", Report(), {})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "message"),
+    [
+        ("a.png", {"min_pixels": 10**12, "max_pixels": 10**13}, "use at most"),
+        ("pipe", {}, "a folder or a device"),
+        (os.devnull, {}, "a folder or a device"),
+    ],
+)
+def test_media_that_never_end_or_never_fit_are_listed(tmp_path, processor, path, options, message):
+    Image.new("RGB", (56, 56)).save(tmp_path / "a.png")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
+    samples = [Sample("odd", WORDS, (Media("image", str(tmp_path / path), options),)), TEXT]
+    encoder, report = SampleEncoder(processor.tokenizer, TokenCache(tmp_path / "tokens").tokens), Report(max_bad_share=1)
+    assert prepare(samples, encoder, 4096, True, tmp_path / "data", report, {}).summary["samples"] == 1
+    assert any(message in reason for reason in report.reasons)

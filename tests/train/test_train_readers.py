@@ -119,6 +119,29 @@ def test_utf_16_is_refused_with_a_remedy(tmp_path, encoding):
         list(read_jsonl(tmp_path / "wide.jsonl", Report()))
 
 
+@pytest.mark.parametrize("first", [b"[]", b'["a row"]', b"[1", b"\0" * 3, b"\0" * 5000, b'\0{"id": 1}', b"\0\0[]"])
+def test_a_first_line_like_no_other_is_a_bad_row(tmp_path, first):
+    path, report = tmp_path / "a.jsonl", Report()
+    path.write_bytes(first + b"\n" + encoded(row("a")) + b"\n")
+    assert [sample.id for sample in read_jsonl(path, report)] == ["a"] and report.skipped == 1
+
+
+def test_a_list_over_many_lines_is_refused_as_one(tmp_path):
+    (tmp_path / "llava.jsonl").write_text(json.dumps([row("a"), row("b")], indent=2) + "\n")
+    with pytest.raises(TrainingError, match="one JSON list"):
+        list(read_jsonl(tmp_path / "llava.jsonl", Report()))
+
+
+@pytest.mark.parametrize("error", [KeyError("boom"), RuntimeError("boom"), OSError("boom")])
+def test_whatever_a_dataset_raises_is_one_error(tmp_path, error):
+    def rows():
+        yield row("a")
+        raise error
+
+    with pytest.raises(TrainingError, match="dataset: cannot be read .*boom"):
+        list(read_hf(rows(), tmp_path, Report()))
+
+
 def test_rows_that_python_itself_stumbles_over_are_listed(tmp_path):
     deep = b'{"id": "deep", "truth": ' + b'{"a":' * 500 + b"1" + b"}" * 500 + b"}"
     lines = [

@@ -146,3 +146,10 @@ def test_media_that_cannot_be_used_are_told_apart(item, beside, message):
 def test_half_a_character_is_told():
     with pytest.raises(TrainingError, match="half a character"):
         parse_sample({"messages": [ANSWERED[0], {"role": "assistant", "content": "so \ud83d"}]})
+
+
+def test_null_is_no_conversation():
+    turns = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]
+    messages = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    for row in ({"conversations": None, "messages": messages}, {"conversations": turns, "messages": None}):
+        assert parse_sample(row).messages == (("user", "q"), ("assistant", "a"))
