@@ -373,5 +373,5 @@ def test_a_bad_picture_is_our_error_for_tokenize_image_too(tmp_path):
     ],
 )  # fmt: skip
 def test_canvases_that_cannot_be_are_refused(options):
-    with pytest.raises(Ov2Error, match="lower min_pixels|(max|min)_pixels is|patch_size is|patch_size="):
+    with pytest.raises(Ov2Error, match="lower min_pixels|(max_pixels|min_pixels|patch_size)=.*must be"):
         tokenize_image(COLOURS, **options)
