@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import takewhile
 
+import av
 import numpy as np
 
 from ..errors import VideoError
@@ -12,7 +13,7 @@ from ..geometry import MIN_PIXELS, canvas_size
 from ..tokens import MERGE
 from ..video.compensate import CELL
 from ..video.damage import AGAIN
-from ..video.decode import CodedFrame, Linked, Scaler, decode
+from ..video.decode import CodedFrame, Linked, Scaler, decode, room_for
 from ..video.motion import MotionField
 from ..video.parallel import in_order
 from ..video.signals import (
@@ -119,6 +120,7 @@ def candidates(
     """
     source, display = video.source, video.source.display
     compares, measures = compares and scorer is not None, measures and scorer is not None
+    workers = min(workers, room_for(*source.coded, av.VideoFormat(source.pixel_format)))
     feed, jobs = plan(video, wanted, workers)
     threads = max(1, workers // len(jobs))
 

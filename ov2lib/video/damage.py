@@ -25,7 +25,7 @@ class Damage:
         if policy not in POLICIES:
             raise Ov2Error(f"damaged={policy!r}; use one of {', '.join(POLICIES)}")
         self.path, self.policy = path, policy
-        self._causes: dict[str, str] = {}  # what is wrong with the file: remedy
+        self._causes: dict[str, str] = {}  # what is wrong with the file: remedy, if it needs one
         self._frames: dict[int, tuple[float, str]] = {}  # index: (seconds, what is wrong with it)
         self._told = 0
 
@@ -34,6 +34,10 @@ class Damage:
         if self.policy == "refuse":
             raise VideoError(self.path, cause, remedy)
         self._causes[cause] = remedy
+
+    def note(self, cause: str) -> None:
+        """Note what to warn of that is no damage, and never refused."""
+        self._causes[cause] = ""
 
     def of_frame(self, index: int, seconds: float, cause: str) -> None:
         """Note a damaged frame. Raises VideoError if the file is to be refused."""
@@ -46,10 +50,11 @@ class Damage:
         if len(self._causes) + len(self._frames) == self._told:
             return
         self._told = len(self._causes) + len(self._frames)
-        causes, remedies = list(self._causes), set(self._causes.values())
+        causes, remedies = list(self._causes), set(self._causes.values()) - {""}
         if self._frames:
             (seconds, cause), count = min(self._frames.values()), len(self._frames)
             causes.append(f"{count} damaged frame{'s' * (count > 1)}, the first near {seconds:.2f} s ({cause})")
             remedies.add(REENCODE)
-        text = f"{self.path}: {'; '.join(causes)}; read all the same; {' or '.join(sorted(remedies))}"
+        advice = f"; read all the same; {' or '.join(sorted(remedies))}" if remedies else ""
+        text = f"{self.path}: {'; '.join(causes)}{advice}"
         warnings.warn(text, VideoWarning, stacklevel=2)

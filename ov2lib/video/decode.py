@@ -29,7 +29,9 @@ from .source import Source
 from .stream import ERRORS, LIMITS, coded_packets, decode_packet, open_video
 from .tone import TRANSFERS, to_sdr
 
+HELD_BYTES = 3 << 26  # assumed: 192 MiB of pictures wait for others; 16 of 3840x2160, only one of 8000x8000 in RGB
 PAST = 3  # assumed: earlier reference frames kept at hand (a fourth moved the P estimate's rank agreement by .0001)
+YADIF_SIDE = 3  # published: yadif refuses pictures of fewer lines or columns
 KINDS = {1: "I", 3: "B", 5: "I"}  # FFmpeg's AVPictureType; SI counts as I, and everything else that is predicted as P
 PLANAR_LUMA = ("yuv", "nv12", "nv21", "gray")  # pixel formats whose first plane is luma
 
@@ -120,6 +122,11 @@ class Linked:
     anchor: "Linked | None" = None
 
 
+def room_for(height: int, width: int, pixel_format: av.VideoFormat) -> int:
+    """How many decoded pictures of this size may be held at a time, at least one."""
+    return max(1, HELD_BYTES // (height * width * pixel_format.padded_bits_per_pixel // 8 or 1))
+
+
 def plane(picture: av.VideoFrame, dtype: type | np.dtype = np.uint8) -> np.ndarray:
     """View [height, width] of a picture's first plane, without its row padding."""
     p, dtype = picture.planes[0], np.dtype(dtype)
@@ -175,8 +182,8 @@ def decode(
             pictures, error = decode_packet(context, packet)
             failed = failed or error
             for frame in _frames(packets, pictures, cropped):
-                if frame.kind == "I":
-                    source.display.check(source.path, frame.picture)
+                if frame.kind == "I" and source.display.turns_away(frame.picture):
+                    damage.note("is turned another way later; shown as it begins")
                 if frame.index > last:  # else a second picture for the same time, which nobody sees, or one come too late
                     last, awaited[frame.index] = frame.index, False
                     if frame.damaged:
@@ -302,6 +309,7 @@ def quantisers(attached: SideDataContainer, picture: av.VideoFrame, cropped: tup
 def link(frames: Iterable[CodedFrame]) -> Iterator[Linked]:
     """Give each frame its references, in display order; a B frame waits for the next reference."""
     past: deque[CodedFrame] = deque(maxlen=2 * PAST)  # twice as many: those decoded after a frame are not its references
+    room = 2 * PAST
     waiting: list[Linked] = []
     anchor = None
     for frame in frames:
@@ -321,7 +329,10 @@ def link(frames: Iterable[CodedFrame]) -> Iterator[Linked]:
         else:
             yield linked
         if frame.is_reference:
+            room = min(room, room_for(frame.picture.height, frame.picture.width, frame.picture.format))
             past.appendleft(frame)
+            while len(past) > room:
+                past.pop()
     yield from waiting
 
 
@@ -369,7 +380,10 @@ def deinterlaced(picture: av.VideoFrame) -> av.VideoFrame:
     By this picture alone, so that it does not matter which others are decoded: FFmpeg's yadif in a graph that sees one
     picture. It takes 2 ms at 720x576, and gives the same on every processor. PSNR on a moving pattern, at canvas size: 44.6
     dB, one field alone 38.4, untouched 34.4; on a pattern at rest 83. (bwdif takes a lone picture for one at rest.)
+    A picture with fewer lines or columns than yadif takes comes back as it is.
     """
+    if min(picture.height, picture.width) < YADIF_SIDE:
+        return picture
     graph = av.filter.Graph()
     graph.threads = 1
     source = graph.add_buffer(

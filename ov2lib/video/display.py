@@ -67,10 +67,9 @@ class Display:
             transfer=TRANSFERS.get(picture.color_trc, ""),
         )
 
-    def check(self, path: object, picture: av.VideoFrame) -> None:
-        """Warn of a later picture that is to be turned another way; it is shown as the first one is."""
-        if orientation(display_matrix(picture))[:2] != (self.turns, self.mirrored):
-            warnings.warn(f"{path}: is turned another way later; shown as it begins", VideoWarning, stacklevel=2)
+    def turns_away(self, picture: av.VideoFrame) -> bool:
+        """Whether a later picture is to be turned another way than the first."""
+        return orientation(display_matrix(picture))[:2] != (self.turns, self.mirrored)
 
     @property
     def shown(self) -> tuple[int, int]:

@@ -26,6 +26,7 @@ MAX_REORDER = 64  # published: H.264 and HEVC hold back at most 16 frames, 32 fi
 TINY = 16  # assumed: bytes up to which an MPEG-4 picture may be one that is not coded and not shown
 RETIME = "write new times: `ffmpeg -i IN -vf setpts=N/FRAME_RATE/TB OUT.mp4`"
 STARTS_ANYWHERE = ("h264", "hevc", "vvc", "av1")  # their decoders show nothing that lacks what it refers to
+NEEDS_HEAD = ("gif", "apng")  # their decoders start at the first packet only; so do those of pictures with a palette
 ORDERED_FORMATS = ("mov", "matroska", "mpegts", "mpeg", "flv", "ogg", "nut", "ivf", "obu")  # whose times are for presentation
 _UNKNOWN = np.iinfo(np.int64).min
 
@@ -126,7 +127,10 @@ def list_packets(container, stream, demuxed: Iterable[av.Packet], damage: Damage
     if not rows:
         raise VideoError(damage.path, "no video packet can be read from it (truncated?)", AGAIN)
     row = dict(zip(COLUMNS, np.frombuffer(rows, np.int64).reshape(-1, len(COLUMNS)).T.copy(), strict=True))
-    return _Listing(container.format.name, codec, reorders, stream.index, row, stream.time_base, rate, damage).packets()
+    needs_head = codec in NEEDS_HEAD or context.pix_fmt == "pal8"
+    return _Listing(
+        container.format.name, codec, needs_head, reorders, stream.index, row, stream.time_base, rate, damage
+    ).packets()
 
 
 def _row(packet: av.Packet, header: Header) -> tuple[int, ...]:
@@ -137,7 +141,8 @@ def _row(packet: av.Packet, header: Header) -> tuple[int, ...]:
     field = -1 if header.field is None else 2 * header.field[0] + header.field[1]
     times = (_UNKNOWN if time is None else time for time in (packet.pts, packet.dts))
     state = packet.size, key, packet.is_discard, packet.is_corrupt
-    return *times, packet.duration or 0, *state, kind, header.reference, header.shown, clean, field
+    reference = header.reference or (key and header.kind == "?")  # joined streams: the first unit may be of another codec
+    return *times, packet.duration or 0, *state, kind, reference, header.shown, clean, field
 
 
 @dataclass
@@ -146,6 +151,7 @@ class _Listing:
 
     container: str
     codec: str
+    needs_head: bool
     reorders: bool
     stream: int
     row: dict[str, np.ndarray]
@@ -155,6 +161,7 @@ class _Listing:
 
     def packets(self) -> Packets:
         row, path = self.row, self.damage.path
+        row["key"] = self._keys()
         key, pts, dts = row["key"] != 0, row["pts"], row["dts"]
         second = _second_fields(row["field"])
         # 1. what headers and times say
@@ -170,7 +177,7 @@ class _Listing:
         known = bool((pts[shown] != _UNKNOWN).all())
         rank, stop, number = (pts if known else np.arange(len(pts))), self._in_doubt(pts, shown, first), np.arange(len(pts))
         if not stop or self.codec not in STARTS_ANYWHERE:
-            shown[:first] = False
+            self._leave_out(shown[:first])
         if stop:
             decoded = shown_order(path, self.stream, len(pts), stop)
             shown &= (decoded >= 0) | (number >= stop)
@@ -185,13 +192,19 @@ class _Listing:
         if not stored:
             pts = pts.copy()
             pts[place] = self._times(pts, dts, key, place)
-        if (int(pts[place[-1]]) - int(pts[place[0]])) * self.time_base > MAX_SECONDS:
+        span = (int(pts[place[-1]]) - int(pts[place[0]])) * self.time_base
+        if span > MAX_SECONDS:
+            pts, stored = pts.copy(), False
+            pts[place] = self._without_jump(pts[place])
+            span = (int(pts[place[-1]]) - int(pts[place[0]])) * self.time_base
+        if span > MAX_SECONDS:
             raise VideoError(path, f"its time stamps span more than {MAX_SECONDS // 3600} hours", RETIME)
         frame = np.full(len(pts), -1)
         frame[place] = np.arange(len(place))
         # 4. where decoding may start
         start = first if first <= place.min() else 0
         clean = (row["clean"] != 0) & (_closed(frame, shown) & shown if stop else _closed(pts, shown))
+        clean &= not self.needs_head
         clean[start] = True
         clean[:start] = False
         for column in (pts, frame):
@@ -205,6 +218,25 @@ class _Listing:
             time_base=float(self.time_base), ordered=stored,
             last_duration=float(stays) if 0 < stays <= MAX_SECONDS else 0.0,
         )  # fmt: skip
+
+    def _keys(self) -> np.ndarray:
+        """The key flags. Where no packet has one (SWF, RoQ) the pictures' headers say, and where those are not read the first
+        packet is taken for one."""
+        key, kind = self.row["key"], self.row["kind"]
+        if key.any() or self.codec in STARTS_ANYWHERE:
+            return key
+        intra = kind == KINDS.index("I")
+        if (kind == KINDS.index("?")).all():
+            intra[0], kind[0] = True, KINDS.index("I")
+        return intra.astype(np.int64)
+
+    def _leave_out(self, shown: np.ndarray) -> None:
+        """Show none of the frames before the first key frame: their decoder makes pictures of them that are mostly grey."""
+        if shown.any():
+            count, them = int(shown.sum()), "are" if shown.sum() > 1 else "is"
+            cause = f"{count} frame{'s' * (count > 1)} before the first key frame cannot be decoded rightly and {them} left out"
+            self.damage.of_file(f"{cause}, the first near 0.00 s", AGAIN)
+        shown[:] = False
 
     def _in_doubt(self, pts: np.ndarray, shown: np.ndarray, first: int) -> int:
         """How many packets from the first on a decoder must see to say which are shown, and when; 0 for none."""
@@ -232,6 +264,17 @@ class _Listing:
             closed = (row["clean"] != 0) & _closed(pts, shown) & (np.arange(whole) >= doubtful)
             return int(np.argmax(closed)) if closed.any() else whole
         return 0
+
+    def _without_jump(self, times: np.ndarray) -> np.ndarray:
+        """Ascending times without their longest gap, if it is over a week, as where a camera's clock is set in between."""
+        at = int(np.argmax(np.diff(times))) + 1
+        gap = int(times[at]) - int(times[at - 1])
+        if gap * self.time_base <= MAX_SECONDS:
+            return times
+        seconds = float((int(times[at - 1]) - int(times[0])) * self.time_base)
+        self.damage.of_file(f"its time stamps jump ahead by {float(gap * self.time_base):.0f} s near {seconds:.2f} s", RETIME)
+        step = max(1, round(1 / (self.rate * self.time_base)))
+        return np.concatenate([times[:at], times[at:] - (gap - step)])
 
     def _times(self, pts: np.ndarray, dts: np.ndarray, key: np.ndarray, place: np.ndarray) -> np.ndarray:
         """Presentation times of the packets `place`, which stand in the order in which they are shown.

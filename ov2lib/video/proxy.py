@@ -22,18 +22,20 @@ from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
-from .decode import CodedFrame, plane, quantisers
+from .decode import CodedFrame, plane, quantisers, room_for
 from .headers import header_reader
 from .residual import PaddedLuma
 from .side_data import side_data
 
 MAX_PIXELS = 1 << 19  # assumed: 960x540 in full; larger pictures are scaled down to about that
 TYPES = {"I": PictureType.I, "P": PictureType.P, "B": PictureType.B}
+BFRAMES = 16  # published: the most that x264 takes in a row; fewer of large pictures, since it holds back as many
 # assumed, tried on the clip above: low enough a quantiser that B blocks carry bits; without half-pixel refinement (subme=0) P
 # loses .02, a slower preset gains nothing
 X264 = {
     "preset": "ultrafast",
-    "x264-params": "qp=22:subme=1:bframes=16:b-adapt=0:b-pyramid=normal:keyint=infinite:scenecut=0:rc-lookahead=0:mbtree=0",
+    "x264-params": "qp=22:subme=1:bframes={bframes}:b-adapt=0:b-pyramid=normal:keyint=infinite:scenecut=0:"
+    "rc-lookahead=0:mbtree=0",
 }
 LEAN = {"flags2": "+export_mvs", "export_side_data": "venc_params", "skip_idct": "all", "skip_loop_filter": "all"}
 
@@ -114,10 +116,12 @@ class _Run:
         self.waiting: dict[int, dict] = {}
         self.scale = VideoReformatter()
 
-    def _open(self) -> None:
+    def _open(self, picture: av.VideoFrame) -> None:
+        bframes = min(BFRAMES, room_for(picture.height, picture.width, picture.format) - 1)
+        options = {name: value.format(bframes=bframes) for name, value in X264.items()}
         self.encoder, self.decoder = (av.CodecContext.create(*name) for name in (("libx264", "w"), ("h264", "r")))
         self.encoder.height, self.encoder.width = self.size
-        self.encoder.pix_fmt, self.encoder.time_base, self.encoder.options = "gray", Fraction(1, 25), X264
+        self.encoder.pix_fmt, self.encoder.time_base, self.encoder.options = "gray", Fraction(1, 25), options
         self.decoder.options = LEAN
         self.encoder.thread_count = self.decoder.thread_count = 1
         self.decoder.thread_type = "NONE"
@@ -126,7 +130,7 @@ class _Run:
     def push(self, frame: CodedFrame, asked: bool) -> Iterator[ProxyFrame]:
         """Encode one more frame."""
         if not self.count:
-            self._open()
+            self._open(frame.picture)
         as_is = {"src_color_range": ColorRange.JPEG, "dst_color_range": ColorRange.JPEG}
         height, width = self.size
         small = self.scale.reformat(frame.picture, width, height, "gray", interpolation=Interpolation.AREA, threads=1, **as_is)

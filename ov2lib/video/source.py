@@ -10,7 +10,7 @@ from ..errors import VideoError
 from .damage import AGAIN, Damage
 from .display import Display
 from .packets import Packets, list_packets
-from .stream import EXPORTS_QUANTISERS, EXPORTS_VECTORS, LIMITS, coded_packets, decode_packet, open_video
+from .stream import EXPORTS_QUANTISERS, EXPORTS_VECTORS, LIMITS, coded_packets, decode_packet, open_video, still_image
 
 REPORT_EVERY = 256  # packets
 NO_SIZE = "its frame size is unknown or impossible (damaged or truncated)"
@@ -75,6 +75,8 @@ class Source:
                 packets = list_packets(container, chosen, coded, damage)
             except VideoError as error:
                 raise error if first.picture or context.width else VideoError(path, NO_SIZE, AGAIN) from error
+            if container.format.name.endswith("_pipe") and len(packets) == 1:  # several images in one file are a video
+                raise still_image(path)
             if first.picture is None:
                 raise VideoError(path, "no frame can be decoded from it" if context.width else NO_SIZE, AGAIN)
             return cls(

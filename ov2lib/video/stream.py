@@ -77,9 +77,14 @@ def _refusal(path: str | os.PathLike, error: Exception) -> VideoError:
     if not isinstance(error, av.error.ArgumentError):  # which is what a format outside the list gives
         return VideoError(path, f"cannot be read as video ({getattr(error, 'strerror', None) or error})", AGAIN)
     if os.fsdecode(path).lower().endswith(STILLS):
-        return VideoError(path, "is a still image, not a video", "use tokenize_image")
+        return still_image(path)
     cause = "cannot be read as video (a playlist or another format that holds no video of its own)"
     return VideoError(path, cause, "name the video file itself")
+
+
+def still_image(path: str | os.PathLike) -> VideoError:
+    """The refusal of one."""
+    return VideoError(path, "is a still image, not a video", "use tokenize_image")
 
 
 def _video_stream(path, container, number: int | None):

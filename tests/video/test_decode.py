@@ -2,12 +2,14 @@
 
 import hashlib
 
+import av
 import numpy as np
 import pytest
 import zoo
 
+from ov2lib.video import decode as decoding
 from ov2lib.video.decode import PAST, Linked, decode, link
-from ov2lib.video.signals import read_signals
+from ov2lib.video.signals import linked_frames, read_signals
 from ov2lib.video.source import Source
 
 
@@ -167,3 +169,19 @@ def test_references_were_decoded_before(specimen):
         for x in linked(specimen(name).path):
             assert all(f.order < x.frame.order and f.index < x.frame.index for f in x.past)
             assert x.following is None or (x.following.is_reference and x.following.index > x.frame.index)
+
+
+@pytest.mark.parametrize("name", ["h264_p_only", "vp9"])
+def test_fewer_large_pictures_are_held(name, specimen, monkeypatch):
+    """Where one picture fills what may be held, a frame keeps the reference before it, and the proxy holds none back."""
+    known = specimen(name)
+    monkeypatch.setattr(decoding, "HELD_BYTES", 1)
+    source = Source.open(known.path)
+    linked = list(linked_frames(source, decode(source)))
+    assert [x.frame.index for x in linked] == list(range(known.frames))
+    assert [len(x.past) for x in linked] == [int(not x.frame.restart) for x in linked]
+
+
+def test_pictures_held_at_a_time():
+    assert decoding.room_for(2160, 3840, av.VideoFormat("yuv420p")) == 16
+    assert decoding.room_for(8000, 8000, av.VideoFormat("bgra")) == 1

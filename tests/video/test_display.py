@@ -109,6 +109,16 @@ def test_a_key_frame_that_is_turned_another_way_is_warned_of(specimen):
     began_straight = replace(source, display=replace(source.display, turns=0))
     with pytest.warns(VideoWarning, match="is turned another way later; shown as it begins"):
         assert len(list(decode(began_straight))) == zoo.FRAMES
+        began_straight.damage.warn()
+
+
+def test_turning_is_warned_of_once_however_many_key_frames_are_turned(tmp_path):
+    source = Source.open(zoo.write(tmp_path / "a.mp4", options=zoo.x264(keyint=1), rotation=90).path, damaged="refuse")
+    began_straight = replace(source, display=replace(source.display, turns=0))
+    with pytest.warns(VideoWarning) as caught:
+        assert len(list(decode(began_straight))) == zoo.FRAMES
+        began_straight.damage.warn()
+    assert [str(w.message) for w in caught] == [f"{source.path}: is turned another way later; shown as it begins"]
 
 
 def test_words_say_what_is_done():

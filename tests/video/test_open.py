@@ -15,8 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from ov2lib.codec.sampled import tokenize_frames
 from ov2lib.errors import VideoError, VideoWarning
-from ov2lib.video.packets import MAX_SECONDS
+from ov2lib.video.headers import header_reader
+from ov2lib.video.packets import COLUMNS, MAX_SECONDS, _row
 from ov2lib.video.signals import read_signals
 from ov2lib.video.source import Source, read_packets
 
@@ -142,11 +144,84 @@ def test_a_recording_glued_to_another_follows_it(tmp_path):
     np.testing.assert_allclose([frame.time for frame in frames], np.arange(200) / zoo.FPS, atol=1e-3)
 
 
+def test_a_jump_of_over_a_week_is_taken_out(tmp_path):
+    """As where a camera's clock is set while it records."""
+    stamps = [*range(6), *range(2 * zoo.FPS * MAX_SECONDS, 2 * zoo.FPS * MAX_SECONDS + 6)]
+    path = zoo.write(tmp_path / "weeks.mkv", options=zoo.x264(), pts=stamps).path
+    assert survived(path)[0] == list(range(12)) and "jump ahead by 1209600 s near 0.20 s" in survived(path)[1]
+    np.testing.assert_allclose(read_packets(path).frame_times, np.arange(12) / zoo.FPS, atol=2e-3)
+    with pytest.raises(VideoError, match="jump ahead"):
+        frames_of(path)
+
+
 def test_times_that_span_weeks_are_refused(tmp_path):
-    stamps = [*range(11), 2 * zoo.FPS * MAX_SECONDS]
+    stamps = [*range(10), 2 * zoo.FPS * MAX_SECONDS, 4 * zoo.FPS * MAX_SECONDS]
     path = zoo.write(tmp_path / "weeks.mkv", options=zoo.x264(), pts=stamps).path
     with pytest.raises(VideoError, match="span more than 168 hours"):
         read_packets(path)
+
+
+@pytest.mark.parametrize("ending", ["avi", "mkv"])
+def test_frames_before_the_first_key_frame_are_counted(ending, tmp_path):
+    """MPEG-4 that was cut in the middle of a group: its decoder makes grey pictures of them and calls them good."""
+    whole = zoo.write(tmp_path / "whole.mkv", codec="mpeg4", options={"g": "6", "sc_threshold": "1000000000"}).path
+    path = tmp_path / f"cut.{ending}"
+    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in [packet for packet in source.demux(video=0) if packet.size][2:]:
+            packet.stream = stream
+            target.mux(packet)
+    indices, warning = survived(path)
+    assert indices == list(range(zoo.FRAMES - 6))
+    assert "4 frames before the first key frame cannot be decoded rightly and are left out, the first near 0.00 s" in warning
+    with pytest.raises(VideoError, match="4 frames before the first key frame"):
+        frames_of(path)
+
+
+def test_a_format_that_flags_no_key_frame_starts_at_its_first_packet(tmp_path):
+    path = zoo.write(tmp_path / "a.swf", codec="flv1").path
+    with av.open(str(path)) as container:
+        assert not any(packet.is_keyframe for packet in container.demux(video=0) if packet.size)
+    assert frames_of(path) == list(range(zoo.FRAMES))
+    assert np.flatnonzero(read_packets(path).key).tolist() == [0]
+
+
+def test_joined_gifs_give_all_their_pictures(tmp_path):
+    """The second one's first picture is flagged as a key frame, but the decoder cannot start there."""
+    data = zoo.write(tmp_path / "a.gif", codec="gif", pix_fmt="rgb8").path.read_bytes()
+    (tmp_path / "two.gif").write_bytes(2 * data)
+    source = Source.open(tmp_path / "two.gif", damaged="refuse")
+    assert len(source.packets.frame_times) == 2 * zoo.FRAMES and source.packets.clean.sum() == 1
+    tokens = tokenize_frames(source, num_frames=2 * zoo.FRAMES)
+    assert len(tokens.canvases) == 2 * zoo.FRAMES
+
+
+def test_a_key_frame_is_a_reference_whatever_stands_before_it(tmp_path):
+    """Where recordings of two codecs are joined, one packet holds the last picture of one and the first of the other."""
+    h264 = zoo.write(tmp_path / "a.h264", options=zoo.x264(), frames=2, muxer="h264").path.read_bytes()
+    unit = h264[h264.rfind(b"\0\0\1") + 3 :]
+    read = header_reader("hevc", None)
+    assert not read(memoryview(b"\0\0\1\1" + unit[1:])).reference  # an H.264 slice looks like an HEVC picture not referred to
+    packet = av.Packet(b"\0\0\1\1" + unit[1:])
+    packet.is_keyframe = True
+    row = dict(zip(COLUMNS, _row(packet, read(memoryview(packet))), strict=True))
+    assert row["key"] and row["reference"]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_still_images_named_as_videos_are_refused(kind, tmp_path):
+    path = tmp_path / "still.mp4"
+    Image.fromarray(zoo.picture(0, zoo.SIZE)).save(path, kind)
+    with pytest.raises(VideoError, match="is a still image, not a video; use tokenize_image"):
+        read_packets(path)
+
+
+@pytest.mark.parametrize(
+    "ending, codec, pix_fmt", [("apng", "apng", "rgb24"), ("gif", "gif", "rgb8"), ("mjpeg", "mjpeg", "yuvj420p")]
+)
+def test_moving_images_are_videos(ending, codec, pix_fmt, tmp_path):
+    path = zoo.write(tmp_path / f"moving.{ending}", codec=codec, pix_fmt=pix_fmt).path
+    assert frames_of(path) == list(range(zoo.FRAMES))
 
 
 def test_a_frame_size_that_changes_is_scaled_to_the_first(tmp_path):

@@ -71,6 +71,12 @@ def test_deinterlacing_takes_the_comb_out_and_keeps_what_rests():
     assert np.abs(plane(deinterlaced(rest)).astype(int) - plane(truth)).mean() < wrong / 30
 
 
+@pytest.mark.parametrize("height, width", [(2, 64), (64, 2), (1, 1), (3, 3)])
+def test_pictures_too_small_to_deinterlace_come_as_they_are(height, width):
+    picture = coded(np.full((height, width, 3), 90, np.uint8), BT601, LIMITED, "yuv444p")
+    np.testing.assert_array_equal(plane(deinterlaced(picture)), plane(picture))
+
+
 def test_only_interlaced_videos_are_deinterlaced_and_only_their_pictures(specimen):
     path = specimen("h264_interlaced").path
     picture = next(iter(decode(Source.open(path)))).picture
