@@ -72,7 +72,10 @@ def marginals_reader(stream) -> Reader:
     context = stream.codec_context
     codec, size = context.codec.canonical_name, (context.height, context.width)
     if codec in TRACED:
-        return TRACED[codec](stream, size)
+        try:
+            return TRACED[codec](stream, size)
+        except av.error.FFmpegError:
+            return lambda packet: None  # damaged headers: the decoder may still cope
     if codec == "h264":
         return _H264Slices(size, header_reader(codec, context.extradata))
     return _Mpeg2Slices(size) if codec in ("mpeg1video", "mpeg2video") else lambda packet: None

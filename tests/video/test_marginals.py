@@ -183,3 +183,16 @@ def test_units_of_an_av1_packet():
     delimiter, frame = bytes([0b00010010, 0]), bytes([0b00110010, 0x83, 0x00]) + b"abc"
     assert list(_obus(delimiter + frame)) == [(2, 0, 2), (6, 2, 8)]
     assert list(_obus(bytes([0b00110000]) + b"abc")) == [(6, 0, 4)]  # without a size: to the end
+
+
+def test_damaged_parameter_sets_only_cost_the_sizes_of_parts(specimen, tmp_path):
+    """FFmpeg's parser takes them into the stream's head, where `trace_headers` refuses them."""
+    data = bytearray(specimen("raw_hevc").path.read_bytes())
+    start = data.index(b"\0\0\1\x42") + 5  # the sequence parameter set
+    for offset in range(start, start + 24):
+        damaged = bytes(data[:offset]) + b"\xff" * 8 + bytes(8) + bytes(data[offset + 16 :])
+        (tmp_path / "a.hevc").write_bytes(damaged)
+        with av.open(str(tmp_path / "a.hevc")) as container:
+            reader = marginals_reader(container.streams.video[0])
+            for packet in container.demux(video=0):
+                reader(packet)
