@@ -145,7 +145,7 @@ def test_bits_are_read_as_the_standard_writes_them():
         ("vp9", bytes([0b10_00_0_1_1_0, 0]), Header("P")),
         ("vp9", bytes([0b10_00_0_1_0_0, 0]), Header("P", shown=False)),
         ("vp9", bytes([0b10_00_0_1_0_0, 0xC1]), Header("P")),  # a superframe: a shown picture follows
-        ("vp9", bytes([0b10_00_1_000, 0]), Header("P")),
+        ("vp9", bytes([0b10_00_1_000, 0]), Header("P", reference=False)),  # only shows a picture that was decoded before
         ("mpeg4", b"\0\0\1\xb6\x10", Header("I")),
         ("mpeg4", b"\0\0\1\xb0junk\0\0\1\xb6\x90", Header("B", reference=False)),
         ("h264", b"\0\0\0\1\x09\xf0\0\0\1\x65\x88\x80", Header("I", clean=True)),
