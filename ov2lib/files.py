@@ -197,7 +197,7 @@ def _replace_folder(scratch: Path, target: Path) -> None:
         os.rename(target, aside)
     try:
         os.rename(scratch, target)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: the old folder goes back to its name
         with suppress(OSError):
             os.rename(aside, target)
         raise

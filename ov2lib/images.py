@@ -151,7 +151,7 @@ def _is_animated(image: Image.Image) -> bool:
 def _orientation(name: str, image: Image.Image) -> int:
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception as error:
+    except Exception as error:  # Pillow raises many kinds on damaged metadata; the picture is whole
         why = f"{type(error).__name__}: {error}"
         warnings.warn(f"{name}: damaged Exif data ({why}); its orientation is ignored", VideoWarning, stacklevel=5)
         return 1

@@ -165,7 +165,7 @@ def _untruthful(samples: list[Sample]) -> dict[str, str]:
         seen.add(sample.id)
         try:
             score(reference(sample), sample)
-        except Exception as error:
+        except Exception as error:  # whatever its truth does: this sample fails, the others are scored
             bad[sample.id] = describe(error)
     return bad
 

@@ -152,6 +152,7 @@ def _difference(category: str, baseline: str = BASELINE) -> float:
 
 
 def against_predecessor() -> Outcome:
+    """The gain on LLaVA-OneVision-1.5 by category: most averages rise, and whether all do."""
     differences = {name: _difference(name, "LLaVA-OneVision-1.5") for name in ("video", "spatial", "image", "tracking")}
     risen = [value > 0 for value in differences.values()]
     listed = ", ".join(f"{name} {value:+.1f}" for name, value in differences.items())
@@ -159,6 +160,7 @@ def against_predecessor() -> Outcome:
 
 
 def best_rows() -> Outcome:
+    """In how many rows of the main table OV2 is best, and in how many averages."""
     table = load("main", wide=True)
     best = table[MODEL] >= table.max(axis=1)
     average = table.index.get_level_values("benchmark") == "Average"
@@ -169,6 +171,7 @@ def best_rows() -> Outcome:
 
 
 def average_gain(argument: str) -> Outcome:
+    """A stated gain on the baseline in one category's average, such as "video 4.3", and whether all averages recompute."""
     category, stated = argument.split()
     table = averages()
     means = table.set_index(["category", "model"])["recomputed"]
@@ -179,6 +182,7 @@ def average_gain(argument: str) -> Outcome:
 
 
 def tracking_gain(stated: str) -> Outcome:
+    """The stated gain in J&F on the baseline, from the tracking rows of that kind."""
     table = load("main", wide=True).loc["tracking", [MODEL, BASELINE]]
     ours, theirs = table[table.index.str.endswith("(J&F)")].mean()
     printed = table.loc["Average", MODEL] - table.loc["Average", BASELINE]
@@ -187,6 +191,7 @@ def tracking_gain(stated: str) -> Outcome:
 
 
 def consistent_gains() -> Outcome:
+    """Rows ahead of the baseline by category: gains on average, and whether in every row."""
     video, spatial, tracking = (gains(category) for category in ("video", "spatial", "tracking"))
     named = {"video": (video, "video"), "spatial": (spatial, "spatial"),
              "tracking": (tracking[tracking.index.str.endswith("(J&F)")], "J&F")}  # fmt: skip
@@ -197,6 +202,7 @@ def consistent_gains() -> Outcome:
 
 
 def jumpscore_lead(stated: str) -> Outcome:
+    """The stated lead on JumpScore: of the codec at the largest budget, and whether frames have it too."""
     row, curve = load("main", wide=True).loc[("video", "JumpScore")], load("codec_vs_frames", wide=True).loc["JumpScore"]
     budget, lead = curve.index.max(), row[MODEL] - row[BASELINE]
     guide = load("guide").set_index("benchmark").loc["JumpScore", "value"]
@@ -206,6 +212,7 @@ def jumpscore_lead(stated: str) -> Outcome:
 
 
 def gain_in_few_rows() -> Outcome:
+    """What is left of the video and spatial gains without the few rows that make most of them."""
     video, spatial = gains("video").drop("JumpScore"), gains("spatial")
     samples = load("data_mixture").query("component == 'Crosspoint' and quantity == 'samples'")["value"].item()
     numbers = {"video": video.mean(), "spatial": spatial.iloc[2:].mean(), "two": " and ".join(spatial.index[:2])}
@@ -213,6 +220,7 @@ def gain_in_few_rows() -> Outcome:
 
 
 def tracking_f() -> Outcome:
+    """Cells of the tracking table whose J would be negative if J&F is the mean of J and F."""
     table = load("main", wide=True).loc["tracking"].drop("Average")
     f, both = (table[table.index.str.endswith(end)].to_numpy() for end in (" (F)", " (J&F)"))
     negative = 2 * both - f < -0.15  # beyond the rounding of both rows
@@ -221,6 +229,7 @@ def tracking_f() -> Outcome:
 
 
 def small_tracker() -> Outcome:
+    """The 4B tracker of the authors' repository beside the 8B of the main table."""
     small, table = load("tracking_4b", wide=True)["J&F"], load("main", wide=True).loc["tracking", MODEL]
     pairs = {"ref-davis17": "DAVIS (J&F)", "MeViS valid_u": "MeViS_U (J&F)"}
     told = [f"{row}: {table[row]} (8B), {small[name]} (4B), {small[name] - table[row]:+.2f}" for name, row in pairs.items()]
@@ -231,6 +240,7 @@ def small_tracker() -> Outcome:
 
 
 def codec_gain(argument: str) -> Outcome:
+    """A stated mean gain of codec canvases over frames on the curves whose names begin so, such as "TimeLens 9.7"."""
     name, stated = argument.split()
     means = codec_gains()["gain"].groupby("benchmark", sort=False).mean()
     lens = means[means.index.str.startswith("TimeLens")]
@@ -240,6 +250,7 @@ def codec_gain(argument: str) -> Outcome:
 
 
 def tight_wins(limit: str) -> Outcome:
+    """Points of the curves up to a budget at which codec canvases win."""
     gain = codec_gains()["gain"]
     tight = gain[gain.index.get_level_values("budget") <= int(limit)]
     won = (tight > 0).sum()
@@ -249,6 +260,7 @@ def tight_wins(limit: str) -> Outcome:
 
 
 def gains_when_tight() -> Outcome:
+    """Whether JumpScore gains more at its two smallest budgets than at its two largest, and where other curves gain most."""
     gain = codec_gains()["gain"].unstack("benchmark", sort=False).sort_index()
     jumps, others = gain["JumpScore"].dropna(), gain.drop(columns="JumpScore")
     ends = {"first": jumps.iloc[:2], "last": jumps.iloc[-2:]}
@@ -259,28 +271,33 @@ def gains_when_tight() -> Outcome:
 
 
 def count_curves(stated: str) -> Outcome:
+    """Whether there are as many curves as stated."""
     table = load("codec_vs_frames", wide=True)
     curves = table.index.get_level_values("benchmark").nunique()
     return _judge(curves == int(stated)), {"curves": curves, "points": len(table)}
 
 
 def codec_losses() -> Outcome:
+    """Points of the curves at which frames win."""
     gain = codec_gains()["gain"]
     lost = [f"{name} at {budget} ({value:+.1f})" for (name, budget), value in gain[gain < 0].items()]
     return "", {"lost": len(lost), "points": len(gain), "where": ", ".join(lost)}
 
 
 def no_arm(arm: str) -> Outcome:
+    """Whether any curve has the arm named, such as fixed groups."""
     arms = list(dict.fromkeys(row["front_end"] for row in rows("codec_vs_frames")))
     return HOLDS if arm in arms else OPEN, {"arms": " and ".join(arms)}
 
 
 def budgets_in_tokens() -> Outcome:
+    """Tokens of a canvas and of a frame in the guide's settings of ActivityNet."""
     guide = load("guide").query("benchmark == 't/ActivityNet'").set_index("backend")["max_pixels"] / PIXELS_PER_TOKEN
     return _judge(True, guide["codec"] == guide["frames"]), {"canvas": guide["codec"], "frame": guide["frames"]}
 
 
 def budgets_of_rows() -> Outcome:
+    """Whether all rows of the guide have one budget in tokens, and whether other models' settings are known."""
     guide = load("guide")
     tokens = guide["budget"] * (guide["max_pixels"] // PIXELS_PER_TOKEN)
     known = {row["model"] for row in rows("guide") if row.get("model")}  # no source has settings of another model
@@ -288,6 +305,7 @@ def budgets_of_rows() -> Outcome:
 
 
 def budgets_on_jumpscore() -> Outcome:
+    """How many frames the JumpScore clips offer at the largest budget, and frames' scores before and at it."""
     curve = load("codec_vs_frames", wide=True).loc["JumpScore", "frames"]
     budget = int(curve.index.max())
     low, high = frames_available(budget)
@@ -295,6 +313,7 @@ def budgets_on_jumpscore() -> Outcome:
 
 
 def example_gain(stated: str) -> Outcome:
+    """The stated gain, in per cent, of the project page's worked example, from its rounded numbers."""
     sides = {"frames": "example on 128 frames", "codec": "example on codec canvases"}
     means = {side: sum(map(float, _facts(item)["project page"].split())) / 3 for side, item in sides.items()}
     gain = 100 * (round(means["codec"], 3) / round(means["frames"], 3) - 1)  # of the rounded numbers, as printed
@@ -302,11 +321,13 @@ def example_gain(stated: str) -> Outcome:
 
 
 def temporal_range(stated: str) -> Outcome:
+    """The stated ratio of time covered by codec patches and by uniform frames, in the encoder's example."""
     codec, uniform = (int(_facts(f"{name} of the 54-token picture")["readme"]) for name in ("frames", "uniform frames"))
     return _judge(codec / uniform == float(stated)), {"codec": codec, "uniform": uniform}
 
 
 def information_kept() -> Outcome:
+    """Tokens of the encoder's example beside those of all its frames."""
     frames = temporal_range("3")[1]
     kept, whole = 54, 54 // frames["uniform"] * frames["codec"]
     return _judge(True, kept == whole), {"kept": kept, "all": whole, "codec": frames["codec"]}
@@ -328,6 +349,7 @@ def agree(argument: str) -> Outcome:
 
 
 def missing(item: str) -> Outcome:
+    """A breakdown that the text names: whether any source gives its values, and what the curves say."""
     gain = codec_gains()["gain"]
     means = gain.groupby("benchmark").mean()
     long = ", ".join(f"{means[name]:+.2f}" for name in ("LVBench", "VideoMME-Long-Sub", "VideoEval-Pro"))
@@ -336,21 +358,25 @@ def missing(item: str) -> Outcome:
 
 
 def unread() -> Outcome:
+    """What the paper has and the text at hand lacks."""
     return "", {"items": "; ".join(row["item"] for row in rows("facts") if row["value"] == NOT_IN_TEXT)}
 
 
 def caption_clips() -> Outcome:
+    """Caption clips over all buckets, against the stated 8 million."""
     clips = load("caption_buckets", wide=True)["clips"].drop("total") / 1e6
     return _judge(round(clips.sum()) == 8), {"parts": " + ".join(f"{n:g}" for n in clips), "clips": clips.sum()}
 
 
 def caption_totals() -> Outcome:
+    """Whether the total row of the caption table is the sum of its buckets."""
     table = load("caption_buckets", wide=True)[["storage", "image_tokens", "caption_tokens"]]
     sums = table.drop("total").sum()
     return _judge(bool((abs(sums - table.loc["total"]) < 0.11).all())), sums.to_dict()
 
 
 def image_tokens() -> Outcome:
+    """Image tokens of each caption bucket, recomputed from clips and frames."""
     table = load("caption_buckets", wide=True).drop("total")
     recomputed = table["clips"] * table["frames_per_clip"] * FRAME_TOKENS / 1e9
     told = ", ".join(f"{value:.2f}B" for value in recomputed)
@@ -358,12 +384,14 @@ def image_tokens() -> Outcome:
 
 
 def chart_clips() -> Outcome:
+    """The chart's number of caption clips against the buckets' sum, rounded and to the digit."""
     chart = load("data_mixture").query("corpus == 'VideoCaption' and quantity == 'clips'").set_index("component")["value"]
     clips = caption_clips()[1]["clips"]
     return _judge(round(clips) == round(chart["chart label"] / 1e6), clips == chart["chart label"] / 1e6), {"clips": clips}
 
 
 def chart_tokens() -> Outcome:
+    """The chart's number of caption tokens against the sum of its parts."""
     chart = load("data_mixture").query("corpus == 'VideoCaption' and quantity == 'tokens'").set_index("component")["value"]
     label, table = chart.pop("chart label"), load("caption_buckets", wide=True).drop("total")
     numbers = {"parts": " + ".join(f"{n:.1f}" for n in chart), "sum": chart.sum()}
@@ -372,18 +400,21 @@ def chart_tokens() -> Outcome:
 
 
 def spatial_samples() -> Outcome:
+    """The chart's number of spatial samples against name and abstract, and the sum of its parts."""
     counts = load("data_mixture").query("corpus == 'Spatial' and quantity == 'samples'").set_index("component")["value"] / 1e6
     stated, label = counts.pop("name and abstract"), counts.pop("chart label")
     return _judge(round(label) == stated), {"label": label, "parts": counts.sum()}
 
 
 def length_gap() -> Outcome:
+    """Lengths of clips that no caption bucket covers."""
     buckets = [row["bucket"] for row in rows("caption_buckets") if row["quantity"] == "clips" and row["bucket"] != "total"]
     low, high = int(buckets[2].removesuffix("s").split("-")[1]) / 60, int(buckets[3].split("-")[0])
     return _judge(True, low == high), {"buckets": ", ".join(buckets), "low": f"{low:g}", "high": high}
 
 
 def frame_growth() -> Outcome:
+    """The growth of the frame budget from stage to stage, against the stated factors of 2 to 4."""
     frames = [row["value"] for row in rows("stages") if row["field"] == "max frames"]
     budgets = list(dict.fromkeys(int(n) for cell in frames for n in cell.replace("and", "/").split("/")))
     ratios = [b / a for a, b in zip(budgets[1:-1], budgets[2:], strict=True)]  # 30 to 60 and 90 is one step of two lengths
@@ -397,6 +428,7 @@ def frame_growth() -> Outcome:
 
 
 def codec_stages() -> Outcome:
+    """The stages that a source of the authors names as having codec inputs."""
     said = {row["stage"]: row for row in rows("stages") if row["field"] == "codec inputs"}
     named = [stage for stage, row in said.items() if row["kind"] != "third party"]
     return OPEN if len(named) < len(said) else HOLDS, {"named": ", ".join(named)}
@@ -406,6 +438,7 @@ def codec_stages() -> Outcome:
 
 
 def one_value(argument: str) -> Outcome:
+    """Whether all sources give one value for a constant, such as "block 2x2"."""
     symbol, value = argument.split()
     values = {row["source"]: row["value"] for row in rows("codec_constants") if row["symbol"] == symbol}
     same = all(said.startswith(value) for said in values.values())
@@ -413,6 +446,7 @@ def one_value(argument: str) -> Outcome:
 
 
 def released_chain() -> Outcome:
+    """How many constants the preprocessing package states, and which the released chain does without."""
     table = load("codec_constants", wide=True).droplevel("meaning")
     absent = table.index[table["released inference chain"].str.split(" ").str[0].isin(["n/a", "none"])]
     package = (table["preprocessing package 0.1.1 to 0.2.5"] != "not stated").sum()
@@ -421,18 +455,21 @@ def released_chain() -> Outcome:
 
 
 def symbols_only() -> Outcome:
+    """Constants that the text at hand gives as symbols only."""
     table = load("codec_constants", wide=True)["paper text"].droplevel("meaning")
     symbols = table.index[table.str.contains("symbol only")]
     return NOT_IN_TEXT if len(symbols) else HOLDS, {"symbols": ", ".join(symbols)}
 
 
 def jumpscore_size() -> Outcome:
+    """Videos of JumpScore on the page against rows of the released split."""
     stats = load("jumpscore_dataset").set_index(["quantity", "item"])["value"].astype(int)
     page, split = stats["videos", "in-house version"], stats["rows", "released test split"]
     return _judge(True, page == split), {"page": page, "split": split, "missing": page - split}
 
 
 def everything_released() -> Outcome:
+    """What the page still calls "coming soon"."""
     waiting = [row["item"] for row in rows("facts") if row["value"] == "coming soon"]
     numbers = jumpscore_size()[1]
     told = " and ".join(waiting) + " “coming soon”"
@@ -440,6 +477,7 @@ def everything_released() -> Outcome:
 
 
 def backend_per_row() -> Outcome:
+    """Benchmarks for which the guide gives both backends, the nearer one named, and those with frames alone."""
     gaps, near = guide_gaps(), nearest_guide()
     both = near.loc[gaps["benchmark"][gaps["benchmark"].duplicated()].unique(), "backend"]
     alone = len(near) - len(both) - 1
@@ -447,11 +485,13 @@ def backend_per_row() -> Outcome:
 
 
 def guide_rows() -> Outcome:
+    """Whether the guide has a row for every benchmark reported."""
     guided, reported = ({row["benchmark"] for row in rows(table)} - {"Average"} for table in ("guide", "main"))
     return _judge(guided == reported), {"rows": len(guided), "all": len(reported)}
 
 
 def guide_scores() -> Outcome:
+    """Scores of the guide that differ from the main table by more than rounding."""
     near = nearest_guide()
     off = near[near["gap"].abs() > 0.05 + 1e-9].sort_index()
     told = ", ".join(f"{row.Index} {row.guide:.2f} against {row.table}" for row in off.itertuples())
