@@ -89,6 +89,8 @@ def _kinds(packets: Packets) -> str:
 
 def _key_frames(packets: Packets) -> str:
     keys = np.flatnonzero(packets.key)
+    if not len(keys):
+        return f"none is flagged; decoding can start at {packets.clean.sum()} packets"
     lengths = np.diff(np.append(keys, len(packets)))
     return f"{len(keys)}, GOPs of {_range(lengths, 'd')} packets; decoding can start at {packets.clean.sum()} of them"
 

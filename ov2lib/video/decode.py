@@ -33,6 +33,8 @@ HELD_BYTES = 3 << 26  # assumed: 192 MiB of pictures wait for others; 16 of 3840
 PAST = 3  # assumed: earlier reference frames kept at hand (a fourth moved the P estimate's rank agreement by .0001)
 YADIF_SIDE = 3  # published: yadif refuses pictures of fewer lines or columns
 KINDS = {1: "I", 3: "B", 5: "I"}  # FFmpeg's AVPictureType; SI counts as I, and everything else that is predicted as P
+UNSPECIFIED = 2  # FFmpeg's AVCOL_SPC_UNSPECIFIED
+MATRICES = (0, 1, UNSPECIFIED, 4, 5, 6, 7, 9)  # measured with FFmpeg 8: the AVColorSpace values that its scaler converts
 PLANAR_LUMA = ("yuv", "nv12", "nv21", "gray")  # pixel formats whose first plane is luma
 
 
@@ -267,6 +269,8 @@ def _frames(packets: Packets, pictures: Iterable[av.VideoFrame], cropped: tuple[
     for picture in pictures:
         if picture.opaque is None or packets.frame[picture.opaque[0]] < 0:
             continue
+        if picture.colorspace not in MATRICES:  # a rare one or a damaged header: FFmpeg's scaler would refuse the picture
+            picture.colorspace = UNSPECIFIED
         number, marginals = picture.opaque
         index = int(packets.frame[number])
         yield CodedFrame(

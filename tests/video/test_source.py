@@ -217,6 +217,13 @@ def test_damage_is_refused_where_asked_for(make, tmp_path, capsys):
     assert capsys.readouterr().err.startswith("ov2: warning: ")
 
 
+@pytest.mark.parametrize("matrix", ["YCgCo", "bt2020c", "bt709"])
+def test_colours_that_the_scaler_does_not_know_are_read(matrix, tmp_path):
+    path = zoo.write(tmp_path / "a.mp4", options=zoo.x264(colormatrix=matrix)).path
+    assert len(tokenize_frames(path, num_frames=4).canvases) == 4
+    assert tokenize_video(path, num_canvases=4).canvases.std() > 0
+
+
 def test_another_policy_is_no_policy(specimen):
     with pytest.raises(Ov2Error, match="skip, refuse"):
         Source.open(specimen("h264_p_only").path, damaged="mend")
