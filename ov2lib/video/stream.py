@@ -91,10 +91,11 @@ def _video_stream(path, container, number: int | None):
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
         raise VideoError(path, "there is no video stream in it", "name a file that holds video")
-    best = container.streams.best("video") if number is None else None
-    stream = next((s for s in streams if s.index == (best.index if best else number)), None if best is None else streams[0])
     if number is None:
-        stream = stream or streams[0]
+        best = container.streams.best("video")
+        stream = next((s for s in streams if best and s.index == best.index), streams[0])
+    else:
+        stream = next((s for s in streams if s.index == number), None)
     if stream is None:
         raise VideoError(path, f"stream {number} is no video", f"choose among {', '.join(str(s.index) for s in streams)}")
     context = stream.codec_context

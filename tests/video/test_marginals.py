@@ -189,10 +189,14 @@ def test_damaged_parameter_sets_only_cost_the_sizes_of_parts(specimen, tmp_path)
     """FFmpeg's parser takes them into the stream's head, where `trace_headers` refuses them."""
     data = bytearray(specimen("raw_hevc").path.read_bytes())
     start = data.index(b"\0\0\1\x42") + 5  # the sequence parameter set
+    packets = 0
     for offset in range(start, start + 24):
         damaged = bytes(data[:offset]) + b"\xff" * 8 + bytes(8) + bytes(data[offset + 16 :])
         (tmp_path / "a.hevc").write_bytes(damaged)
         with av.open(str(tmp_path / "a.hevc")) as container:
             reader = marginals_reader(container.streams.video[0])
             for packet in container.demux(video=0):
-                reader(packet)
+                sizes = reader(packet)
+                assert sizes is None or sizes.size.sum() <= packet.size
+                packets += 1
+    assert packets >= 24

@@ -343,7 +343,7 @@ def test_an_absurd_frame_number_is_no_overflow(tmp_path):
     bits = f"{77:08b}{0:08b}{30:08b}" + zoo.handmade.golomb(0) + zoo.handmade.golomb(1 << 20) + zoo.handmade.golomb(2)
     bits += zoo.handmade.golomb(1) + "0" + zoo.handmade.golomb(10) + zoo.handmade.golomb(8) + "00"
     path.write_bytes(path.read_bytes() + zoo.handmade.nal_unit(0x67, bits) + struct.pack(">IB", 1, 0x41) + b"\xff" * 60)
-    read(path)
+    assert len(read(path)[1]) >= zoo.FRAMES
 
 
 # --- progress, names, threads ---------------------------------------------------------------------------------------
