@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import os
-import re
 import subprocess
 import sys
 
@@ -166,7 +165,11 @@ def test_whatever_one_notebook_is_the_others_run_and_the_table_names_it(tmp_path
 def test_ctrl_c_stops_the_batch_and_its_kernel_without_a_word_too_many(tmp_path):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "pyproject.toml").touch()
-    interrupt = "import os, signal\nprint('kernel', os.getpid())\nos.kill(os.getppid(), signal.SIGINT)\nsignal.pause()"
+    interrupt = (
+        "import os, signal; from pathlib import Path\n"
+        "Path('kernel').write_text(str(os.getpid()))\n"  # a file: the batch may stop before a printed line reaches it
+        "os.kill(os.getppid(), signal.SIGINT)\nsignal.pause()"
+    )
     write(tmp_path / "notebooks/01_wait.ipynb", "N: int = 1", interrupt)
     code = (
         "import signal, sys; from ov2lib import cli\n"
@@ -176,7 +179,7 @@ def test_ctrl_c_stops_the_batch_and_its_kernel_without_a_word_too_many(tmp_path)
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (130, "ov2: interrupted\n")
     assert not (tmp_path / "figures").exists()
-    kernel = int(re.search(r"kernel (\d+)", (tmp_path / "runs/01_wait/log.txt").read_text())[1])
+    kernel = int((tmp_path / "kernel").read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(kernel, 0)
 
