@@ -2,7 +2,7 @@
 
 Outputs that differ between machines without meaning anything (warnings, HTML tables, pictures, widgets) are never compared.
 Figures go to a scratch folder, so that a test leaves the committed ones alone; kernels find this clone's library, installed
-or not, and train a few steps only, in a folder of their own (`ov2lib.mini.lessons`).
+or not, and train a few steps only, in a folder of their own (`kit.school.lessons`).
 """
 
 import os
@@ -18,7 +18,8 @@ LAX = ("07", "08", "09", "10", "16")
 def pytest_configure():
     os.environ.setdefault("OV2_FIGURES", os.path.join(tempfile.gettempdir(), "ov2-figures"))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads do not take a core from other workers
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+    here = Path(__file__).parent
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(here.parent), str(here), os.environ.get("PYTHONPATH")]))
 
 
 def pytest_collectstart(collector):

@@ -1,6 +1,5 @@
 """Reproducible companion to the paper LLaVA-OneVision-2: codec-stream tokenization, model, training and evaluation."""
 
-from . import _register
 from .codec.frontend import tokenize_video
 from .codec.sampled import tokenize_frames, tokenize_image
 from .errors import ModelError, Ov2Error, TokensError, VideoError
@@ -20,5 +19,3 @@ __all__ = [
     "tokenize_image",
     "tokenize_video",
 ]
-
-_register.install()

@@ -1,10 +1,14 @@
-"""Errors that name the cause and the remedy.
+"""Errors that name the cause and the remedy, and checks of numbers that users pass.
 
 Every error a user can cause derives from `Ov2Error`; the command line prints its message on one line and exits with status 2.
 """
 
+import math
+import operator
 import os
+import reprlib
 import traceback
+from numbers import Real
 
 
 class Ov2Error(ValueError):
@@ -18,10 +22,6 @@ def describe(error: Exception) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1:]
     place = "".join(f" ({os.path.basename(frame.filename)}, line {frame.lineno})" for frame in last)
     return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"
-
-
-class MiniError(Ov2Error):
-    """A synthetic clip that cannot be made as asked."""
 
 
 class MediaError(Ov2Error):
@@ -71,3 +71,30 @@ class ReportedError(Ov2Error):
 
 class TrainingError(Ov2Error):
     """A sample, stage, checkpoint or run that cannot be trained as asked."""
+
+
+def whole_number(name: str, value: object, least: int) -> int:
+    """An integer of any library as Python's.
+
+    Raises:
+        Ov2Error: another kind (text, 8.0, True, None), or less than `least`.
+    """
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or number < least:
+        raise Ov2Error(f"{name}={reprlib.repr(value)}; must be at least {least}, a whole number")
+    return number
+
+
+def real_number(name: str, value: object, positive: bool = False) -> float:
+    """A real number of any library as Python's float, 0 or more; or above 0.
+
+    Raises:
+        Ov2Error: another kind, negative, infinite or not a number.
+    """
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if not math.isfinite(number) or number < 0 or (positive and number == 0):
+        raise Ov2Error(f"{name}={reprlib.repr(value)}; must be a number {'above 0' if positive else 'of at least 0'}")
+    return number

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from .errors import Ov2Error
-from .files import whole_path
+from .files import project_root, whole_path
 
 SIGNALS = {"motion": "#0072B2", "residual": "#D55E00", "bits": "#CC79A7"}
 KINDS = {"I": "#000000", "P": "#56B4E9", "B": "#E69F00"}
@@ -53,19 +53,6 @@ def style(font_scale: float = 1) -> None:
             "legend.frameon": False,
         },
     )
-
-
-def project_root() -> Path:
-    """The clone's top folder: the nearest one above the working directory, or above this package, that holds `notebooks/`.
-
-    Raises:
-        Ov2Error: neither lies inside a clone (a package installed without one has no notebooks and figures).
-    """
-    package = Path(__file__).resolve().parent
-    for folder in (Path.cwd(), *Path.cwd().parents, package.parent):
-        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
-            return folder
-    raise Ov2Error("no notebooks/ folder found; run this inside a clone of the project")
 
 
 def folder() -> Path:

@@ -6,7 +6,9 @@ where the program is killed between the two, `current` finds it there and the ne
 while its writer lives; the next write to the same target removes what killed writers left.
 """
 
+import codecs
 import os
+import re
 import reprlib
 import secrets
 import shutil
@@ -27,6 +29,8 @@ try:
 except ImportError:
     SafetensorError = OSError
 
+# UTF-16 and UTF-32 by their marks, or by where ASCII letters have NULs in them; a line that begins with NULs is just damaged.
+WIDE = re.compile(rb"\xff\xfe|\xfe\xff|\0\0\0[^\0\n]|\0[^\0\n]\0[^\0]|[^\0]\0[^\0]\0|[^\0]\0\0\0")
 NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe waits for its writer otherwise; Windows has none
 
 
@@ -274,3 +278,33 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def project_root() -> Path:
+    """The clone's top folder: the nearest one above the working directory, or above this package, that holds `notebooks/`.
+
+    Raises:
+        Ov2Error: neither lies inside a clone (a package installed without one has no notebooks and figures).
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (Path.cwd(), *Path.cwd().parents, package.parent):
+        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
+            return folder
+    raise Ov2Error("no notebooks/ folder found; run this inside a clone of the project")
+
+
+def numbered_lines(path: str | os.PathLike) -> Iterator[tuple[int, bytes]]:
+    """Number (from 1) and text of every line that is not blank, without the byte-order mark that Windows editors write.
+
+    Raises:
+        OSError: the file cannot be read.
+        UnicodeError: it is UTF-16 or UTF-32, where lines do not end where bytes say so.
+    """
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            if number == 1 and WIDE.match(line):
+                raise UnicodeError("it is UTF-16 or UTF-32; save it as UTF-8, such as with iconv -f UTF-16 -t UTF-8")
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
+            if line.strip():
+                yield number, line

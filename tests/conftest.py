@@ -15,7 +15,7 @@ settings.load_profile("steady")
 
 def pytest_configure():
     """Processes that tests start (kernels, `ov2`) find this clone's library from any folder, installed or not."""
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), str(ROOT / "notebooks"), os.environ.get("PYTHONPATH")]))
 
 
 @pytest.fixture(scope="session")

@@ -32,8 +32,8 @@ from mutate import mutate
 from zoo.pairs import IMAGES, VIDEOS
 
 from ov2lib import Ov2Error, read_signals, tokenize_frames, tokenize_image, tokenize_video
+from ov2lib.cli import inspect
 from ov2lib.codec.frontend import FRONT_ENDS
-from ov2lib.commands import inspect
 from ov2lib.video.parallel import usable_cores
 
 SECONDS = 20  # that one reader may take

@@ -26,7 +26,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from ov2lib import VisualTokens, mini
+from kit import world
+from ov2lib import VisualTokens
 from ov2lib.errors import Ov2Error
 
 SAVING = """
@@ -75,7 +76,7 @@ def try_saves(folder: Path, moments: int, chance: random.Random) -> list[bool]:
 
 def try_tokenize(folder: Path, moments: int, chance: random.Random) -> list[bool]:
     """`ov2 tokenize --out` of a synthetic clip."""
-    clip = str(mini.moving_shapes(duration=2, size=(112, 112)).path)
+    clip = str(world.moving_shapes(duration=2, size=(112, 112)).path)
     command = [sys.executable, "-m", "ov2lib", "tokenize", clip, "--out", str(folder / "made"), "--canvases", "8"]
     began = time.monotonic()
     subprocess.run(command, check=True, capture_output=True)
@@ -92,10 +93,10 @@ def try_training(folder: Path, moments: int, chance: random.Random) -> list[bool
     from safetensors.torch import load_file
 
     sys.path.insert(0, str(Path(__file__).parent / "train"))
-    from conftest import make_config
     from training_cases import tiny_stage
 
-    from ov2lib.mini.model import mini_processor
+    from conftest import make_config
+    from kit.school.model import mini_processor
     from ov2lib.model import LlavaOnevision2ForConditionalGeneration
     from ov2lib.train import trainer
     from ov2lib.train.run import train

@@ -102,8 +102,8 @@ def tokens(clips: list[Path], front_end: str) -> Iterator[np.ndarray]:
 
 def digests(clips: list[Path], folder: Path) -> dict[str, str]:
     """What this process makes of the clips; whole frames are kept in the folder."""
+    from kit.world import jump_rope
     from ov2lib import tokenize_frames, tokenize_image
-    from ov2lib.mini import jump_rope
 
     picture = np.random.default_rng(0).integers(0, 256, (480, 700, 3), np.uint8)
     image = tokenize_image(picture, max_pixels=153_664)
@@ -122,7 +122,7 @@ def run_setting(env: dict[str, str], clips: list[Path], folder: Path, digests_on
         (hook / "sitecustomize.py").write_text(HOOK)
     figures = folder / "figures"
     env = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OV2_FIGURES": str(figures)} | env
-    env["PYTHONPATH"] = os.pathsep.join([str(hook), str(ROOT)])
+    env["PYTHONPATH"] = os.pathsep.join([str(hook), str(ROOT), str(ROOT / "notebooks")])
     command = [sys.executable, __file__, "--child", str(folder), *map(str, clips)]
     row = json.loads(subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE).stdout)
     if digests_only:

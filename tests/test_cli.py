@@ -18,8 +18,8 @@ def command(monkeypatch):
         module = types.ModuleType("ov2lib_probe")
         module.add_arguments = lambda parser: parser.add_argument("--n", type=int, default=1)
         module.run = run
-        monkeypatch.setitem(sys.modules, "ov2lib_probe", module)
-        monkeypatch.setitem(cli.COMMANDS, "probe", ("ov2lib_probe", "a test"))
+        monkeypatch.setitem(sys.modules, "ov2lib.cli.probe", module)
+        monkeypatch.setitem(cli.COMMANDS, "probe", "a test")
 
     return register
 
@@ -68,7 +68,7 @@ def test_wrong_usage_is_status_2(command, argv, capsys):
 )
 def test_a_missing_extra_names_the_remedy(argv, package, specimen, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, package, None)
-    for loaded in [name for name in sys.modules if name == "ov2lib.reproduce" or name.startswith(f"{package}.")]:
+    for loaded in [name for name in sys.modules if name == "ov2lib.cli.reproduce" or name.startswith(f"{package}.")]:
         monkeypatch.delitem(sys.modules, loaded)
     assert cli.main([text.format(video=specimen("h264_p_only").path, folder=tmp_path) for text in argv]) == 2
     assert capsys.readouterr().err == f"ov2: {package} is not installed; run: pip install 'ov2lib[notebooks]'\n"
@@ -79,7 +79,7 @@ def test_every_command_is_listed_and_loads(capsys):
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     overview = capsys.readouterr().out
-    for name, (_, summary) in cli.COMMANDS.items():
+    for name, summary in cli.COMMANDS.items():
         assert name in overview and summary in " ".join(overview.split())
         with pytest.raises(SystemExit) as stopped:
             cli.main([name, "--help"])
@@ -97,7 +97,7 @@ def test_the_overview_imports_nothing_heavy():
 def test_a_full_disk_is_one_line_and_status_2(argument):
     code = (
         "import sys, types; from ov2lib import cli; m = types.ModuleType('talk'); m.add_arguments = lambda p: None\n"
-        "m.run = lambda args: print('a line') or 0; sys.modules['talk'] = m; cli.COMMANDS['doctor'] = ('talk', 'talks')\n"
+        "m.run = lambda args: print('a line') or 0; sys.modules['ov2lib.cli.doctor'] = m; cli.COMMANDS['doctor'] = 'talks'\n"
         "sys.exit(cli.main(sys.argv[1:]))"
     )
     with open("/dev/full", "w") as full:
@@ -110,7 +110,7 @@ def test_a_reader_that_leaves_early_gets_no_traceback():
     code = (
         "import sys, types; from ov2lib import cli; m = types.ModuleType('talk'); m.add_arguments = lambda p: None\n"
         "def run(args):\n    for i in range(100_000): print('line', i)\n    return 0\n"
-        "m.run = run; sys.modules['talk'] = m; cli.COMMANDS['talk'] = ('talk', 'talks'); sys.exit(cli.main(['talk']))"
+        "m.run = run; sys.modules['ov2lib.cli.talk'] = m; cli.COMMANDS['talk'] = 'talks'; sys.exit(cli.main(['talk']))"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as talker:
         assert talker.stdout.readline() == b"line 0\n"

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from ov2lib import cli
-from ov2lib.commands import doctor
-from ov2lib.errors import MiniError
+from ov2lib import Ov2Error, cli
+from ov2lib.cli import doctor
 
 
 @pytest.mark.parametrize("codec", doctor.CODECS)
@@ -23,13 +22,9 @@ def test_the_tiny_clip_moves_right():
     np.testing.assert_array_equal(second[:, doctor.STEP :], first[:, : -doctor.STEP])
 
 
-def test_a_healthy_place_is_status_0(capsys, tmp_path, monkeypatch):
-    monkeypatch.setenv("OV2_CACHE", str(tmp_path))
-    (tmp_path / "mini").mkdir()
-    (tmp_path / "mini/clip.mp4").write_bytes(bytes(3_000_000))
+def test_a_healthy_place_is_status_0(capsys):
     assert cli.main(["doctor"]) == 0
     said = capsys.readouterr().out
-    assert f"clips are kept in {tmp_path / 'mini'}: 1 so far, 3 MB" in said
     assert "libx264" in said and "libavcodec" in said and "cores usable" in said
 
 
@@ -44,15 +39,8 @@ def test_a_missing_package_or_encoder_is_said_and_no_failure(capsys, monkeypatch
 
 def test_a_codec_that_fails_is_status_1(capsys, monkeypatch):
     def broken(*args):
-        raise MiniError("cannot encode: full disk")
+        raise Ov2Error("cannot encode: full disk")
 
     monkeypatch.setattr(doctor, "encode", broken)
     assert cli.main(["doctor"]) == 1
     assert capsys.readouterr().out.count("cannot encode: full disk") == len(doctor.CODECS)
-
-
-def test_a_cache_that_cannot_be_written_is_status_1(capsys, tmp_path, monkeypatch):
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("OV2_CACHE", str(tmp_path / "file"))
-    assert cli.main(["doctor"]) == 1
-    assert "set OV2_CACHE to another folder" in capsys.readouterr().out

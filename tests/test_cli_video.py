@@ -10,8 +10,8 @@ import zoo
 
 import ov2lib
 from ov2lib import cli
+from ov2lib.cli import inspect, tokenize
 from ov2lib.codec.gop import Partition
-from ov2lib.commands import inspect, tokenize
 
 
 def spoken(capsys) -> dict[str, str]:
@@ -93,7 +93,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(out, specimen, 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to oneself")
 def test_ctrl_c_in_the_middle_leaves_nothing(specimen, tmp_path):
     code = (
-        "import os, signal, sys; from ov2lib import cli; from ov2lib.commands import tokenize\n"
+        "import os, signal, sys; from ov2lib import cli; from ov2lib.cli import tokenize\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # background jobs of a shell start with it ignored
         "class Bar(tokenize.tqdm):\n    def update(self, n): os.kill(os.getpid(), signal.SIGINT)\n"
         "tokenize.tqdm = Bar; sys.exit(cli.main(sys.argv[1:]))"

@@ -7,7 +7,8 @@ import numpy as np
 import pandas
 import pytest
 
-from ov2lib import Ov2Error, figures
+from ov2lib import Ov2Error, figures, files
+from ov2lib.files import project_root
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
@@ -111,6 +112,6 @@ def test_figures_go_to_the_clone_one_stands_in(tmp_path, monkeypatch):
 
 def test_outside_a_clone_the_error_says_so(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(figures, "__file__", str(tmp_path / "site-packages" / "ov2lib" / "figures.py"))
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "site-packages" / "ov2lib" / "files.py"))
     with pytest.raises(Ov2Error, match="inside a clone"):
-        figures.project_root()
+        project_root()

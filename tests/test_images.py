@@ -15,9 +15,10 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageOps, PngImagePlugin
 from transformers.image_transforms import convert_to_rgb
 
-from ov2lib import images, tokenize_image
+from ov2lib import tokenize_image
 from ov2lib.errors import ImageError, Ov2Error, VideoWarning
-from ov2lib.images import MAX_PIXELS, open_image
+from ov2lib.video import images
+from ov2lib.video.images import MAX_PIXELS, open_image
 
 RAMP = np.tile(np.linspace(0, 1, 256), (64, 1))  # left black, right white
 COLOURS = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)

@@ -8,10 +8,11 @@ matplotlib.use("agg")
 plt = pytest.importorskip("matplotlib.pyplot")
 
 import ov2lib  # noqa: E402
-from ov2lib import figures, mini  # noqa: E402
+from kit import world  # noqa: E402
+from kit.plots import allocation as packing_plots  # noqa: E402
+from kit.plots import canvases, hero, maps, timeline  # noqa: E402
+from ov2lib import figures  # noqa: E402
 from ov2lib.codec import gop, packing  # noqa: E402
-from ov2lib.plots import canvases, hero, maps, timeline  # noqa: E402
-from ov2lib.plots import packing as packing_plots  # noqa: E402
 from ov2lib.video.source import read_packets  # noqa: E402
 
 
@@ -24,7 +25,7 @@ def look():
 
 @pytest.fixture(scope="module")
 def tokens():
-    return ov2lib.tokenize_video(mini.jump_rope(duration=3.0, size=(128, 224), fps=10).path, num_canvases=8)
+    return ov2lib.tokenize_video(world.jump_rope(duration=3.0, size=(128, 224), fps=10).path, num_canvases=8)
 
 
 def test_a_group_step_by_step_agrees_with_the_partition():

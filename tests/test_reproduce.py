@@ -11,7 +11,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from ov2lib import Ov2Error, cli, reproduce
+from ov2lib import Ov2Error, cli
+from ov2lib.cli import reproduce
 
 PARAMETERS = "N: int = 2  # how many\nSHARE: float = 0.5\nFAST: bool = True\nVIDEO: str = ''  # your own file"
 DRAW = """\

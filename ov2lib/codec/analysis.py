@@ -16,7 +16,7 @@ from ..video.damage import AGAIN
 from ..video.decode import CodedFrame, Linked, Scaler, decode, room_for
 from ..video.motion import MotionField
 from ..video.parallel import in_order
-from ..video.signals import (
+from ..video.signals import (  # fmt: skip
     batch_bits,
     batch_motion,
     batches,
@@ -25,11 +25,11 @@ from ..video.signals import (
     linked_frames,
     motion_and_residual,
     motion_size,
-)  # fmt: skip
+)
 from ..video.source import Source
 from . import scoring
 from .pictures import are_good
-from .readiness import ENGINE_CODECS, engine_grid
+from .released import ENGINE_CODECS, engine_grid
 
 # assumed: half the canvas size and the nearest reference are enough for a residual that is only ranked; on the clip in
 # tests/data block scores of P frames agree with full size and four references at Spearman .986 (full size and two: .998)

@@ -7,18 +7,17 @@ from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
-from ..arguments import real_number, whole_number
-from ..errors import Ov2Error
+from ..errors import Ov2Error, real_number, whole_number
 from ..files import path_text
 from ..geometry import MIN_PIXELS
 from ..tokens import VisualTokens
 from ..video.packets import Packets
 from ..video.parallel import usable_cores
 from ..video.source import Source
-from . import gop, packing, readiness, scoring
+from . import gop, packing, released, scoring
 from .analysis import Candidate, Video, bit_prior, candidates, on_canvas, released_prior, score_motion_residual
+from .picture_store import PictureStore
 from .pictures import inside_bars
-from .store import PictureStore
 
 P_CANVASES = 3  # published: codec-video-prep, one I- and three P-canvases a group
 CANDIDATES_PER_CANVAS = 8  # published for the released chain (32 candidate frames for 4 canvases); assumed for the paper's
@@ -51,7 +50,7 @@ class CodecConfig:
     attenuation: float = packing.ATTENUATION
     peak: float = packing.PEAK_WEIGHT
     beta: float = 0.0
-    max_group_frames: int = readiness.MAX_FRAMES
+    max_group_frames: int = released.MAX_FRAMES
     avoid_keyframes: bool = True
     min_pixels: int = MIN_PIXELS
 
@@ -64,7 +63,7 @@ class CodecConfig:
             raise Ov2Error(f"avoid_keyframes={self.avoid_keyframes!r}; must be True or False")
         least = {
             "num_canvases": 1, "max_pixels": 1, "patch_size": 1, "min_pixels": 0, "smooth": 0,
-            "max_group_frames": readiness.MIN_FRAMES,
+            "max_group_frames": released.MIN_FRAMES,
         }  # fmt: skip
         plain = {name: whole_number(name, getattr(self, name), limit) for name, limit in least.items()}
         plain |= {name: real_number(name, getattr(self, name)) for name in ("attenuation", "peak", "beta")}
@@ -263,7 +262,7 @@ def pack_group(frames: list[Candidate], anchor: int, p_canvases: int, video: Vid
 def _released(video: Video, config: CodecConfig, workers: int, progress: Progress | None):
     packets = video.source.packets
     keys = np.flatnonzero(packets.key[packets.frame_packet]) if config.avoid_keyframes else None
-    wanted = readiness.candidate_frames(len(packets.frame_times), CANDIDATES_PER_CANVAS * config.num_canvases, keys)
+    wanted = released.candidate_frames(len(packets.frame_times), CANDIDATES_PER_CANVAS * config.num_canvases, keys)
     stream = candidates(video, wanted, released_prior, workers, compares=False)
     with PictureStore() as store, closing(_counted(stream, len(wanted), progress)) as counted:
         scores, good = [], []
@@ -275,20 +274,20 @@ def _released(video: Video, config: CodecConfig, workers: int, progress: Progres
         return _pack_released(store, wanted, chosen, video)
 
 
-def select_released(scores: np.ndarray, good: np.ndarray, max_group_frames: int = readiness.MAX_FRAMES):
+def select_released(scores: np.ndarray, good: np.ndarray, max_group_frames: int = released.MAX_FRAMES):
     """The released selection on block scores float32 [n, blocks]: list of (group, anchor, blocks) with candidates from 0.
 
     blocks int64 [k, 2] as (candidate, block). A video too short for one group (under eight candidates) becomes one group,
     where the authors' engine gives up.
     """
     budget = P_CANVASES * scores.shape[1]
-    threshold = readiness.readiness_threshold(scores, budget)
-    groups = readiness.build_groups(scores, budget, threshold, max_group_frames)
-    groups = groups or [readiness.ReadinessGroup(0, len(scores), 0.0, "limit")]
+    threshold = released.readiness_threshold(scores, budget)
+    groups = released.build_groups(scores, budget, threshold, max_group_frames)
+    groups = groups or [released.ReadinessGroup(0, len(scores), 0.0, "limit")]
     out = []
     for group in groups:
         part = slice(group.start, group.end)
-        anchor, blocks = readiness.select_blocks(scores[part], budget, good[part])
+        anchor, blocks = released.select_blocks(scores[part], budget, good[part])
         out.append((group, anchor + group.start, blocks + [group.start, 0]))
     return out
 

@@ -6,12 +6,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from PIL import Image
 
-from ..arguments import real_number, whole_number
-from ..errors import Ov2Error
+from ..errors import Ov2Error, real_number, whole_number
 from ..files import path_text
 from ..geometry import MIN_PIXELS, canvas_size
-from ..images import MAX_PIXELS, open_image
 from ..tokens import FRAMES_PER_GROUP, VisualTokens
+from ..video.images import MAX_PIXELS, open_image
 from ..video.parallel import usable_cores
 from ..video.source import Source
 from .analysis import candidates, on_canvas
@@ -116,7 +115,7 @@ def tokenize_image(
     """One image as visual tokens: one canvas, t = 0, a group of its own.
 
     Args:
-        image: a file, a PIL image, or uint8 [H, W, 3] RGB; `ov2lib.images` says how others become 8-bit RGB.
+        image: a file, a PIL image, or uint8 [H, W, 3] RGB; `ov2lib.video.images` says how others become 8-bit RGB.
         min_pixels, max_pixels: of the canvas; patch_size: pixels.
 
     Raises:

@@ -5,7 +5,7 @@ whatever it is (empty, foreign, a megabyte of brackets), in time linear in its l
 raises `EvaluationError`. The rules are those of the published task code (lmms-eval 0.7.3), quirks included: each
 docstring names the quirks it keeps and the rows of the reported tables that it scores.
 
-`run` puts a dataset of `ov2lib.train.sample` through any model and keeps answers and scores: `scorers` has the rule of each
+`run` puts a dataset of `ov2lib.samples.sample` through any model and keeps answers and scores: `scorers` has the rule of each
 task, `predict` makes a model answer, `baselines` answers without one. `lmms_eval` builds the commands for the full benchmarks
 and reads their result files.
 """

@@ -10,12 +10,12 @@ import torch
 
 from ..errors import ModelError
 from ..model.ask import check_folder, find_device, load_processor
-from ..model.media import MediaOptions, image_tokens, video_tokens
 from ..model.modeling import LlavaOnevision2ForConditionalGeneration
 from ..model.processing import LlavaOnevision2Processor
 from ..model.prompt import IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER, check_decimals
+from ..samples.media import MediaOptions, image_tokens, video_tokens
+from ..samples.sample import Media, Sample
 from ..tokens import VisualTokens
-from ..train.sample import Media, Sample
 
 MAX_NEW_TOKENS = 1024  # published: JumpScore's setting in lmms-eval
 

@@ -3,11 +3,10 @@
     evaluation = evaluate(samples, predict, "runs/a", model="my model", revision="1")
 
 `predict` takes a sample and returns text; it never sees the truth unless it looks for it. An object with `many(samples)` and
-`batch_size` is asked for several at a time. `ov2lib.evaluate.predict` makes one from a checkpoint, `ov2lib.evaluate.baselines`
+`batch_size` is asked for several at a time. `ov2lib.evaluate.predict` makes one from a checkpoint, `kit.school.baselines`
 make some without any model.
 """
 
-import argparse
 import datetime
 import hashlib
 import itertools
@@ -17,16 +16,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from .. import __version__
 from ..errors import EvaluationError, describe
-from ..jsonl import numbered_lines
-from ..mini.benchmarks import BENCHMARKS, SAMPLES, benchmark
-from ..train.readers import read_jsonl
-from ..train.report import Report
-from ..train.sample import Sample, id_text
-from .intervals import LEVEL, Interval, bootstrap
+from ..files import numbered_lines
+from ..samples.readers import read_jsonl
+from ..samples.report import Report
+from ..samples.sample import Sample, id_text
+from .intervals import Interval, bootstrap
 from .ledger import Ledger
 from .scorers import reference, score
 
@@ -251,92 +247,3 @@ def _object(line: bytes) -> dict:
     except (ValueError, RecursionError):
         row = None
     return row if isinstance(row, dict) else {}
-
-
-def format_scores(evaluation: Evaluation, folder: str | os.PathLike) -> str:
-    """What `ov2 evaluate` prints: a line for each metric, the bad samples, and where all of it is."""
-    width = max(map(len, ["task", *evaluation.tasks]))
-    lines = [f"{'task':<{width}}{'samples':>9}  {'metric':<10}{'mean':>7}   {LEVEL:.0%} interval"]
-    for task, scores in evaluation.tasks.items():
-        for metric, one in scores.metrics.items():
-            spread = "one clip: none" if one.low is None else f"{one.low:.3f} to {one.high:.3f}"
-            failed = f"   ({scores.failed} more failed)" if scores.failed else ""
-            lines.append(f"{task:<{width}}{scores.samples:>9}  {metric:<10}{one.value:>7.3f}   {spread}{failed}")
-        if not scores.metrics:
-            lines.append(f"{task:<{width}}{scores.samples:>9}  all {scores.failed} failed")
-    lines += [f"bad: {name}: {' '.join(why.split())}" for name, why in evaluation.bad.items()]
-    return "\n".join([*lines, f"{len(evaluation.bad)} bad samples; all in {folder}"])
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `ov2 evaluate`."""
-    parser.add_argument(
-        "samples", metavar="SAMPLES", help=f"JSONL file, one sample a line; or one of the mini world's: {', '.join(BENCHMARKS)}"
-    )
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder for answers and scores; a killed run goes on there")
-    answers = parser.add_mutually_exclusive_group(required=True)
-    answers.add_argument("--model", metavar="DIR", help="checkpoint folder")
-    answers.add_argument("--predictions", metavar="FILE", help="answers of another program: JSONL with id and prediction")
-    parser.add_argument("--revision", help="name of the model's version (default: a digest of the files)")
-    parser.add_argument("--limit", type=int, metavar="N", help=f"only the first N samples (mini world: {SAMPLES})")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the intervals (default 0)")
-    model = parser.add_argument_group("with --model")
-    model.add_argument("--device", help="cpu, cuda, cuda:1, ...; a GPU where there is one by default")
-    model.add_argument("--batch-size", type=int, default=1, metavar="N", help="samples generated together (default 1)")
-    model.add_argument("--max-new-tokens", type=int, default=1024, metavar="N", help="length of an answer (default 1024)")
-    model.add_argument("--blind", action="store_true", help="zero every pixel and keep the time tags")
-    model.add_argument("--backend", choices=("codec", "frames"), help="how videos become tokens, whatever the samples say")
-    model.add_argument("--canvases", type=int, metavar="N", help="codec: canvases to make, whatever the samples say")
-    model.add_argument("--frames", type=int, metavar="N", help="frames: frames to sample, whatever the samples say")
-    model.add_argument(
-        "--frames-prompt",
-        choices=("inference", "training"),
-        default="inference",
-        help="how frames are written (default %(default)s)",
-    )
-    model.add_argument(
-        "--timestamps",
-        choices=("presentation", "published"),
-        default="presentation",
-        help="time tags say when a frame is shown, or frame index / fps as the released code does (default %(default)s)",
-    )
-
-
-def run(args: argparse.Namespace) -> int:
-    """Evaluate and print the scores; status 1 when there were bad samples."""
-    for name in ("limit", "batch_size", "max_new_tokens", "canvases", "frames"):
-        if (value := getattr(args, name)) is not None and value < 1:
-            raise EvaluationError(f"--{name.replace('_', '-')} is {value}; it must be at least 1")
-    if args.seed < 0:
-        raise EvaluationError(f"--seed is {args.seed}; it must be at least 0")
-    if args.samples in BENCHMARKS:
-        samples, bad = benchmark(args.samples, args.limit or SAMPLES), {}
-    else:
-        samples, bad = read_samples(args.samples, args.limit)
-    if args.predictions:
-        (predict, unread), options = given_answers(args.predictions), {}
-        bad |= unread
-        with open(args.predictions, "rb") as file:
-            revision = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-    else:
-        from .predict import fingerprint, load_predictor
-
-        chosen = {"video_backend": args.backend, "num_canvases": args.canvases, "num_frames": args.frames}
-        predict = load_predictor(
-            args.model, args.device, max_new_tokens=args.max_new_tokens, batch_size=args.batch_size, blind=args.blind,
-            frames_prompt=args.frames_prompt, timestamps=args.timestamps,
-            overrides={name: value for name, value in chosen.items() if value is not None},
-        )  # fmt: skip
-        revision, options = fingerprint(args.model), predict.options
-    with tqdm(desc="samples", unit="", disable=None, leave=False) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        evaluation = evaluate(
-            samples, predict, args.out, model=args.model or args.predictions, revision=args.revision or revision,
-            dataset=Path(args.samples).name, options=options, seed=args.seed, bad=bad, progress=show,
-        )  # fmt: skip
-    print(format_scores(evaluation, args.out))
-    return 1 if evaluation.bad else 0

@@ -24,7 +24,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..errors import EvaluationError
-from ..train.sample import Sample
+from ..samples.sample import Sample
 from . import choices, grounding, jumpscore, spatial, tracking
 from ._text import require_text
 

@@ -1,6 +1,5 @@
-"""Ask a model about an image or a video: `ov2 ask VIDEO_OR_IMAGE "question" --model DIR`."""
+"""Ask a model about an image or a video."""
 
-import argparse
 import mimetypes
 from pathlib import Path
 
@@ -9,10 +8,8 @@ from transformers import TextStreamer
 
 from ..errors import ModelError
 from .checkpoint import HUB_MODEL
-from .media import BACKENDS
 from .modeling import LlavaOnevision2ForConditionalGeneration
 from .processing import LlavaOnevision2Processor
-from .prompt import TIMESTAMPS
 
 
 def ask(
@@ -105,32 +102,3 @@ def find_device(name: str | None) -> torch.device:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
         raise ModelError(f"device {name!r} is not available here ({str(error).splitlines()[0]}); use --device cpu") from error
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `ov2 ask`."""
-    parser.add_argument("media", metavar="VIDEO_OR_IMAGE", help="path of a video or an image")
-    parser.add_argument("question")
-    parser.add_argument("--model", required=True, metavar="DIR", help="checkpoint folder")
-    parser.add_argument("--backend", choices=BACKENDS, default="codec", help="how a video becomes tokens (default codec)")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; a GPU where there is one by default")
-    parser.add_argument("--canvases", type=int, metavar="N", help="codec: canvases to make")
-    parser.add_argument("--frames", type=int, metavar="N", help="frames: frames to sample")
-    parser.add_argument(
-        "--timestamps",
-        choices=TIMESTAMPS,
-        default="presentation",
-        help="time tags say when a frame is shown, or frame index / fps as the released code does (default %(default)s)",
-    )
-    parser.add_argument(
-        "--max-new-tokens", type=int, default=256, metavar="N", help="length of the answer at most (default 256)"
-    )
-
-
-def run(args: argparse.Namespace) -> int:
-    """Stream the answer to stdout."""
-    ask(
-        args.media, args.question, args.model, args.backend, args.device, args.max_new_tokens,
-        stream=True, timestamps=args.timestamps, num_canvases=args.canvases, num_frames=args.frames,
-    )  # fmt: skip
-    return 0

@@ -10,11 +10,10 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from transformers.processing_utils import ProcessorMixin, TextKwargs
 
 from ..errors import ModelError
+from ..samples.media import IMAGE_PIXELS, MediaOptions, flatten, image_tokens, is_image, is_video, video_tokens
 from ..tokens import MERGE, VisualTokens
-from .media import MediaOptions, flatten, image_tokens, is_image, is_video, video_tokens
 from .prompt import CHAT_TEMPLATE, FRAMES_PROMPTS, IMAGE_PAD, VIDEO_PAD, expand, places, visual_text
 
-IMAGE_PIXELS = {"shortest_edge": 56 * 56, "longest_edge": 4_000_000}  # published maximum; the minimum is Qwen2-VL's
 MEDIA_OPTIONS = {field.name for field in fields(MediaOptions)}
 TEXT_OPTIONS = set(TextKwargs.__annotations__)
 

@@ -1,4 +1,4 @@
-"""What was reported, by whom: the tables and their surroundings as tidy CSV, one loader, and the audit of the claims.
+"""What was reported, by whom: the tables and their surroundings as tidy CSV, and one loader.
 
 Every value carries its `source` in words and its `kind`: "paper text" (the part that we have), "project page", "guide" (the
 authors' reproduction guide), "authors' code", "published code" (lmms-eval), "released data", "released model" or "third party".
@@ -6,11 +6,12 @@ authors' reproduction guide), "authors' code", "published code" (lmms-eval), "re
 Nothing here was measured by this project; reproduced numbers come in through `compare` and stay in a column of their own.
 """
 
-from .claims import audit, audit_table, summary
-from .derived import averages, codec_gains, frames_available, gains, guide_gaps, margins, nearest_guide
 from .tables import benchmarks, compare, load, names, rows
 
 __all__ = [
-    "audit", "audit_table", "averages", "benchmarks", "codec_gains", "compare", "frames_available", "gains", "guide_gaps",
-    "load", "margins", "names", "nearest_guide", "rows", "summary",
-]  # fmt: skip
+    "benchmarks",
+    "compare",
+    "load",
+    "names",
+    "rows",
+]

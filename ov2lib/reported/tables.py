@@ -71,7 +71,7 @@ def load(table: str, wide: bool = False) -> pd.DataFrame:
     independent_runs    a third party's run of both backends
     facts               single statements, by who makes them (no wide form)
     sources             the texts that were read, in which state (no values)
-    claims              the rows of `ov2lib.reported.audit`, before their numbers are filled in (no values)
+    claims              the rows of `kit.claims.audit`, before their numbers are filled in (no values)
     ==================  =====================================================================================
 
     Raises:

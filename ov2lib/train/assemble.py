@@ -13,7 +13,6 @@ Weights are copied as they are, in their own precision. Names and shapes are com
 then one output file at a time is in memory, and the encoder (1.2 GB in float32).
 """
 
-import argparse
 import json
 import shutil
 from dataclasses import asdict, dataclass, fields
@@ -35,8 +34,8 @@ from ..model import (
     LlavaOnevision2VisionConfig,
 )
 from ..model.checkpoint import Stored, checkpoint_tensors, compare_shapes, read_encoder
-from ..model.processing import IMAGE_PIXELS
 from ..model.prompt import CHAT_TEMPLATE, IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START
+from ..samples.media import IMAGE_PIXELS
 from ..tokens import MERGE
 
 VISUAL, CONNECTOR, LANGUAGE, HEAD = "model.visual.", "model.visual.merger.", "model.language_model.", "lm_head.weight"
@@ -246,21 +245,3 @@ def _write_weights(folder: Path, stored: dict[str, Stored], held: dict[str, torc
     if plan.is_sharded:
         index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
         (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `ov2 assemble`."""
-    parser.add_argument("--language", type=Path, required=True, metavar="DIR", help="LLaVA-OneVision-1.5-8B, or a plain Qwen3")
-    parser.add_argument("--vision", type=Path, required=True, metavar="DIR", help="a stand-alone OneVision-Encoder")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to make")
-    parser.add_argument("--seed", type=int, default=0, help="of the connector where none fits (default 0)")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Assemble, and print what came from where."""
-    made = assemble(args.language, args.vision, args.output, args.seed)
-    print(f"{args.output}: {made.parameters:,} parameters\nlanguage model  {made.language}\nvision encoder  {made.vision}")
-    print(f"connector       {made.connector}")
-    print("\n".join(["", *(f"dropped: {count} tensors, {what}" for what, count in made.dropped.items() if count)]))
-    print("\n".join(f"assumed: {note}" for note in made.assumed))
-    return 0

@@ -14,8 +14,8 @@ import torch
 from ..errors import TrainingError
 from ..model.loss import IGNORED
 from ..model.prompt import visual_text
+from ..samples.sample import Media, Sample, check_sample
 from ..tokens import VisualTokens
-from .sample import Media, Sample, check_sample
 
 SYSTEM = "You are a helpful assistant."  # published: ChatML's default
 _PLACE = re.compile(r"<(?:image|video)>\n?")

@@ -46,7 +46,7 @@ def launch_command(config: StageConfig, gpus: int, start: str, corpora: str) -> 
     config.accumulation(gpus)
     name = "one_gpu" if gpus == 1 else "fsdp2_8" if config.lora is None else "ddp_8"
     command = ["accelerate", "launch", "--config_file", str(accelerate_config(name)), "--num_processes", str(gpus)]
-    command += ["-m", "ov2lib.train", "--stage", str(config.stage), "--scale", config.scale, "--variant", config.variant]
+    command += ["-m", "ov2lib", "train", "--stage", str(config.stage), "--variant", config.variant]
     command += ["--from", start]
     for source in config.sources:
         command += ["--data", f"{source.name}={corpora}/{source.name}"]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from ..errors import TrainingError
-from .sample import Sample
+from ..samples.sample import Sample
 
 
 def mix(

@@ -8,10 +8,10 @@ from itertools import islice
 from pathlib import Path
 
 from ..errors import TrainingError
+from ..samples.readers import read_hf, read_jsonl, read_webdataset
+from ..samples.report import Report
+from ..samples.sample import Sample
 from .mixing import choose_backend, mix
-from .readers import read_hf, read_jsonl, read_webdataset
-from .report import Report
-from .sample import Sample
 from .stages import Source, StageConfig
 
 
@@ -26,14 +26,11 @@ def source_samples(config: StageConfig, data: Mapping[str, str], media_dir: Path
         raise TrainingError(f"--data names {unknown[0]!r}, which stage {config.stage} does not read; it reads {names}")
     streams = {}
     for source in config.sources:
-        if source.name in data:
-            stream = read_source(os.fspath(data[source.name]), media_dir, report)
-        elif config.scale == "mini":
-            stream = _mini_samples(source, config, report)
-        else:
+        if source.name not in data:
             raise TrainingError(
                 f"no data for {source.name!r}; pass --data {source.name}=PATH (data_cards/{source.card}.md says how to get it)"
             )
+        stream = read_source(os.fspath(data[source.name]), media_dir, report)
         streams[source.name] = _resolved(islice(stream, source.samples), source, config)
     return mix(streams, config.weights(), config.seed)
 
@@ -46,14 +43,6 @@ def read_source(place: str, media_dir: Path, report: Report) -> Iterable[Sample]
     if shards and all(".tar" in Path(shard).suffixes for shard in shards):
         return read_webdataset(shards, media_dir, report)
     return read_hf(place, media_dir, report)
-
-
-def _mini_samples(source: Source, config: StageConfig, report: Report) -> Iterable[Sample]:
-    from ..mini.tasks import stage_samples  # the mini world stands on top of training, not under it
-
-    for sample in stage_samples(int(source.name[-1]), "train", source.samples, config.seed):
-        report.see()
-        yield sample
 
 
 def _resolved(samples: Iterable[Sample], source: Source, config: StageConfig) -> Iterable[Sample]:

@@ -1,21 +1,18 @@
-"""`ov2 plan`: what a training stage costs before it is started: tokens, FLOPs, memory per device, hours.
+"""What a training stage costs before it is started: tokens, FLOPs, memory per device, hours.
 
 Everything follows from a `StageConfig` and the model's widths by the closed forms of `cost`; what neither the paper nor a
 public script says is assumed, and every plan lists its assumptions with their numbers.
 """
 
-import argparse
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from ..errors import TrainingError
 from ..model.configuration import LlavaOnevision2Config
 from ..model.loss import CHUNK
-from ..model.sizes import GROUP, model_card, published_config
+from ..model.sizes import GROUP, model_card
 from .buckets import TOKENS_PER_FRAME, buckets
 from .cost import LAYOUTS, Flops, Memory, Recipe, Work, add_flops, sample_work, training_flops, training_memory, widths
-from .options import add_stage_arguments, chosen_config
 from .parts import PARTS
 from .stages import FRAMES_PER_CANVAS, Source, StageConfig
 
@@ -23,12 +20,8 @@ FILL = 0.99  # published: packing fills more than 99 % of a bin
 TAG = 12  # tokens of a time tag: "<123.4 seconds>", the two markers, a newline
 # Published: the 4B quick start packs 2.03M samples into 219,907 bins of 8,192. *Assumed*: each shows one image.
 TEXT = round(219_907 * 8192 / 2.03e6) - TOKENS_PER_FRAME
-# Measured, means of the first 60 training samples: visual tokens, text, and how much of it is supervised.
-MINI = {1: (4.0, 67.7, 19.3), 2: (8.8, 76.0, 19.6), 3: (53.2, 198.1, 52.0), 4: (38.4, 196.7, 50.6)}
-MINI_RUN = GROUP * 16  # patches that see each other: four pictures of 56x56
 UTILISATION = 0.4  # *assumed*: share of the peak that all FLOPs, the recomputed ones too, reach
 GPU_TFLOPS, GPU_MEMORY = 989.0, 80.0  # NVIDIA's data sheet of the H100 SXM: dense bfloat16, GB
-UNITS = ("EFLOP", 1e18), ("PFLOP", 1e15), ("TFLOP", 1e12)
 SPARE = 0.9  # *assumed*: share of a GPU's memory that tensors may take; the rest is the allocator's and the kernels'
 
 
@@ -104,9 +97,6 @@ def recipe_of(config: StageConfig) -> Recipe:
 def source_work(source: Source, config: StageConfig, model: LlavaOnevision2Config) -> Work:
     """One sample of a corpus; of a video that may be shown in two ways, their mean by the stage's `input_ratio`."""
     merge = model.vision_config.spatial_merge_size
-    if config.scale == "mini":
-        visual, text, predicted = MINI[config.stage]
-        return sample_work(visual * merge**2, min(visual * merge**2, MINI_RUN), text, predicted, merge)
     patches = config.max_pixels // model.vision_config.patch_size**2
     caption = {f"captions_{bucket.name.replace('-', '_')}": bucket.caption_tokens_per_clip for bucket in buckets()}
     text = caption.get(source.card, TEXT)
@@ -134,6 +124,7 @@ def make_plan(
     utilisation: float = UTILISATION,
     gpu_tflops: float = GPU_TFLOPS,
     gpu_memory: float = GPU_MEMORY,
+    measured: Work | None = None,
 ) -> Plan:
     """Plan a stage.
 
@@ -143,6 +134,7 @@ def make_plan(
         gpus: that train together.
         utilisation: share of the GPUs' peak that is reached.
         gpu_tflops, gpu_memory: peak TFLOP/s of one GPU in the stage's precision, and its memory in GB.
+        measured: one sample of any source, where it was measured; None works it out from the sources.
 
     Raises:
         TrainingError: a number that is not positive, a utilisation over 1, a model with experts.
@@ -150,7 +142,7 @@ def make_plan(
     for name, value in (("gpus", gpus), ("utilisation", utilisation), ("gpu_tflops", gpu_tflops), ("gpu_memory", gpu_memory)):
         if not 0 < value < float("inf") or (name == "utilisation" and value > 1):
             raise TrainingError(f"{name} is {value:g}; it must be positive{', at most 1' if name == 'utilisation' else ''}")
-    works = {source.name: source_work(source, config, model) for source in config.sources}
+    works = {source.name: measured or source_work(source, config, model) for source in config.sources}
     counts = {source.name: source.samples or 0 for source in config.sources}
     once = sum((works[name] * count for name, count in counts.items()), Work())
     packed = once.tokens / (config.sequence_length * FILL) if config.packing == "bins" else sum(counts.values())
@@ -170,7 +162,7 @@ def make_plan(
         visual_tokens=work.visual, text_tokens=work.text, flops=flops,
         hours=add_flops(flops.values()).total / (gpus * gpu_tflops * 1e12 * utilisation) / 3600,
         memory=_memory(model, works.values(), config.sequence_length * config.micro_batch, recipe, gpus),
-        assumptions=tuple(_assumptions(config, works, passes, gpus)),
+        assumptions=tuple(_assumptions(config, works, passes, gpus, measured is not None)),
     )  # fmt: skip
 
 
@@ -193,11 +185,11 @@ def part_parameters(model: LlavaOnevision2Config) -> dict[str, int]:
     return {"vision": vision, "connector": connector, "language": counts["total"] - vision - connector}
 
 
-def _assumptions(config: StageConfig, works: dict[str, Work], passes: float, gpus: int) -> list[str]:
+def _assumptions(config: StageConfig, works: dict[str, Work], passes: float, gpus: int, measured: bool) -> list[str]:
     """What a plan rests on, with the numbers."""
     most = max(work.predicted / work.tokens for work in works.values())
-    if config.scale == "mini":
-        notes = ["tokens of a sample: means measured over 60 of the mini world's, whatever its sources say"]
+    if measured:
+        notes = ["tokens of a sample: as measured, whatever the sources say"]
     else:
         notes = [
             f"every image and frame has {config.max_pixels:,} pixels, every video its source's full frames or canvases",
@@ -248,52 +240,3 @@ def trainable_table(config: StageConfig, model: LlavaOnevision2Config) -> list[T
     total = sum(trained for *_, trained in rows)
     rows.append(("total", sum(count for _, count, _ in rows), total))
     return [TrainableRow(part, count, trained, trained / total) for part, count, trained in rows]
-
-
-def format_plan(plan: Plan) -> str:
-    """The text that `ov2 plan` prints."""
-    on = f"{plan.gpus:,} GPUs" if plan.gpus > 1 else "one GPU"
-    lines = [f"stage {plan.stage}, {plan.name}: scale {plan.scale}, variant {plan.variant}, {on}", ""]
-    lines.append(f"{'per sample':<28}{'samples':>14}{'visual':>10}{'text':>10}{'tokens, %':>11}")
-    for source in plan.sources:
-        samples = "not published" if source.samples is None else f"{source.samples:,}"
-        lines.append(f"  {source.name:<26}{samples:>14}{source.visual:>10,.0f}{source.text:>10,.0f}{source.share:>11.1%}")
-    lines += ["", f"{'samples':<28}{plan.samples:>22,.0f}", f"{'bins':<28}{plan.bins:>22,}", f"{'steps':<28}{plan.steps:>22,}"]
-    lines += [f"{'visual tokens':<28}{plan.visual_tokens:>22,.0f}", f"{'text tokens':<28}{plan.text_tokens:>22,.0f}", ""]
-    unit, scale = next((unit for unit in UNITS if plan.total_flops >= unit[1]), UNITS[-1])
-    lines.append(f"{unit:<14}{'forward':>14}{'backward':>14}{'recomputed':>14}{'total':>14}")
-    for part, flops in [*plan.flops.items(), ("total", add_flops(plan.flops.values()))]:
-        cells = (flops.forward, flops.backward, flops.recomputed, flops.total)
-        lines.append(f"  {part:<12}" + "".join(f"{value / scale:>14,.4g}" for value in cells))
-    lines += ["", f"{plan.hours:,.4g} hours ({plan.hours * plan.gpus:,.4g} GPU hours) at {plan.utilisation:.0%} of "
-              f"{plan.gpu_tflops:g} TFLOP/s", ""]  # fmt: skip
-    lines.append(f"{'GiB on one device':<20}" + "".join(f"{layout:>14}" for layout in plan.memory))
-    for name in ("weights", "gradients", "optimizer", "copies", "activations", "transient", "total"):
-        lines.append(f"  {name:<18}" + "".join(f"{getattr(memory, name) / 2**30:>14,.1f}" for memory in plan.memory.values()))
-    fits = ("fits" if plan.fits(layout) else "too large" for layout in plan.memory)
-    lines.append(f"  {f'in {plan.gpu_memory:g} GB':<18}" + "".join(f"{answer:>14}" for answer in fits))
-    return "\n".join([*lines, "", "assumed", *(f"  {note}" for note in plan.assumptions)])
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `ov2 plan`."""
-    add_stage_arguments(parser, scale="8b")
-    parser.add_argument("--gpus", type=int, default=1, help="GPUs that train together (default 1)")
-    parser.add_argument("--utilisation", type=float, default=UTILISATION, help=f"share of the peak (default {UTILISATION:g})")
-    parser.add_argument("--gpu-tflops", type=float, default=GPU_TFLOPS, help=f"peak of one GPU (default {GPU_TFLOPS:g}, H100)")
-    parser.add_argument("--gpu-memory", type=float, default=GPU_MEMORY, help=f"GB of one GPU (default {GPU_MEMORY:g})")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Print the plan of a stage."""
-    if args.scale == "mini":
-        from ..mini.model import mini_config
-
-        model = mini_config()
-    else:
-        model = published_config(args.scale)
-    plan = make_plan(chosen_config(args), model, args.gpus, args.utilisation, args.gpu_tflops, args.gpu_memory)
-    totals = {"total_flops": plan.total_flops, "total_memory": {name: memory.total for name, memory in plan.memory.items()}}
-    print(json.dumps(asdict(plan) | totals, indent=2) if args.json else format_plan(plan))
-    return 0

@@ -14,10 +14,10 @@ from torch.utils.data import Dataset
 
 from ..errors import TrainingError
 from ..files import whole_folder
+from ..samples.report import Report
+from ..samples.sample import Sample, parse_sample
+from .bins import plan_bins, utilisation
 from .encoding import Example, SampleEncoder
-from .packing import plan_bins, utilisation
-from .report import Report
-from .sample import Sample, parse_sample
 
 FORMAT = "ov2-training-data/1"
 FILES = ("samples.jsonl", "plan.json", "report.json")

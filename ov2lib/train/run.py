@@ -1,8 +1,4 @@
-"""`ov2 train`: one stage, from its configuration to a saved model.
-
-    ov2 train --stage 2 --scale mini                                       # here, on the mini world
-    ov2 train --stage 3 --scale 8b --from DIR --data NAME=PATH … --dry-run  # what a cluster would run
-    accelerate launch --config_file fsdp2_256.yaml -m ov2lib.train --stage 3 --scale 8b --from DIR --data NAME=PATH …
+"""One stage, from its configuration to a saved model.
 
 Every run has a folder `OUTPUT/SCALE/stageK-VARIANT`:
 
@@ -13,7 +9,6 @@ Every run has a folder `OUTPUT/SCALE/stageK-VARIANT`:
     model/           the result, as `from_pretrained` reads it (adapter/ for LoRA)
 """
 
-import argparse
 import json
 import os
 import platform
@@ -34,16 +29,14 @@ from transformers.integrations import TensorBoardCallback
 from ..errors import TrainingError
 from ..files import check_folder, whole_file, whole_folder
 from ..model import LlavaOnevision2Processor
-from ..model.prompt import TIMESTAMPS
-from .cache import TokenCache
+from ..samples.cache import TokenCache
+from ..samples.report import Report
 from .collate import Collator
 from .encoding import SampleEncoder
 from .lora import write_adapter
 from .mixture import source_samples
-from .options import add_stage_arguments, chosen_config, named_value
 from .parts import make_trainable
 from .prepare import BinDataset, Prepared, prepare
-from .report import Report
 from .stages import StageConfig
 from .start import check_start, load_start, result_of, run_folder, starting_point
 from .trainer import MetricsFile, ProgressBar, StageTrainer, last_checkpoint, on_cpu, training_arguments
@@ -66,7 +59,7 @@ def train(
         config: of `stage_config`, or changed with `dataclasses.replace`.
         output: see the module's first lines.
         start: model or adapter folder to start from; None takes the stage before.
-        data: file, folder, shards or dataset by source name; the mini world needs none.
+        data: file, folder, shards or dataset by source name.
         media_dir: where media out of shards and tokenized videos are kept; None is `OUTPUT/media`.
         prepare_only: stop when the samples are tokenized and packed. Before a run on many machines, which would otherwise
             all wait for one, longer than they wait for anything.
@@ -202,47 +195,3 @@ def _save_result(trainer: StageTrainer, processor: LlavaOnevision2Processor, con
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     return target
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `ov2 train`."""
-    add_stage_arguments(parser, scale="mini")
-    parser.add_argument(
-        "--from", dest="start", type=Path, metavar="DIR", help="model or adapter to start from (default: the stage before)"
-    )
-    parser.add_argument(
-        "--data", action="append", default=[], metavar="NAME=PATH", help="where a source's samples are; once per source"
-    )
-    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIR", help=f"folder of all runs (default {OUTPUT})")
-    parser.add_argument("--media", type=Path, metavar="DIR", help="cache of tokenized videos (default OUTPUT/media)")
-    parser.add_argument(
-        "--timestamps", choices=TIMESTAMPS, help="what time tags say, instead of the stage's (when a frame is shown)"
-    )
-    parser.add_argument("--seed", type=int, help="of data order and new weights, instead of the stage's")
-    parser.add_argument(
-        "--prepare", action="store_true", help="tokenize and pack the data and stop, before a run on many machines"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="print the resolved configuration and stop")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Train one stage, or say what would be trained."""
-    config = chosen_config(args)
-    data = dict(named_value(text, "--data") for text in args.data)
-    if args.dry_run:
-        print(describe(config))
-        return 0
-    print(train(config, args.output, args.start, data, args.media, args.prepare))
-    return 0
-
-
-def describe(config: StageConfig) -> str:
-    """What `--dry-run` prints: every value with where it comes from."""
-    lines = [f"stage {config.stage}, {config.name}: scale {config.scale}, variant {config.variant}", ""]
-    for row in config.rows():
-        if row["field"] == "sources":
-            lines.append(f"{'sources':<24}{'':<40}{row['kind']}: {row['origin']}")
-            lines += [f"  {source.name:<40}{source.samples or 'not published':>14} {source.kind}" for source in row["value"]]
-        else:
-            lines.append(f"{row['field']:<24}{str(row['value']):<40}{row['kind']}: {row['origin']}")
-    return "\n".join(lines)

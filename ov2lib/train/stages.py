@@ -1,4 +1,4 @@
-"""The four training stages as frozen configurations, at two scales ("mini", "8b") and in two variants ("full", "lora").
+"""The four training stages of the 8B as frozen configurations, in two variants ("full", "lora").
 
 Every field says where its value is from, in `StageConfig.origin`:
 
@@ -19,7 +19,7 @@ from .buckets import FRAME_SIDE, TOKENS_PER_FRAME, buckets
 from .lora import LoraSettings
 
 STAGES = {1: "bootstrap", 2: "instruct", 3: "long video", 4: "codec and spatial"}
-SCALES, VARIANTS, PARTS = ("mini", "8b"), ("full", "lora"), ("vision", "connector", "language")
+VARIANTS, PARTS = ("full", "lora"), ("vision", "connector", "language")
 FORMS = ("codec", "frames", "image")
 ORIGINS = ("published: ", "proxy: ", "assumed: ")
 # Third party: how codec, sampled and image inputs were mixed. Section 1 of the paper has the three interleaved in all stages,
@@ -57,7 +57,8 @@ class StageConfig:
     """Everything that decides what a stage learns from and how.
 
     Attributes:
-        stage, name, scale, variant: which one this is.
+        stage, name, variant: which one this is.
+        scale: names the folder of its runs, "8b" unless the caller has another.
         sources: the data mix.
         input_ratio: relative shares of the input forms. "codec" : "frames" is how a video is shown whose source names no
             backend. "image", where present, is the share of draws that go to sources without video; without it every
@@ -115,7 +116,7 @@ class StageConfig:
     origin: dict[str, str]
 
     def __post_init__(self):
-        for name, allowed in (("stage", STAGES), ("scale", SCALES), ("variant", VARIANTS), ("packing", ("bins", "pool")),
+        for name, allowed in (("stage", STAGES), ("variant", VARIANTS), ("packing", ("bins", "pool")),
                               ("precision", ("bf16", "fp32")), ("timestamps", ("presentation", "published"))):  # fmt: skip
             if getattr(self, name) not in allowed:
                 raise TrainingError(f"{name} is {getattr(self, name)!r}; use {', '.join(map(str, allowed))}")
@@ -183,25 +184,22 @@ class StageConfig:
         return [dict(zip(("field", "value", "kind", "origin"), row, strict=True)) for row in found]
 
 
-def stage_config(stage: int, variant: str = "full", scale: str = "mini") -> StageConfig:
-    """The configuration of a stage.
+def stage_config(stage: int, variant: str = "full") -> StageConfig:
+    """The configuration of a stage: the paper's data and the released 8B.
 
     Args:
         stage: 1 to 4.
         variant: "full", or "lora" (adapters on the language model; nothing official exists for this model).
-        scale: "8b" (the paper's data and the released 8B), or "mini" (the same code on the synthetic world).
 
     Raises:
-        TrainingError: no such stage, variant or scale.
+        TrainingError: no such stage or variant.
     """
-    for name, value, allowed in (("stage", stage, STAGES), ("variant", variant, VARIANTS), ("scale", scale, SCALES)):
+    for name, value, allowed in (("stage", stage, STAGES), ("variant", variant, VARIANTS)):
         if value not in allowed:
             raise TrainingError(f"no {name} {value!r}; there are {', '.join(map(str, allowed))}")
-    chosen = _SHARED | (_mini(stage) if scale == "mini" else _8b(stage))
-    if variant == "lora":
-        chosen |= _LORA | (_LORA_MINI if scale == "mini" else {})
+    chosen = _SHARED | _8b(stage) | (_LORA if variant == "lora" else {})
     given = "assumed: chosen by the caller"
-    chosen |= {"stage": (stage, given), "scale": (scale, given), "variant": (variant, given)}
+    chosen |= {"stage": (stage, given), "scale": ("8b", given), "variant": (variant, given)}
     chosen["name"] = (STAGES[stage], "published: what the stage adds, in our words")
     values = {name: value for name, (value, _) in chosen.items()}
     return StageConfig(**values, origin={name: origin for name, (_, origin) in chosen.items()})
@@ -225,13 +223,6 @@ _LORA = {
     "warmup_fraction": (0.03, "assumed: community practice"),
     "weight_decay": (0.0, "assumed: adapters are small; common default"),
     "global_batch": (16, "assumed: as the public 4B quick start"),
-}  # fmt: skip
-
-_LORA_MINI = {
-    "lora": (LoraSettings(rank=8, dropout=0.0, train_connector=True), "assumed: mini world; adapters are 5 % of the weights"),
-    "learning_rate": (5e-3, "assumed: mini world, above the full variant's, as in practice; no other was tried"),
-    "global_batch": (4, "assumed: mini world, as the full variant"),
-    "steps": (300, "assumed: mini world; fewer weights, a shorter run; no other length was tried"),
 }  # fmt: skip
 
 
@@ -276,39 +267,6 @@ def _capacity(sources: tuple[Source, ...]) -> int:
         if source.max_frames
     )
     return -int(-(needed + caption + question) // step) * step
-
-
-def _mini(stage: int) -> dict:
-    why = "assumed: mini world"
-    return {
-        "sources": (_mini_sources(stage), f"{why}; the stage before is replayed, as the paper replays instruct data"),
-        "input_ratio": ({"codec": 0.5, "frames": 0.375} if stage == 4 else {"frames": 1.0}, _RATIO_ORIGIN),
-        "max_pixels": (56**2, why),
-        "learning_rate": (3e-3, f"{why}: best of a few tried on two cores"),
-        "part_learning_rates": ({"vision": 3e-4, "connector": 3e-4}, f"{why}: at the full rate the encoder forgets places"),
-        "min_learning_rate": (1.5e-4, why),
-        "warmup_fraction": (0.03, why),
-        "betas": ((0.9, 0.98), f"{why}: best of a few tried"),
-        "eps": (1e-8, why),
-        "weight_decay": (0.01, f"{why}, as mid_training.sh"),
-        "clip": (1.0, f"{why}, as all public scripts"),
-        "sequence_length": (512, f"{why}: about seven samples of stage 1, two clips of stage 3"),
-        "packing": ("bins", f"{why}, as at full scale"),
-        "micro_batch": (4, why),
-        "global_batch": (4, f"{why}: 2,000 tokens a step; with fewer samples a step too little is learnt"),
-        "steps": (_MINI_STEPS[stage], f"{why}: sight takes tens of steps, finding what a word names hundreds (notebook 07)"),
-        "precision": ("fp32", f"{why}: bf16 is slower on a CPU"),
-        "gradient_checkpointing": (False, f"{why}: memory is not short"),
-    }  # fmt: skip
-
-
-_MINI_SAMPLES = {1: 8000, 2: 2500, 3: 1500, 4: 2000}  # as many as two or three minutes of rendering and tokenizing give
-_MINI_STEPS = {1: 700, 2: 1000, 3: 1200, 4: 1800}
-
-
-def _mini_sources(stage: int) -> tuple[Source, ...]:
-    # Media name their own frames and canvases; every fifth sample of stages 2 to 4 is of the stage before.
-    return (Source(f"mini_stage{stage}", "mini_world", _MINI_SAMPLES[stage], "image" if stage == 1 else "video"),)
 
 
 _RATIO_ORIGIN = (

@@ -89,23 +89,9 @@ def starting_point(config: StageConfig, output: Path, given: Path | None) -> Pat
             return found
         raise TrainingError(
             f"stage {config.stage} starts from the result of stage {before}, and {output / config.scale} has none; run "
-            f"`ov2 train --stage {before} --scale {config.scale} --output {output}` first, or pass --from"
+            f"`ov2 train --stage {before} --output {output}` first, or pass --from"
         )
-    if config.scale == "mini":
-        return write_mini_start(output / "mini" / f"start-{config.seed}", config.seed)
     raise TrainingError(
-        "stage 1 at scale 8b starts from LLaVA-OneVision-1.5-8B with OneVision-Encoder; make it with `ov2 assemble` and pass "
+        "stage 1 starts from LLaVA-OneVision-1.5-8B with OneVision-Encoder; make it with `ov2 assemble` and pass "
         "its folder with --from"
     )
-
-
-def write_mini_start(folder: Path, seed: int) -> Path:
-    """A mini model with a pretrained encoder and a fresh language model, and its processor."""
-    from ..mini.pretrain import mini_start  # the mini world stands on top of training, not under it
-
-    if not (folder / "config.json").is_file():
-        model, processor = mini_start(seed)
-        with whole_folder(folder, TrainingError) as scratch:
-            model.save_pretrained(scratch)
-            processor.save_pretrained(scratch)
-    return folder

@@ -18,7 +18,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from ..errors import TrainingError
 from ..files import sync_tree, whole_file
-from .packing import LengthPoolSampler
+from .bins import LengthPoolSampler
 from .parts import part_of
 from .stages import StageConfig
 

@@ -7,8 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..arguments import whole_number
-from ..errors import Ov2Error
+from ..errors import Ov2Error, whole_number
 from ..files import path_text
 from ..geometry import canvas_size
 from .bits import estimate_bits

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from ov2lib import VideoError, mini, read_signals
-from ov2lib.codec import ablation
+from kit import world
+from kit.studies import ablation
+from ov2lib import VideoError, read_signals
 
 BEACH = Path(__file__).parents[1] / "data/beach_360x640_h264.mp4"
 TRUTH = Path(__file__).parents[1] / "data/beach_macroblock_bits.npz"
@@ -51,7 +52,7 @@ def test_study_compares_every_frame_but_the_first_with_the_frame_before():
 
 
 def test_other_codecs_are_refused():
-    clip = mini.moving_shapes(duration=0.4, size=(64, 96), codec="mpeg4")
+    clip = world.moving_shapes(duration=0.4, size=(64, 96), codec="mpeg4")
     with pytest.raises(VideoError, match="mpeg4.*H.264"):
         list(ablation.read_terms(str(clip.path)))
 

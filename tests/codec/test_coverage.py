@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 import ov2lib
-from ov2lib import mini
-from ov2lib.codec import coverage
+from kit import world
+from kit.studies import coverage
 from ov2lib.codec.gop import BIN_SECONDS
 from ov2lib.video.source import read_packets
 
 
 @pytest.fixture(scope="module")
 def clip():
-    return mini.jump_rope(duration=3.0, size=(128, 224), fps=10)
+    return world.jump_rope(duration=3.0, size=(128, 224), fps=10)
 
 
 @pytest.fixture(scope="module", params=["paper", "ippp", "released"])

@@ -8,11 +8,12 @@ import pytest
 from invariants import BEACH, check_codec_tokens, check_positions, digest, packed_patches, source_patches
 from PIL import Image
 
-from ov2lib import Ov2Error, VisualTokens, mini, read_signals, tokenize_frames, tokenize_image, tokenize_video
-from ov2lib.codec.coverage import is_whole
+from kit import world
+from kit.studies.coverage import is_whole
+from ov2lib import Ov2Error, VisualTokens, read_signals, tokenize_frames, tokenize_image, tokenize_video
 from ov2lib.codec.frontend import FRONT_ENDS, CodecConfig, partition_packets, plan_groups
 from ov2lib.codec.sampled import sample_indices
-from ov2lib.mini.encode import Encoding, encode
+from ov2lib.video.encode import Encoding, encode
 from ov2lib.video.source import read_packets
 
 SMALL = {"size": (180, 320), "bframes": 2, "gop": 20}
@@ -20,7 +21,7 @@ SMALL = {"size": (180, 320), "bframes": 2, "gop": 20}
 
 @pytest.fixture(scope="module", params=["jump_rope", "moving_shapes", "camera_cuts"])
 def clip(request):
-    return getattr(mini, request.param)(duration=4, **SMALL).path
+    return getattr(world, request.param)(duration=4, **SMALL).path
 
 
 @pytest.fixture(scope="module", params=FRONT_ENDS)
@@ -44,7 +45,7 @@ def test_invariants_on_synthetic_scenes(clip, front_end):
 
 @pytest.mark.parametrize("options", [{"patch_size": 16}, {"max_pixels": 40_000}, {"beta": 0.5}, {"cost": "log1p", "smooth": 1}])
 def test_invariants_with_other_settings(options):
-    check_codec_tokens(tokenize_video(mini.moving_shapes(duration=4, **SMALL).path, num_canvases=8, **options))
+    check_codec_tokens(tokenize_video(world.moving_shapes(duration=4, **SMALL).path, num_canvases=8, **options))
 
 
 def test_groups_tile_the_beach():
@@ -128,7 +129,7 @@ def test_other_front_ends_on_the_beach_do_not_depend_on_workers(front_end):
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
 def test_ten_runs_with_b_frames_give_the_same_bytes(front_end):
-    path = mini.camera_cuts(duration=4, **SMALL).path
+    path = world.camera_cuts(duration=4, **SMALL).path
     assert len({digest(tokenize_video(path, front_end, 12, workers=1 + run % 2)) for run in range(10)}) == 1
 
 

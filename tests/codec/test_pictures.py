@@ -5,7 +5,7 @@ import errno
 import numpy as np
 import pytest
 
-from ov2lib.codec import store
+from ov2lib.codec import picture_store
 from ov2lib.codec.pictures import are_good, inside_bars
 from ov2lib.errors import Ov2Error
 
@@ -88,7 +88,7 @@ def test_a_dark_stripe_inside_is_no_bar():
 
 def test_pictures_come_back_from_memory_and_from_disk():
     pictures = [textured((6, 8)) // (i + 1) for i in range(7)]
-    with store.PictureStore(limit=3 * pictures[0].nbytes) as kept:
+    with picture_store.PictureStore(limit=3 * pictures[0].nbytes) as kept:
         for i, picture in enumerate(pictures[:6]):
             kept.append(picture)
             np.testing.assert_array_equal(kept.read(0, i + 1), pictures[: i + 1])
@@ -101,7 +101,7 @@ def test_pictures_come_back_from_memory_and_from_disk():
 
 def test_turned_pictures_are_stored_as_they_look():
     picture = np.rot90(textured((6, 8)))
-    with store.PictureStore(limit=0) as kept:
+    with picture_store.PictureStore(limit=0) as kept:
         kept.append(picture)
         np.testing.assert_array_equal(kept.read(0, 1)[0], picture)
 
@@ -110,6 +110,6 @@ def test_a_full_disk_is_told_with_its_remedy(monkeypatch):
     def refuse():
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(store.tempfile, "TemporaryFile", refuse)
-    with store.PictureStore(limit=0) as kept, pytest.raises(Ov2Error, match="No space left.*TMPDIR"):
+    monkeypatch.setattr(picture_store.tempfile, "TemporaryFile", refuse)
+    with picture_store.PictureStore(limit=0) as kept, pytest.raises(Ov2Error, match="No space left.*TMPDIR"):
         kept.append(flat(0))

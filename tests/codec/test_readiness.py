@@ -4,21 +4,21 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ov2lib.codec import readiness
+from ov2lib.codec import released
 from ov2lib.codec.frontend import select_released
 
 # --- candidate frames -----------------------------------------------------------------------------------------------
 
 
 def candidates(frames, count, keys=()):
-    return readiness.candidate_frames(frames, count, np.array(keys, np.int64)).tolist()
+    return released.candidate_frames(frames, count, np.array(keys, np.int64)).tolist()
 
 
 def test_candidates_are_uniform_and_rounded_down():
     assert candidates(10, 4) == [0, 3, 6, 9]
     assert candidates(11, 4) == [0, 3, 6, 10]
     assert candidates(3, 8) == [0, 1, 2]
-    assert readiness.candidate_frames(10, 4, None).tolist() == [0, 3, 6, 9]
+    assert released.candidate_frames(10, 4, None).tolist() == [0, 3, 6, 9]
 
 
 def test_a_sample_on_a_key_frame_moves_one_on_then_one_back_then_two():
@@ -44,7 +44,7 @@ def test_key_frames_are_taken_only_where_nothing_else_is_left():
 @given(st.integers(1, 80), st.integers(1, 80), st.integers(2, 9), st.integers(0, 8))
 def test_there_are_as_many_candidates_as_asked_for(frames, count, every, first):
     keys = np.arange(first, frames, every)
-    found = readiness.candidate_frames(frames, count, keys)
+    found = released.candidate_frames(frames, count, keys)
     assert len(found) == min(count, frames) and (np.diff(found) > 0).all()
     assert found.min() >= 0 and found.max() < frames
     if count <= frames - len(keys):
@@ -55,21 +55,21 @@ def test_there_are_as_many_candidates_as_asked_for(frames, count, every, first):
 
 
 def test_h264_maps_carry_an_unused_column_on_the_right():
-    found = readiness.engine_grid(np.ones((2, 3), np.float32), "h264", (32, 48), (16, 16))
+    found = released.engine_grid(np.ones((2, 3), np.float32), "h264", (32, 48), (16, 16))
     np.testing.assert_array_equal(found, [[1, 1, 1, 0], [1, 1, 1, 0]])
 
 
 def test_hevc_and_vp9_maps_hold_units_of_64_pixels():
     bits = np.ones((8, 10), np.float32)  # cells of 16 x 16 pixels
-    np.testing.assert_array_equal(readiness.engine_grid(bits, "hevc", (128, 160), (16, 16)), [[16, 16, 8], [16, 16, 8]])
+    np.testing.assert_array_equal(released.engine_grid(bits, "hevc", (128, 160), (16, 16)), [[16, 16, 8], [16, 16, 8]])
     coarse = np.ones((2, 3), np.float32)  # cells of 100 x 100 pixels hold more than a unit, and stay
-    np.testing.assert_array_equal(readiness.engine_grid(coarse, "vp9", (200, 300), (100, 100)), coarse)
+    np.testing.assert_array_equal(released.engine_grid(coarse, "vp9", (200, 300), (100, 100)), coarse)
 
 
 def test_maps_of_a_picture_that_fills_its_last_cells_in_part():
     """360 pixels of 23 macroblocks, as they lie: the middle of the last one, at 360, is still in the last unit."""
     bits = np.ones((1, 23), np.float32)
-    np.testing.assert_array_equal(readiness.engine_grid(bits, "hevc", (16, 360), (16, 16)), [[4, 4, 4, 4, 4, 3]])
+    np.testing.assert_array_equal(released.engine_grid(bits, "hevc", (16, 360), (16, 16)), [[4, 4, 4, 4, 4, 3]])
 
 
 # --- threshold and groups -------------------------------------------------------------------------------------------
@@ -79,26 +79,26 @@ def test_the_threshold_is_the_mean_over_windows_of_32_their_first_frames_left_ou
     scores = np.ones((36, 2), np.float32)
     scores[[0, 32]] = 100  # first frames
     scores[[5, 33], 1] = [9, 4]
-    assert readiness.readiness_threshold(scores, 3) == ((9 + 1 + 1) + (4 + 1 + 1)) / 2
+    assert released.readiness_threshold(scores, 3) == ((9 + 1 + 1) + (4 + 1 + 1)) / 2
 
 
 def test_a_window_under_four_frames_does_not_count():
     scores = np.ones((35, 1), np.float32)
     scores[33] = 50
-    assert readiness.readiness_threshold(scores, 2) == 2
-    assert readiness.readiness_threshold(scores[:3], 2) == 0
+    assert released.readiness_threshold(scores, 2) == 2
+    assert released.readiness_threshold(scores[:3], 2) == 0
 
 
 def test_equal_scores_go_to_the_lower_index():
-    assert readiness.top_blocks(np.array([[5, 7, 7], [7, 1, 9]]), 3).tolist() == [1, 2, 5]
-    assert readiness.top_blocks(np.array([3, 1]), 5).tolist() == [0, 1]
+    assert released.top_blocks(np.array([[5, 7, 7], [7, 1, 9]]), 3).tolist() == [1, 2, 5]
+    assert released.top_blocks(np.array([3, 1]), 5).tolist() == [0, 1]
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.integers(1, 30))
 def test_top_blocks_are_a_stable_sort(values, budget):
     scores = np.array(values, np.float32)
     expected = np.sort(np.argsort(-scores, kind="stable")[:budget])
-    np.testing.assert_array_equal(readiness.top_blocks(scores, budget), expected)
+    np.testing.assert_array_equal(released.top_blocks(scores, budget), expected)
 
 
 def peaks(frames, at, height=5.0):
@@ -113,7 +113,7 @@ def bounds(groups):
 
 def test_a_ready_group_stops_when_growing_pays_less_than_a_twentieth():
     scores = peaks(9, [1, 4, 7])  # three blocks touch all three time bins at the first end already; end 9 gains nothing
-    assert bounds(readiness.build_groups(scores, 3, threshold=15)) == [(0, 9, "gain")]
+    assert bounds(released.build_groups(scores, 3, threshold=15)) == [(0, 9, "gain")]
 
 
 def growing(frames):
@@ -124,43 +124,43 @@ def growing(frames):
 
 
 def test_a_ready_group_grows_while_growing_pays():
-    assert bounds(readiness.build_groups(growing(14), 3, threshold=45)) == [(0, 11, "gain")]
+    assert bounds(released.build_groups(growing(14), 3, threshold=45)) == [(0, 11, "gain")]
 
 
 def test_a_ready_group_that_reaches_the_limit_ends_there():
-    assert bounds(readiness.build_groups(growing(10), 3, threshold=45)) == [(0, 10, "ready")]
+    assert bounds(released.build_groups(growing(10), 3, threshold=45)) == [(0, 10, "ready")]
 
 
 def test_the_last_accepted_end_counts():
     scores = peaks(14, [1, 4, 7])
     scores[8:11, 0] = [7, 9, 9]  # from end 10 on the best blocks touch two time bins or one
-    assert bounds(readiness.build_groups(scores, 3, threshold=1)) == [(0, 9, "ready")]
+    assert bounds(released.build_groups(scores, 3, threshold=1)) == [(0, 9, "ready")]
 
 
 def test_blocks_must_touch_every_time_bin():
     early = peaks(12, [1, 2, 3])
-    assert bounds(readiness.build_groups(early, 3, threshold=1)) == [(0, 12, "limit")]
+    assert bounds(released.build_groups(early, 3, threshold=1)) == [(0, 12, "limit")]
 
 
 def test_a_group_that_is_never_ready_takes_the_maximum():
-    found = readiness.build_groups(np.ones((30, 1), np.float32), 3, threshold=99, max_frames=16)
+    found = released.build_groups(np.ones((30, 1), np.float32), 3, threshold=99, max_frames=16)
     assert bounds(found) == [(0, 16, "limit"), (16, 30, "limit")]
 
 
 def test_a_tail_under_eight_frames_is_dropped():
-    found = readiness.build_groups(np.ones((23, 1), np.float32), 3, threshold=99, max_frames=16)
+    found = released.build_groups(np.ones((23, 1), np.float32), 3, threshold=99, max_frames=16)
     assert bounds(found) == [(0, 16, "limit")]
 
 
 @given(st.integers(0, 90), st.integers(1, 3), st.integers(8, 40), st.integers(0, 60), st.integers(0, 99))
 def test_groups_follow_each_other(frames, blocks, longest, threshold, seed):
     scores = np.random.default_rng(seed).integers(0, 9, (frames, blocks)).astype(np.float32)
-    found = readiness.build_groups(scores, 3 * blocks, threshold, longest)
+    found = released.build_groups(scores, 3 * blocks, threshold, longest)
     ends = [0] + [group.end for group in found]
     assert [group.start for group in found] == ends[:-1]
     assert all(8 <= group.end - group.start <= longest for group in found)
     assert frames - ends[-1] < 8
-    assert all(group.top_sum == readiness.top_sum(scores[group.start : group.end], 3 * blocks) for group in found)
+    assert all(group.top_sum == released.top_sum(scores[group.start : group.end], 3 * blocks) for group in found)
 
 
 # --- blocks of a group ----------------------------------------------------------------------------------------------
@@ -169,12 +169,12 @@ def test_groups_follow_each_other(frames, blocks, longest, threshold, seed):
 def test_the_first_good_frame_stays_whole_and_bad_frames_give_nothing():
     scores = np.array([[9, 9], [8, 8], [7, 1], [2, 6], [9, 9]], np.float32)
     good = np.array([False, True, True, True, False])
-    anchor, blocks = readiness.select_blocks(scores, 2, good)
+    anchor, blocks = released.select_blocks(scores, 2, good)
     assert anchor == 1 and blocks.tolist() == [[2, 0], [3, 1]]
 
 
 def test_a_group_of_bad_frames_keeps_its_first_frame_only():
-    anchor, blocks = readiness.select_blocks(np.ones((3, 2), np.float32), 2, np.zeros(3, bool))
+    anchor, blocks = released.select_blocks(np.ones((3, 2), np.float32), 2, np.zeros(3, bool))
     assert anchor == 0 and blocks.shape == (0, 2)
 
 

@@ -19,7 +19,7 @@ import pytest
 from invariants import BEACH
 
 from ov2lib import tokenize_video
-from ov2lib.codec import readiness, scoring
+from ov2lib.codec import released, scoring
 from ov2lib.codec.analysis import candidates, on_canvas, released_prior
 from ov2lib.codec.frontend import select_released
 from ov2lib.video.source import Source, read_packets
@@ -58,11 +58,11 @@ def estimated():
 def test_candidate_frames_are_the_engines():
     packets = read_packets(BEACH)
     keys = np.flatnonzero(packets.key[packets.frame_packet])
-    np.testing.assert_array_equal(readiness.candidate_frames(487, 256, keys), GOLDEN["frame_ids"])
+    np.testing.assert_array_equal(released.candidate_frames(487, 256, keys), GOLDEN["frame_ids"])
 
 
 def test_exact_bits_give_the_same_groups_and_blocks(true_scores):
-    assert readiness.readiness_threshold(true_scores, BUDGET) == pytest.approx(float(GOLDEN["threshold"]), rel=1e-6)
+    assert released.readiness_threshold(true_scores, BUDGET) == pytest.approx(float(GOLDEN["threshold"]), rel=1e-6)
     selection = select_released(true_scores, ALL_GOOD)
     assert [[group.start, group.end] for group, _, _ in selection] == GOLDEN["groups"].tolist()
     frames = GOLDEN["frame_ids"]
@@ -76,7 +76,7 @@ def shares_of_equal_blocks(scores: np.ndarray) -> list[float]:
     """Per golden group, the share of its P-canvases' blocks that these scores choose too."""
     frames, shares = GOLDEN["frame_ids"], []
     for (start, end), golden in zip(GOLDEN["groups"].tolist(), golden_blocks(), strict=True):
-        _, blocks = readiness.select_blocks(scores[start:end], BUDGET, ALL_GOOD[start:end])
+        _, blocks = released.select_blocks(scores[start:end], BUDGET, ALL_GOOD[start:end])
         golden = {block for block in golden if block[0] != frames[start]}
         shares.append(len(golden & as_set(frames[start:end], blocks)) / len(golden))
     return shares

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import ov2lib
-from ov2lib.codec import selection
-from ov2lib.codec.coverage import is_whole
+from kit.studies import selection
+from kit.studies.coverage import is_whole
+from kit.world import jump_rope
 from ov2lib.codec.frontend import CodecConfig
 from ov2lib.errors import VideoError
-from ov2lib.mini import jump_rope
 from ov2lib.tokens import MERGE
 
 CONFIG = CodecConfig(num_canvases=8)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ov2lib.codec import topk
+from kit.studies import topk
 from ov2lib.errors import Ov2Error
 
 

@@ -3,20 +3,11 @@
 import numpy as np
 import pytest
 
+from kit.school.baselines import BurstRule, fit_bursts, fit_constant, pace, permuted, refine_constant, time_tags, within_reach
 from ov2lib import VisualTokens
 from ov2lib.errors import EvaluationError
-from ov2lib.evaluate.baselines import (
-    BurstRule,
-    fit_bursts,
-    fit_constant,
-    pace,
-    permuted,
-    refine_constant,
-    time_tags,
-    within_reach,
-)
 from ov2lib.evaluate.scorers import reference, score
-from ov2lib.train.sample import Sample
+from ov2lib.samples.sample import Sample
 
 
 def jumps(number: int, times) -> Sample:

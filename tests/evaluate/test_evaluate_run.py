@@ -5,11 +5,12 @@ import json
 
 import pytest
 
+from kit.school import __main__ as school
+from kit.school.benchmarks import benchmark
+from ov2lib.cli import evaluate as command
 from ov2lib.errors import EvaluationError, TrainingError, VideoError
-from ov2lib.evaluate import run as running
 from ov2lib.evaluate.run import digest, evaluate, given_answers, read_samples
-from ov2lib.mini.benchmarks import benchmark
-from ov2lib.train.sample import Media, Sample
+from ov2lib.samples.sample import Media, Sample
 
 
 def sample(name: str, times: list[float], clip: str | None = None) -> Sample:
@@ -121,7 +122,7 @@ def test_whatever_a_sample_does_it_fails_alone_and_the_mean_says_of_how_many(tmp
     assert (task.samples, task.failed, task.metrics["mAP"].value) == (5, 1, pytest.approx(4 / 5))
     assert list(report.bad) == ["clip-2"]
     assert report.bad["clip-2"].startswith(type(error).__name__) and "test_evaluate_run.py, line" in report.bad["clip-2"]
-    assert "4  mAP" not in (said := running.format_scores(report, tmp_path)) and "(1 more failed)" in said
+    assert "4  mAP" not in (said := command.format_scores(report, tmp_path)) and "(1 more failed)" in said
 
 
 def test_an_answer_that_is_no_text_fails_alone(tmp_path):
@@ -132,7 +133,7 @@ def test_an_answer_that_is_no_text_fails_alone(tmp_path):
 def test_a_task_that_fails_as_a_whole_is_said(tmp_path):
     report = go(tmp_path, lambda one: one.nothing)
     assert (report.tasks["jump_times"].samples, report.tasks["jump_times"].failed, len(report.bad)) == (0, 6, 6)
-    assert "all 6 failed" in running.format_scores(report, tmp_path)
+    assert "all 6 failed" in command.format_scores(report, tmp_path)
 
 
 @pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
@@ -210,7 +211,7 @@ def test_digest_ignores_folders_and_nothing_else():
 
 def arguments(*argv) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    running.add_arguments(parser)
+    command.add_arguments(parser)
     return parser.parse_args([str(arg) for arg in argv])
 
 
@@ -226,7 +227,7 @@ def test_command_scores_given_predictions(dataset, tmp_path, capsys):
     answers.write_text("".join(json.dumps({"id": one.id, "prediction": "[1.0, 2.5]"}) + "\n" for one in SAMPLES[:4]))
     with open(dataset, "a") as file:
         file.write("nonsense\n")
-    assert running.run(arguments(dataset, "--predictions", answers, "--out", tmp_path / "out", "--limit", 5)) == 1
+    assert command.run(arguments(dataset, "--predictions", answers, "--out", tmp_path / "out", "--limit", 5)) == 1
     out = capsys.readouterr().out
     assert "jump_times        4  mAP" in out and "clip-4" in out and "mini.jsonl:7" not in out and "1 bad samples" in out
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())
@@ -240,7 +241,7 @@ def test_ids_of_any_type_meet_their_answers_and_are_resumed(tmp_path, capsys):
     lines = [json.dumps({"id": name, "prediction": knowing(one)}) for one, name in zip(SAMPLES, ids, strict=True)]
     answers.write_bytes(b"\xef\xbb\xbf" + "\n".join(lines).encode())
     for _ in range(2):
-        assert running.run(arguments(data, "--predictions", answers, "--out", tmp_path / "out")) == 0
+        assert command.run(arguments(data, "--predictions", answers, "--out", tmp_path / "out")) == 0
         assert "jump_times        6  mAP         1.000" in capsys.readouterr().out
         assert [row["id"] for row in rows(tmp_path / "out")] == ["0", "1", "False", "2.5", "text", "[3]"]
 
@@ -249,19 +250,20 @@ def test_predictions_in_utf_16_or_missing_are_refused(dataset, tmp_path):
     answers = tmp_path / "answers.jsonl"
     answers.write_text(json.dumps({"id": "clip-0", "prediction": "x"}), encoding="utf-16")
     with pytest.raises(EvaluationError, match="answers.jsonl .it is UTF-16 or UTF-32; save it as UTF-8"):
-        running.run(arguments(dataset, "--predictions", answers, "--out", tmp_path / "out"))
+        command.run(arguments(dataset, "--predictions", answers, "--out", tmp_path / "out"))
     with pytest.raises(EvaluationError, match="cannot read"):
-        running.run(arguments(dataset, "--predictions", tmp_path / "none", "--out", tmp_path / "out"))
+        command.run(arguments(dataset, "--predictions", tmp_path / "none", "--out", tmp_path / "out"))
 
 
-def test_command_scores_a_mini_benchmark_by_name(tmp_path, capsys):
-    answers = tmp_path / "answers.jsonl"
+def test_command_scores_a_mini_benchmark(tmp_path, capsys):
+    questions, answers = tmp_path / "jumps.jsonl", tmp_path / "answers.jsonl"
+    assert school.main(["samples", "JumpScore-mini", "--limit", "3", "--out", str(questions)]) == 0
     answers.write_text(
         "".join(json.dumps({"id": one.id, "prediction": knowing(one)}) + "\n" for one in benchmark("JumpScore-mini", 3))
     )
-    assert running.run(arguments("JumpScore-mini", "--predictions", answers, "--out", tmp_path / "out", "--limit", 3)) == 0
+    assert command.run(arguments(questions, "--predictions", answers, "--out", tmp_path / "out")) == 0
     assert "jump_times/jumps" in capsys.readouterr().out
-    assert json.loads((tmp_path / "out" / "scores.json").read_text())["dataset"]["name"] == "JumpScore-mini"
+    assert json.loads((tmp_path / "out" / "scores.json").read_text())["dataset"]["samples"] == 3
 
 
 def test_samples_are_read_with_their_media_beside_them(dataset):
@@ -284,7 +286,7 @@ def test_of_two_samples_with_one_id_the_first_counts(dataset, tmp_path, capsys):
         file.write(2 * (json.dumps(SAMPLES[1].to_json()) + "\n"))
     answers = tmp_path / "answers.jsonl"
     answers.write_text("".join(json.dumps({"id": one.id, "prediction": knowing(one)}) + "\n" for one in SAMPLES))
-    assert running.run(arguments(dataset, "--predictions", answers, "--out", tmp_path / "out")) == 1
+    assert command.run(arguments(dataset, "--predictions", answers, "--out", tmp_path / "out")) == 1
     out = capsys.readouterr().out
     assert "jump_times        6  mAP         1.000" in out and out.count("the id 'clip-1' stands before") == 2
 
@@ -293,7 +295,7 @@ def test_bad_answers_fail_alone(dataset, tmp_path, capsys):
     answers, lines = tmp_path / "answers.jsonl", ["{bad", "3", '{"prediction": "x"}', '{"id": "clip-0", "prediction": null}']
     lines += [json.dumps({"id": one.id, "prediction": knowing(one)}) for one in [SAMPLES[1], SAMPLES[1], *SAMPLES[2:5]]]
     answers.write_text("\n".join(lines))
-    assert running.run(arguments(dataset, "--predictions", answers, "--out", tmp_path / "out")) == 1
+    assert command.run(arguments(dataset, "--predictions", answers, "--out", tmp_path / "out")) == 1
     out = capsys.readouterr().out
     assert "jump_times        3  mAP         1.000" in out and "(3 more failed)" in out and "6 bad samples" in out
     bad = json.loads((tmp_path / "out" / "scores.json").read_text())["bad"]
@@ -313,4 +315,4 @@ def test_missing_files_are_refused(tmp_path):
 )
 def test_numbers_that_make_no_sense_are_refused_before_the_model_is_loaded(dataset, tmp_path, option, value):
     with pytest.raises(EvaluationError, match=f"{option} is {value}"):
-        running.run(arguments(dataset, "--model", tmp_path, "--out", tmp_path / "out", option, value))
+        command.run(arguments(dataset, "--model", tmp_path, "--out", tmp_path / "out", option, value))

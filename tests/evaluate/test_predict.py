@@ -8,14 +8,14 @@ import pytest
 import torch
 from PIL import Image
 
-import ov2lib
+from kit.school.tokenizer import train_tokenizer
 from ov2lib import ModelError, VisualTokens
-from ov2lib.evaluate import run as running
+from ov2lib.cli import evaluate as command
 from ov2lib.evaluate.predict import Predictor, fingerprint, load_predictor
-from ov2lib.mini.tokenizer import train_tokenizer
 from ov2lib.model import LlavaOnevision2Config, LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor
+from ov2lib.samples import media
+from ov2lib.samples.sample import Media, Sample
 from ov2lib.train.encoding import SampleEncoder
-from ov2lib.train.sample import Media, Sample
 
 TINY = Path(__file__).parents[1] / "data" / "golden" / "tiny_p14m2"
 
@@ -58,8 +58,8 @@ def calls(monkeypatch):
         made.append(("frames", options))
         return fake_video(path, "frames")
 
-    monkeypatch.setattr(ov2lib, "tokenize_video", codec, raising=False)
-    monkeypatch.setattr(ov2lib, "tokenize_frames", frames, raising=False)
+    monkeypatch.setattr(media, "tokenize_video", codec)
+    monkeypatch.setattr(media, "tokenize_frames", frames)
     return made
 
 
@@ -170,10 +170,10 @@ def test_command_runs_a_checkpoint(folder, samples, tmp_path, calls, capsys):
     dataset = tmp_path / "data.jsonl"
     dataset.write_text("".join(json.dumps(one.to_json()) + "\n" for one in samples[1:]))
     parser = argparse.ArgumentParser()
-    running.add_arguments(parser)
+    command.add_arguments(parser)
     argv = [dataset, "--model", folder, "--out", tmp_path / "out", "--device", "cpu", "--max-new-tokens", 4, "--blind"]
     argv += ["--batch-size", 2, "--canvases", 5]
-    assert running.run(parser.parse_args(list(map(str, argv)))) == 0
+    assert command.run(parser.parse_args(list(map(str, argv)))) == 0
     assert "caption" in capsys.readouterr().out
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert scores["options"] == {

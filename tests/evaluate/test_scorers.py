@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ov2lib.errors import EvaluationError
 from ov2lib.evaluate.scorers import HEADLINES, SCORERS, headline, read_runs, score, write_runs
-from ov2lib.train.sample import Sample
+from ov2lib.samples.sample import Sample
 
 SIZE = 40, 60
 

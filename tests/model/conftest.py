@@ -5,7 +5,7 @@ import torch
 from model_cases import TINY
 from safetensors.torch import load_file
 
-from ov2lib.mini.tokenizer import train_tokenizer
+from kit.school.tokenizer import train_tokenizer
 from ov2lib.model import LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor
 
 

@@ -8,11 +8,12 @@ import pytest
 from model_cases import TINY, strip
 from PIL import Image
 
-import ov2lib
+from kit.school.tokenizer import train_tokenizer
 from ov2lib import ModelError
-from ov2lib.mini.tokenizer import train_tokenizer
+from ov2lib.cli import ask as command
 from ov2lib.model import LlavaOnevision2Config, LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor
 from ov2lib.model import ask as asking
+from ov2lib.samples import media
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +37,14 @@ def image(tmp_path):
 
 def arguments(*argv) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    asking.add_arguments(parser)
+    command.add_arguments(parser)
     return parser.parse_args([str(arg) for arg in argv])
 
 
 def test_streams_what_it_answers(folder, image, capsys):
     answer = asking.ask(image, "What happens?", folder, device="cpu", max_new_tokens=6)
     assert capsys.readouterr().out == ""
-    assert asking.run(arguments(image, "What happens?", "--model", folder, "--device", "cpu", "--max-new-tokens", 6)) == 0
+    assert command.run(arguments(image, "What happens?", "--model", folder, "--device", "cpu", "--max-new-tokens", 6)) == 0
     assert capsys.readouterr().out.strip() == answer.strip()
 
 
@@ -51,9 +52,7 @@ def test_video_goes_through_the_chosen_backend(folder, tmp_path, monkeypatch):
     video = tmp_path / "a.mp4"
     video.write_bytes(b"not read here")
     made = {}
-    monkeypatch.setattr(
-        ov2lib, "tokenize_video", lambda path, **o: made.update(o, path=path) or strip([[0, 1], [2, 2]]), raising=False
-    )
+    monkeypatch.setattr(media, "tokenize_video", lambda path, **o: made.update(o, path=path) or strip([[0, 1], [2, 2]]))
     asking.ask(video, "What happens?", folder, device="cpu", max_new_tokens=2, num_canvases=2)
     assert made == {"path": str(video), "front_end": "released", "patch_size": 14, "num_canvases": 2}
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from model_cases import strip
 
+from kit.plots import assembly, interface, rope
 from ov2lib.model.attention import plan_runs
 from ov2lib.model.prompt import visual_text
 from ov2lib.model.rope import rotary_tables, rotate
-from ov2lib.plots import assembly, interface, rope
 
 D, THETA = 64, 10_000.0
 

@@ -9,10 +9,10 @@ from model_cases import strip
 from PIL import Image
 from transformers import AutoProcessor
 
-import ov2lib
 from ov2lib import ModelError, Ov2Error, VideoError
 from ov2lib.model import LlavaOnevision2Processor
 from ov2lib.model.prompt import IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER
+from ov2lib.samples import media
 
 PAD = "<|image_pad|>"
 MEAN, STD = np.array([0.48145466, 0.4578275, 0.40821073]), np.array([0.26862954, 0.26130258, 0.27577711])
@@ -169,8 +169,8 @@ class TestSources:
         def made(kind):
             return lambda path, **options: asked.update({kind: (path, options)}) or strip([[0]], kind=kind)
 
-        monkeypatch.setattr(ov2lib, "tokenize_video", made("codec"), raising=False)
-        monkeypatch.setattr(ov2lib, "tokenize_frames", made("frames"), raising=False)
+        monkeypatch.setattr(media, "tokenize_video", made("codec"))
+        monkeypatch.setattr(media, "tokenize_frames", made("frames"))
         processor(VIDEO_PLACEHOLDER, videos="a.mp4", num_canvases=16, max_pixels=50_000)
         processor(VIDEO_PLACEHOLDER, videos="b.mp4", video_backend="frames", num_frames=16, max_pixels=300_000)
         assert asked["codec"] == (

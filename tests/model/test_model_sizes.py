@@ -9,13 +9,14 @@ from model_cases import TINY
 from torch.utils.flop_counter import FlopCounterMode
 
 from ov2lib import ModelError
+from ov2lib.cli import model_card
 from ov2lib.model import LlavaOnevision2Config, LlavaOnevision2ForConditionalGeneration, sizes
 
 
 def printed(capsys, *argv) -> str:
     parser = argparse.ArgumentParser()
-    sizes.add_arguments(parser)
-    assert sizes.run(parser.parse_args([str(arg) for arg in argv])) == 0
+    model_card.add_arguments(parser)
+    assert model_card.run(parser.parse_args([str(arg) for arg in argv])) == 0
     return capsys.readouterr().out
 
 

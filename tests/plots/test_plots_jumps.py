@@ -7,8 +7,8 @@ plt = pytest.importorskip("matplotlib.pyplot")
 
 from matplotlib.colors import to_hex  # noqa: E402
 
-from ov2lib.plots import jumps  # noqa: E402
-from ov2lib.plots.timeline import EVENT  # noqa: E402
+from kit.plots import jumps  # noqa: E402
+from kit.plots.timeline import EVENT  # noqa: E402
 
 
 @pytest.fixture

@@ -6,9 +6,10 @@ plt = pytest.importorskip("matplotlib.pyplot")
 
 from matplotlib.colors import to_hex  # noqa: E402
 
+from kit import claims, derived  # noqa: E402
+from kit.plots import scores  # noqa: E402
 from ov2lib import reported  # noqa: E402
 from ov2lib.figures import MODELS  # noqa: E402
-from ov2lib.plots import scores  # noqa: E402
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def ax():
 
 @pytest.mark.parametrize("category", ["video", "spatial", "image", "tracking"])
 def test_margins_wear_the_colour_of_whoever_is_ahead(ax, category):
-    margins = reported.margins(category)
+    margins = derived.margins(category)
     scores.draw_margins(ax, margins)
     for bar, row in zip(ax.patches, margins.itertuples(), strict=True):
         assert bar.get_width() == pytest.approx(row.margin)
@@ -36,14 +37,14 @@ def test_standings_show_every_model_on_every_row(ax):
 
 
 def test_gains_name_their_means(ax):
-    scores.draw_gains(ax, reported.gains("spatial"), leave_out=2)
+    scores.draw_gains(ax, derived.gains("spatial"), leave_out=2)
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == ["mean +5.34", "median +0.50", "mean without CrossPoint and TraceSpatial-3D +0.08"]
     assert [bar.get_width() for bar in ax.patches][:2] == pytest.approx([35.0, 23.0])
 
 
 def test_every_claim_is_counted_in_the_bar_of_its_source(ax):
-    audited = reported.audit("claim")
+    audited = claims.audit("claim")
     scores.draw_verdicts(ax, audited)
     sources = [label.get_text() for label in ax.get_yticklabels()]
     for source, place in zip(sources, ax.get_yticks(), strict=True):

@@ -6,10 +6,11 @@ import torch
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
-from ov2lib.mini.footprint import Footprint  # noqa: E402
-from ov2lib.mini.model import mini_processor  # noqa: E402
+from kit.plots import examples, training  # noqa: E402
+from kit.school.footprint import Footprint  # noqa: E402
+from kit.school.model import mini_processor  # noqa: E402
+from kit.school.recipe import mini_stage  # noqa: E402
 from ov2lib.model.sizes import published_config  # noqa: E402
-from ov2lib.plots import examples, training  # noqa: E402
 from ov2lib.tokens import VisualTokens  # noqa: E402
 from ov2lib.train.encoding import Example  # noqa: E402
 from ov2lib.train.plan import make_plan  # noqa: E402
@@ -31,7 +32,7 @@ def frames(count: int, fps: float = 2.0) -> VisualTokens:
 
 
 def test_every_field_stands_with_value_and_origin():
-    mini, real = stage_config(3), stage_config(3, scale="8b")
+    mini, real = mini_stage(3), stage_config(3)
     text = str(training.config_table(mini, real))
     assert "384" in text and "proxy: instruct_780k.sh" in text.replace("\n", " ") and "98,304" in text
     named = {row["field"] for row in mini.rows()} - {"stage", "name", "scale", "variant"}
@@ -39,7 +40,7 @@ def test_every_field_stands_with_value_and_origin():
 
 
 def test_changes_are_those_fields_that_differ():
-    text = str(training.change_table(stage_config(2, scale="8b"), stage_config(3, scale="8b")))
+    text = str(training.change_table(stage_config(2), stage_config(3)))
     assert "sequence_length" in text and "learning_rate" not in text and "(size not published)" in text
 
 
@@ -87,7 +88,7 @@ def test_footprints_and_plans_are_tables_of_their_numbers():
     one = Footprint("lora", 1_000_000, 250_000, 0.125, 4_000_000, 1_000_000, 2_000_000, 50_000_000, 1_100_000)
     line = str(training.footprint_table([one])).splitlines()[-1].split()
     assert line == ["lora", "250,000", "25.0%", "0.12", "4.0", "1.0", "2.0", "50.0", "57.0", "1.1"]
-    plan = make_plan(stage_config(1, "lora", "8b"), published_config("8b"), 8)
+    plan = make_plan(stage_config(1, "lora"), published_config("8b"), 8)
     table = str(training.plan_table([plan]))
     assert "DDP" in table and "FSDP2" in table and f"{plan.steps:,}" in table
 

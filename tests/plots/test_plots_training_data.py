@@ -4,10 +4,10 @@ import pytest
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
-from ov2lib.plots import training_data  # noqa: E402
+from kit.cards import load_cards  # noqa: E402
+from kit.plots import training_data  # noqa: E402
+from ov2lib.train.bins import plan_bins  # noqa: E402
 from ov2lib.train.buckets import bucket_of, buckets  # noqa: E402
-from ov2lib.train.cards import load_cards  # noqa: E402
-from ov2lib.train.packing import plan_bins  # noqa: E402
 from ov2lib.train.stages import STAGES, stage_config  # noqa: E402
 
 
@@ -33,7 +33,7 @@ def test_parts_of_a_corpus_lie_end_to_end(ax):
 
 
 def test_every_source_stands_at_its_size_or_says_that_it_has_none(ax):
-    rows = training_data.draw_stage_sources(ax, [stage_config(stage, scale="8b") for stage in STAGES])
+    rows = training_data.draw_stage_sources(ax, [stage_config(stage) for stage in STAGES])
     texts = [text.get_text() for text in ax.texts]
     assert texts.count("not published") == sum(row["samples"] is None for row in rows) == 5
     assert texts.count("22 M") == 3 and "0.35 M" in texts

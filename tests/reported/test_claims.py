@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from kit import claims, derived
 from ov2lib import reported
 from ov2lib.errors import ReportedError
-from ov2lib.reported import claims
 
 OURS, THEIRS = "LLaVA-OneVision-2", "Qwen3-VL-8B"
 
@@ -19,7 +19,7 @@ def exact_mean(values):
 
 def test_every_printed_average_is_the_mean_of_its_rows():
     rows = reported.rows("main")
-    frame = reported.averages()
+    frame = derived.averages()
     assert len(frame) == 24 and frame["holds"].all()
     for line in frame.itertuples():
         part = [r for r in rows if r["category"] == line.category and r["model"] == line.model]
@@ -43,11 +43,11 @@ def test_every_printed_average_is_the_mean_of_its_rows():
     ],
 )
 def test_mean_gains_of_codec_over_frames(benchmark, gain):
-    assert reported.codec_gains().loc[benchmark, "gain"].mean() == pytest.approx(gain, abs=0.005)
+    assert derived.codec_gains().loc[benchmark, "gain"].mean() == pytest.approx(gain, abs=0.005)
 
 
 def test_where_codec_loses():
-    gains = reported.codec_gains()["gain"].round(1)
+    gains = derived.codec_gains()["gain"].round(1)
     assert gains[gains < 0].to_dict() == {
         ("TimeLens-Charades-STA", 32): -3.2,
         ("TimeLens-Charades-STA", 64): -3.4,
@@ -57,24 +57,24 @@ def test_where_codec_loses():
 
 
 def test_margins_say_who_is_better():
-    video = reported.margins("video")
+    video = derived.margins("video")
     assert len(video) == 18 and "Average" not in video.index
     assert video.index[0] == "JumpScore" and video.loc["JumpScore", "margin"] == pytest.approx(35.3)
     assert video.loc["MMVU-val", "whose"] == "Keye-VL-1.5-8B"
     assert (video["margin"] > 0).sum() == 9
-    against = reported.margins("image", model=THEIRS)
+    against = derived.margins("image", model=THEIRS)
     assert OURS in set(against["whose"])
 
 
 def test_uncertainty_of_a_margin_by_hand():
-    image = reported.margins("image").loc["V*"]  # 85.9 against 85.3 on 191 questions
+    image = derived.margins("image").loc["V*"]  # 85.9 against 85.3 on 191 questions
     assert image["uncertainty"] == pytest.approx(100 * 1.96 * ((0.859 * 0.141 + 0.853 * 0.147) / 191) ** 0.5)
     assert image["narrow"] == image["uncertainty"]
-    assert reported.margins("tracking")["uncertainty"].isna().all()  # no source gives the number of expressions
+    assert derived.margins("tracking")["uncertainty"].isna().all()  # no source gives the number of expressions
 
 
 def test_questions_that_are_scored_or_seen_together_count_once():
-    grouped = reported.margins("video").loc["VideoMME-v2-64"]  # 19.9 against 18.2 in 800 groups of four
+    grouped = derived.margins("video").loc["VideoMME-v2-64"]  # 19.9 against 18.2 in 800 groups of four
     assert grouped["uncertainty"] == pytest.approx(100 * 1.96 * ((0.199 * 0.801 + 0.182 * 0.818) / 800) ** 0.5)
     assert grouped["uncertainty"] == pytest.approx(3.9, abs=0.1)
     assert grouped["narrow"] == pytest.approx(grouped["uncertainty"] / 2)
@@ -84,22 +84,22 @@ def test_questions_that_are_scored_or_seen_together_count_once():
 
 
 def test_gains_are_differences_and_their_mean_that_of_the_averages():
-    gains = reported.gains("spatial")
+    gains = derived.gains("spatial")
     assert gains.is_monotonic_decreasing and gains["CrossPoint"] == pytest.approx(35.0)
-    means = reported.averages().set_index(["category", "model"])["recomputed"]
+    means = derived.averages().set_index(["category", "model"])["recomputed"]
     assert gains.mean() == pytest.approx(means["spatial", OURS] - means["spatial", THEIRS])
-    assert reported.gains("image", baseline="LLaVA-OneVision-1.5")["V*"] == pytest.approx(8.4)
+    assert derived.gains("image", baseline="LLaVA-OneVision-1.5")["V*"] == pytest.approx(8.4)
 
 
 def test_nearest_guide_is_one_backend_a_row():
-    near = reported.nearest_guide()
+    near = derived.nearest_guide()
     assert near.index.is_unique and len(near) == 11
     assert near["backend"].value_counts().to_dict() == {"frames": 9, "codec": 2}
     assert near.loc["t/Charades", "backend"] == "frames" and near.loc["VideoMME-v2-64", "backend"] == "codec"
 
 
 def test_guide_gaps_average_the_splits():
-    gaps = reported.guide_gaps().set_index(["benchmark", "backend"])
+    gaps = derived.guide_gaps().set_index(["benchmark", "backend"])
     assert gaps.loc[("VideoMME", "frames"), "guide"] == pytest.approx((81.56 + 72.56 + 62.33) / 3)
     assert gaps.loc[("VideoMME", "frames"), "guide"] == pytest.approx(72.15, abs=0.005)
     assert gaps.loc[("VideoMME (w/ sub)", "frames"), "guide"] == pytest.approx(76.85, abs=0.005)
@@ -111,13 +111,13 @@ def test_frames_a_jumpscore_clip_offers():
     # 9 clips of 0-30 s, 105 of 30-60, 112 of 60-90, 10 of 90-120, 4 of 120-180; one frame a second, at least 4, even
     low = (9 * 4 + 105 * 30 + 112 * 60 + 10 * 90 + 4 * 120) / 240
     high = (9 * 30 + 105 * 60 + 112 * 90 + 10 * 120 + 4 * 128) / 240
-    assert reported.frames_available(128) == pytest.approx((low, high))
-    assert reported.frames_available(4) == (4, 4)
-    assert reported.frames_available(45) == pytest.approx(((9 * 4 + 105 * 30 + 126 * 44) / 240, (9 * 30 + 231 * 44) / 240))
+    assert derived.frames_available(128) == pytest.approx((low, high))
+    assert derived.frames_available(4) == (4, 4)
+    assert derived.frames_available(45) == pytest.approx(((9 * 4 + 105 * 30 + 126 * 44) / 240, (9 * 30 + 231 * 44) / 240))
 
 
 SOURCES = {row["source"]: row for row in reported.rows("sources")}
-AUDIT = {claim.name: claim for claim in reported.audit()}
+AUDIT = {claim.name: claim for claim in claims.audit()}
 
 
 @pytest.mark.parametrize("claim", AUDIT.values(), ids=AUDIT)
@@ -135,7 +135,7 @@ def test_a_verdict_that_its_computation_does_not_give_is_refused(monkeypatch):
     row = next(row for row in reported.rows("claims") if row["name"] == "video_gain")
     monkeypatch.setattr(claims, "rows", lambda table: ({**row, "verdict": claims.OPEN},))
     with pytest.raises(ReportedError, match="'video_gain' is marked 'open', and its computation gives 'holds'"):
-        reported.audit()
+        claims.audit()
     with pytest.raises(ReportedError, match="no computation 'wishful'"):
         claims.compute("wishful thinking")
 
@@ -210,7 +210,7 @@ def test_rows_of_the_audit(claim, have, verdict):
 
 def test_the_page_to_cite_is_that_of_the_code():
     page = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
-    assert page == reported.summary()
+    assert page == claims.summary()
     assert all(f"`{name}`" in page for name in AUDIT)
 
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from training_cases import TEXT, TWO_ROUNDS, VIDEO, tokens_of
 
-from ov2lib.mini.tokenizer import train_tokenizer
+from kit.school.tokenizer import train_tokenizer
 from ov2lib.model import LlavaOnevision2Config, LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor
 from ov2lib.train.encoding import SampleEncoder
 

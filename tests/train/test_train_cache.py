@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from ov2lib.errors import Ov2Error, TrainingError, VideoError
-from ov2lib.model.media import MediaOptions, image_tokens, video_tokens
-from ov2lib.train import cache
-from ov2lib.train.cache import TokenCache
-from ov2lib.train.sample import Media
+from ov2lib.samples import cache
+from ov2lib.samples.cache import TokenCache
+from ov2lib.samples.media import MediaOptions, image_tokens, video_tokens
+from ov2lib.samples.sample import Media
 
 BEACH = Path(__file__).parents[1] / "data" / "beach_360x640_h264.mp4"
 CODEC = {"num_canvases": 4, "max_pixels": 12_544}

@@ -5,10 +5,11 @@ import sys
 
 import pytest
 
+from kit.cards import card_folder, load_cards, read_card
+from kit.school.recipe import mini_stage
 from ov2lib import reported
 from ov2lib.errors import TrainingError
 from ov2lib.train.buckets import buckets
-from ov2lib.train.cards import card_folder, load_cards, read_card
 from ov2lib.train.stages import STAGES, stage_config
 
 CARDS = load_cards()
@@ -22,7 +23,7 @@ WRITTEN = {
 
 
 def test_every_corpus_of_a_stage_has_a_card_and_every_card_a_use():
-    used = {source.card for stage in STAGES for scale in ("mini", "8b") for source in stage_config(stage, scale=scale).sources}
+    used = {source.card for stage in STAGES for build in (mini_stage, stage_config) for source in build(stage).sources}
     assert used | {"jumpscore"} == set(CARDS)
     assert CARDS["jumpscore"].stages == ()
 
@@ -30,7 +31,7 @@ def test_every_corpus_of_a_stage_has_a_card_and_every_card_a_use():
 @pytest.mark.parametrize("name", WRITTEN)
 def test_cards_agree_with_the_stages_and_with_the_table_of_stages(name):
     card = CARDS[name]
-    sources = {stage: [s for s in stage_config(stage, scale="8b").sources if s.card == name] for stage in STAGES}
+    sources = {stage: [s for s in stage_config(stage).sources if s.card == name] for stage in STAGES}
     assert card.stages == tuple(stage for stage, found in sources.items() if found)
     assert all(source.samples == card.samples and source.kind == card.kind for found in sources.values() for source in found)
     told = {
@@ -45,7 +46,7 @@ def test_caption_cards_are_the_buckets():
     for bucket in buckets():
         card = by_bucket[bucket.name]
         assert (card.samples, card.frames[0], card.stages) == (bucket.clips, bucket.frames, bucket.stages)
-        used = {s.max_frames for stage in card.stages for s in stage_config(stage, scale="8b").sources if s.card == card.name}
+        used = {s.max_frames for stage in card.stages for s in stage_config(stage).sources if s.card == card.name}
         assert used == set(card.frames)
 
 
@@ -120,13 +121,13 @@ def test_a_good_card_is_read_whole(tmp_path):
 
 def test_outside_a_clone_stages_work_and_cards_say_where_they_are(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ov2lib.figures.__file__", str(tmp_path / "site-packages" / "ov2lib" / "figures.py"))
-    assert stage_config(1).stage == 1
+    monkeypatch.setattr("ov2lib.files.__file__", str(tmp_path / "site-packages" / "ov2lib" / "files.py"))
+    assert mini_stage(1).stage == 1
     with pytest.raises(TrainingError, match="clone of the project"):
         card_folder()
 
 
 def test_stages_and_cards_need_no_heavy_package():
     heavy = "{'torch', 'pandas', 'matplotlib', 'transformers'}"
-    code = f"import sys, ov2lib.train.cards as c; c.load_cards(); print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, kit.cards as c; c.load_cards(); print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

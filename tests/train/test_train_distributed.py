@@ -46,7 +46,8 @@ def alone(tmp_path_factory, start, pictures_and_text) -> Path:
 def launch(layout: str, output: Path, *places: Path) -> Path:
     """Run `two_processes.py` to its end."""
     script = [str(Path(__file__).with_name("two_processes.py")), layout, str(output), *map(str, places)]
-    hidden = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    paths = os.pathsep.join((str(ROOT), str(ROOT / "notebooks")))
+    hidden = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
     device = {"ACCELERATE_TORCH_DEVICE": "cpu"} if layout == "fsdp2" else {"ACCELERATE_USE_CPU": "true"}
     command = [sys.executable, "-m", *LAUNCHERS[layout], *script]
     done = subprocess.run(command, env=os.environ | hidden | device, cwd=ROOT, capture_output=True, text=True, timeout=300)

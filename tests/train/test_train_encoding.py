@@ -5,7 +5,7 @@ from training_cases import TEXT, TWO_ROUNDS, tokens_of
 
 from ov2lib.errors import TrainingError
 from ov2lib.model.loss import IGNORED
-from ov2lib.train.sample import Media, Sample
+from ov2lib.samples.sample import Media, Sample
 
 
 def spoken(encoder, example) -> str:

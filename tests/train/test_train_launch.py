@@ -11,10 +11,10 @@ from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils.launch import prepare_multi_gpu_env
 
+from ov2lib.cli import train
 from ov2lib.errors import TrainingError
 from ov2lib.model import LlavaOnevision2ForConditionalGeneration
 from ov2lib.model.sizes import published_config
-from ov2lib.train import run
 from ov2lib.train.launch import CONFIGS, accelerate_config, launch_command, obstacles
 from ov2lib.train.stages import stage_config
 
@@ -29,7 +29,7 @@ SLURM = accelerate_config("one_gpu").with_name("slurm.sh")
 def test_accelerate_reads_them(name, kind, processes, machines):
     config = load_config_from_file(str(accelerate_config(name)))  # refuses unknown keys
     assert (config.distributed_type, config.num_processes, config.num_machines) == (kind, processes, machines)
-    assert config.mixed_precision == stage_config(1, scale="8b").precision
+    assert config.mixed_precision == stage_config(1).precision
 
 
 def plugin_of(name: str, monkeypatch) -> FullyShardedDataParallelPlugin:
@@ -57,7 +57,7 @@ def test_fsdp_cuts_the_model_into_its_layers(name, monkeypatch):
 
 @pytest.mark.parametrize("name", FSDP)
 def test_activations_are_recomputed_once(name, monkeypatch):
-    assert stage_config(1, scale="8b").gradient_checkpointing
+    assert stage_config(1).gradient_checkpointing
     assert not plugin_of(name, monkeypatch).activation_checkpointing  # the Trainer refuses both
 
 
@@ -77,29 +77,30 @@ def test_the_slurm_example_is_a_script_and_its_batch_fits_its_machines():
 
 @pytest.mark.parametrize(("variant", "gpus", "kind"), [("full", 8, "FSDP"), ("lora", 8, "MULTI_GPU"), ("lora", 1, "NO")])
 def test_the_command_of_a_stage_is_one_that_accelerate_and_the_stage_take(variant, gpus, kind):
-    config = stage_config(3, variant, "8b")
+    config = stage_config(3, variant)
     program, verb, *rest = launch_command(config, gpus, "start", "corpora")
     args = launch_command_parser().parse_args(rest)
-    assert (program, verb, args.training_script) == ("accelerate", "launch", "ov2lib.train")
+    assert (program, verb, args.training_script) == ("accelerate", "launch", "ov2lib")
     assert load_config_from_file(args.config_file).distributed_type == kind and args.num_processes == gpus
     parser = argparse.ArgumentParser()
-    run.add_arguments(parser)
-    own = parser.parse_args(args.training_script_args)
-    assert (own.stage, own.scale, own.variant, own.start.name) == (3, "8b", variant, "start")
+    train.add_arguments(parser)
+    name, *options = args.training_script_args
+    own = parser.parse_args(options)
+    assert (name, own.stage, own.variant, own.start.name) == ("train", 3, variant, "start")
     assert [text.partition("=")[0] for text in own.data] == [source.name for source in config.sources]
     assert own.samples == [f"{source.name}=COUNT" for source in config.sources if source.samples is None]
 
 
 def test_a_command_for_more_than_a_machine_is_refused():
     with pytest.raises(TrainingError, match="1 to 8 on one machine, and .*slurm.sh"):
-        launch_command(stage_config(1, scale="8b"), 16, "start", "corpora")
+        launch_command(stage_config(1), 16, "start", "corpora")
 
 
 def test_what_keeps_a_command_from_starting_is_listed(tmp_path, monkeypatch):
-    command = launch_command(stage_config(3, scale="8b"), 8, str(tmp_path), str(tmp_path))
+    command = launch_command(stage_config(3), 8, str(tmp_path), str(tmp_path))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     found = obstacles(command, 8, str(tmp_path), str(tmp_path / "none"))
     assert [reason.split()[0] for reason in found] == ["2", "no", "no", "samples"] and "videochat_flash, molmo2" in found[-1]
     (tmp_path / "config.json").touch()
-    command = launch_command(stage_config(1, scale="8b"), 2, str(tmp_path), str(tmp_path))
+    command = launch_command(stage_config(1), 2, str(tmp_path), str(tmp_path))
     assert obstacles(command, 2, str(tmp_path), str(tmp_path)) == []

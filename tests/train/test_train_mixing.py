@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ov2lib.errors import TrainingError
+from ov2lib.samples.sample import Sample
 from ov2lib.train.mixing import choose_backend, mix
-from ov2lib.train.sample import Sample
 
 RATIO = {"codec": 0.5, "frames": 0.375, "image": 0.125}
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from ov2lib.errors import TrainingError
-from ov2lib.train.packing import LengthPoolSampler, plan_bins, utilisation
+from ov2lib.train.bins import LengthPoolSampler, plan_bins, utilisation
 
 LENGTHS = st.lists(st.integers(1, 64), max_size=120)
 
@@ -77,7 +77,7 @@ def test_work_grows_like_n_log_n(monkeypatch):
         sizes.append(len(rooms))
         return bisect.bisect_left(rooms, length)
 
-    monkeypatch.setattr("ov2lib.train.packing.bisect_left", bisect_left)
+    monkeypatch.setattr("ov2lib.train.bins.bisect_left", bisect_left)
     lengths = np.random.default_rng(0).integers(1, 257, 30_000)
     assert len(plan_bins(lengths, 256)) > 14_000
     assert len(sizes) == 30_000 and max(sizes) <= 256

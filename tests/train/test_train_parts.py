@@ -5,16 +5,16 @@ from dataclasses import replace
 import pytest
 import torch
 
+from kit.school.recipe import mini_stage
 from ov2lib.errors import TrainingError
 from ov2lib.model import LlavaOnevision2ForConditionalGeneration
 from ov2lib.train.parts import count_trained, make_trainable, set_trainable
 from ov2lib.train.plan import trainable_table
-from ov2lib.train.stages import stage_config
 
 
 @pytest.mark.parametrize(("variant", "trainable"), [("full", None), ("full", ("connector",)), ("lora", None)])
 def test_counts_agree_with_the_plan(tiny_config, variant, trainable):
-    config = stage_config(2, variant)
+    config = mini_stage(2, variant)
     config = config if trainable is None else replace(config, trainable=trainable)
     with torch.device("meta"):
         model = make_trainable(LlavaOnevision2ForConditionalGeneration(tiny_config), config)

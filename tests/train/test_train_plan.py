@@ -7,14 +7,16 @@ from dataclasses import replace
 import pytest
 import torch
 
+from kit.school.model import mini_config, mini_processor
+from kit.school.recipe import TOKENS, mini_stage, sample_tokens
+from kit.world.tasks import stage_samples
+from ov2lib.cli import plan as command
 from ov2lib.errors import TrainingError
-from ov2lib.mini.model import mini_processor
-from ov2lib.mini.tasks import stage_samples
 from ov2lib.model import LlavaOnevision2ForConditionalGeneration
 from ov2lib.model.sizes import published_config, video_cost
 from ov2lib.reported import rows
+from ov2lib.samples.cache import TokenCache
 from ov2lib.train import plan
-from ov2lib.train.cache import TokenCache
 from ov2lib.train.encoding import SampleEncoder
 from ov2lib.train.lora import add_lora
 from ov2lib.train.parts import set_trainable
@@ -25,13 +27,13 @@ MODEL = published_config("8b")
 
 
 def planned(stage=1, variant="full", gpus=128, **settings):
-    return make_plan(stage_config(stage, variant, "8b"), MODEL, gpus, **settings)
+    return make_plan(stage_config(stage, variant), MODEL, gpus, **settings)
 
 
 def printed(capsys, *argv) -> str:
     parser = argparse.ArgumentParser()
-    plan.add_arguments(parser)
-    assert plan.run(parser.parse_args([str(arg) for arg in argv])) == 0
+    command.add_arguments(parser)
+    assert command.run(parser.parse_args([str(arg) for arg in argv])) == 0
     return capsys.readouterr().out
 
 
@@ -56,7 +58,7 @@ def test_sums_of_stage_1_by_hand():
 
 def test_forward_pass_agrees_with_the_model_card():
     """The cost of seeing a video is counted in two places."""
-    config = replace(stage_config(1, "full", "8b"), sources=(Source("v", "v", 1, "video", 32, "frames"),))
+    config = replace(stage_config(1, "full"), sources=(Source("v", "v", 1, "video", 32, "frames"),))
     card = video_cost(MODEL, "", 32.0, canvases=32, group=4)
     flops = plan.training_flops(MODEL, source_work(config.sources[0], config, MODEL), plan.recipe_of(config))
     assert flops["vision"].forward == card.encoder_flops and flops["connector"].forward == card.connector_flops
@@ -66,7 +68,7 @@ def test_forward_pass_agrees_with_the_model_card():
     ("backend", "pictures"), [("frames", 384), ("codec", 48), (None, 0.5 / 0.875 * 48 + 0.375 / 0.875 * 384)]
 )
 def test_a_video_costs_what_it_is_shown_as(backend, pictures):
-    config = stage_config(4, "full", "8b")
+    config = stage_config(4, "full")
     work = source_work(Source("v", "v", 1, "video", 384, backend, 48 if backend == "codec" else None), config, MODEL)
     assert work.patches == pytest.approx(pictures * 784) and work.visual == pytest.approx(pictures * 196)
     assert work.patch_pairs == pytest.approx(pictures * 784 * 4 * 784)
@@ -97,7 +99,7 @@ def test_lora_holds_less_and_computes_less():
 
 
 def test_recomputing_trades_memory_for_flops():
-    config = stage_config(1, "full", "8b")
+    config = stage_config(1, "full")
     kept = make_plan(replace(config, gradient_checkpointing=False), MODEL, 128)
     again = make_plan(config, MODEL, 128)
     assert kept.total_flops < again.total_flops < 4 / 3 * kept.total_flops
@@ -105,7 +107,7 @@ def test_recomputing_trades_memory_for_flops():
 
 
 def test_steps_replace_the_pass_over_the_data():
-    config = replace(stage_config(1, "full", "8b"), steps=100)
+    config = replace(stage_config(1, "full"), steps=100)
     made, whole = make_plan(config, MODEL, 128), planned()
     assert made.steps == 100 and made.bins == 12_800
     assert made.total_flops / whole.total_flops == pytest.approx(made.bins / whole.bins, rel=1e-3)
@@ -122,7 +124,7 @@ def test_what_is_not_published_is_left_out_and_said():
 
 
 def test_a_video_longer_than_a_bin_is_named():
-    config = replace(stage_config(3, "full", "8b"), sequence_length=32_768)
+    config = replace(stage_config(3, "full"), sequence_length=32_768)
     notes = make_plan(config, MODEL, 128).assumptions
     assert any(note.startswith("longer than a bin of 32,768") and "captions_10_15min" in note for note in notes)
     assert not any(note.startswith("longer than a bin") for note in planned(3).assumptions)
@@ -135,7 +137,7 @@ def test_a_batch_that_gpus_do_not_divide_is_said():
 
 @pytest.mark.parametrize("variant", ["full", "lora"])
 def test_trainable_table_counts_what_training_would_train(variant):
-    config = stage_config(2, variant, "8b")
+    config = stage_config(2, variant)
     with torch.device("meta"):
         model = LlavaOnevision2ForConditionalGeneration(MODEL)
     if config.lora:
@@ -158,25 +160,25 @@ def test_sizes_and_batch_that_the_caller_knows(capsys):
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3, 4])
-def test_mini_stages_have_a_plan_of_their_own(capsys, stage):
-    data = json.loads(printed(capsys, "--stage", stage, "--scale", "mini", "--json"))
-    config = stage_config(stage)
-    assert data["steps"] == config.steps and data["bins"] == config.steps * config.global_batch
-    tokens = data["visual_tokens"] + data["text_tokens"]
-    assert tokens == pytest.approx(data["bins"] * config.sequence_length * plan.FILL)
-    assert data["total_memory"]["one GPU"] < 1e9
+def test_mini_stages_have_a_plan_of_their_own(stage):
+    config = mini_stage(stage)
+    made = make_plan(config, mini_config(), measured=sample_tokens(stage))
+    assert made.steps == config.steps and made.bins == config.steps * config.global_batch
+    tokens = made.visual_tokens + made.text_tokens
+    assert tokens == pytest.approx(made.bins * config.sequence_length * plan.FILL)
+    assert made.memory["one GPU"].total < 1e9 and "as measured" in made.assumptions[0]
 
 
 def test_tokens_of_mini_samples_are_as_measured(tmp_path, monkeypatch):
     monkeypatch.setenv("OV2_CACHE", str(tmp_path))
-    processor, config = mini_processor(), stage_config(4)
+    processor, config = mini_processor(), mini_stage(4)
     images = processor.image_processor
     cache = TokenCache(tmp_path / "tokens", images.patch_size, images.size)
     encoder = SampleEncoder(processor.tokenizer, cache.tokens, config.frames_prompt, config.timestamp_decimals)
     examples = [encoder.encode(sample) for sample in stage_samples(4, "train", 6)]
     visual = sum(int((example.input_ids == processor.image_token_id).sum()) for example in examples)
-    assert sum(map(len, examples)) == pytest.approx(6 * sum(plan.MINI[4][:2]), rel=0.2)
-    assert visual == pytest.approx(6 * plan.MINI[4][0], rel=0.5)
+    assert sum(map(len, examples)) == pytest.approx(6 * sum(TOKENS[4][:2]), rel=0.2)
+    assert visual == pytest.approx(6 * TOKENS[4][0], rel=0.5)
 
 
 def test_printed_plan_holds_numbers_and_assumptions(capsys):

@@ -10,11 +10,11 @@ from PIL import Image, WebPImagePlugin
 from training_cases import TEXT, VIDEO
 
 from ov2lib.errors import Ov2Error, VideoError
-from ov2lib.train.cache import TokenCache
+from ov2lib.samples.cache import TokenCache
+from ov2lib.samples.report import Report
+from ov2lib.samples.sample import Media, Sample
 from ov2lib.train.encoding import SampleEncoder
 from ov2lib.train.prepare import prepare
-from ov2lib.train.report import Report
-from ov2lib.train.sample import Media, Sample
 
 WORDS = (("user", "<image>What?"), ("assistant", "This."))
 

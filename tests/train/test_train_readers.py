@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from ov2lib.errors import Ov2Error, TrainingError
-from ov2lib.train import readers
-from ov2lib.train.readers import read_hf, read_jsonl, read_webdataset
-from ov2lib.train.report import Report
+from ov2lib.samples import readers
+from ov2lib.samples.readers import read_hf, read_jsonl, read_webdataset
+from ov2lib.samples.report import Report
 
 
 def row(name, *media, text="What?"):

@@ -7,7 +7,7 @@ import pytest
 
 from ov2lib.errors import Ov2Error, TrainingError, VideoError
 from ov2lib.files import whole_file
-from ov2lib.train.report import Report
+from ov2lib.samples.report import Report
 
 
 def test_reasons_leave_out_what_concerns_one_sample_alone():

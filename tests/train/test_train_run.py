@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from training_cases import STEPS, losses, tiny_stage
 
+from kit.school.recipe import mini_stage
 from ov2lib.errors import TrainingError
 from ov2lib.model import LlavaOnevision2ForConditionalGeneration, modeling
 from ov2lib.model.loss import bin_mean_loss
@@ -73,7 +74,7 @@ train(tiny_stage(), Path(sys.argv[2]), Path(sys.argv[3]), {"pictures": Path(sys.
 
 def test_a_killed_run_goes_on_exactly_as_if_nothing_had_happened(tmp_path, start, data, finished):
     command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(tmp_path), str(start), str(data)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "notebooks")))}
     killed = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     folder = run_folder(tmp_path, 1, "full", "mini")
@@ -166,7 +167,7 @@ def test_unpacked_samples_are_trained_in_batches_of_like_length(tmp_path, start,
 
 
 def test_lora_leaves_the_base_alone_and_a_stage_can_start_from_an_adapter(tmp_path, start, data):
-    stage = replace(stage_config(1, "lora"), **{name: getattr(tiny_stage(), name) for name in ("sources", "sequence_length")})
+    stage = replace(mini_stage(1, "lora"), **{name: getattr(tiny_stage(), name) for name in ("sources", "sequence_length")})
     stage = replace(stage, steps=2, micro_batch=1, global_batch=2, max_pixels=784)
     adapter = train(stage, tmp_path, start, {"pictures": data})
     assert adapter.name == "adapter" and (adapter / "adapter_model.safetensors").is_file()
@@ -209,13 +210,13 @@ def test_bad_samples_are_counted_and_too_many_are_an_error(tmp_path, start, data
 
 
 def test_a_stage_without_the_one_before_says_how_to_make_it(tmp_path):
-    with pytest.raises(TrainingError, match=r"run `ov2 train --stage 2 --scale mini --output .*` first, or pass --from"):
-        train(replace(stage_config(3), steps=1), tmp_path)
+    with pytest.raises(TrainingError, match=r"run `ov2 train --stage 2 --output .*` first, or pass --from"):
+        train(replace(mini_stage(3), steps=1), tmp_path)
 
 
 def test_a_source_without_data_names_its_card(tmp_path, start):
     with pytest.raises(TrainingError, match="no data for 'mid_training_85m'.*data_cards/mid_training_85m.md"):
-        train(replace(stage_config(1, "full", "8b"), precision="fp32"), tmp_path, start)
+        train(replace(stage_config(1, "full"), precision="fp32"), tmp_path, start)
 
 
 def test_a_checkpoint_of_another_architecture_is_named_and_claims_nothing(tmp_path, start, data):

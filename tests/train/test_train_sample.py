@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ov2lib.errors import TrainingError
-from ov2lib.train.sample import Media, Sample, parse_sample
+from ov2lib.samples.sample import Media, Sample, parse_sample
 
 VALUES = st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.sampled_from(["user", "video", "<image>", "text"])
 ITEMS = st.dictionaries(st.sampled_from(["role", "content", "from", "value", "type", "text", "path", "options"]), VALUES)

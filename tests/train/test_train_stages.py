@@ -7,17 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kit.school.recipe import mini_stage
 from ov2lib import reported
 from ov2lib.errors import TrainingError
 from ov2lib.train.buckets import bucket_of, buckets
-from ov2lib.train.stages import INTERLEAVED, SCALES, STAGES, VARIANTS, StageConfig, stage_config
+from ov2lib.train.stages import INTERLEAVED, STAGES, VARIANTS, StageConfig, stage_config
 
-ALL = [(stage, variant, scale) for stage in STAGES for variant in VARIANTS for scale in SCALES]
+ALL = [(stage, variant, build) for stage in STAGES for variant in VARIANTS for build in (stage_config, mini_stage)]
 
 
-@pytest.mark.parametrize(("stage", "variant", "scale"), ALL)
-def test_every_value_says_where_it_is_from(stage, variant, scale):
-    config = stage_config(stage, variant, scale)
+@pytest.mark.parametrize(("stage", "variant", "build"), ALL)
+def test_every_value_says_where_it_is_from(stage, variant, build):
+    config = build(stage, variant)
     names = [item.name for item in fields(StageConfig) if item.name != "origin"]
     assert [row["field"] for row in config.rows()] == names
     assert {row["kind"] for row in config.rows()} <= {"published", "proxy", "assumed"}
@@ -29,15 +30,15 @@ def test_every_value_says_where_it_is_from(stage, variant, scale):
 def test_the_8b_takes_the_scripts_values():
     table = {(row["script"], row["field"]): row["value"] for row in reported.rows("training_scripts")}
     for stage, script in ((1, "mid_training.sh"), (2, "instruct_780k.sh"), (3, "instruct_780k.sh"), (4, "instruct_780k.sh")):
-        config = stage_config(stage, scale="8b")
+        config = stage_config(stage)
         for name, field in (("learning_rate", "lr"), ("min_learning_rate", "min_lr"), ("clip", "clip"), ("eps", "adam_eps"),
                             ("warmup_fraction", "warmup_fraction"), ("weight_decay", "weight_decay")):  # fmt: skip
             assert getattr(config, name) == float(table[script, field])
             assert config.origin[name].startswith(f"proxy: {script}")
         assert "/".join(f"{beta:g}" for beta in config.betas) == table[script, "adam_betas"]
         assert config.precision == table[script, "dtype"] and config.micro_batch == int(table[script, "micro_batch"])
-    assert stage_config(1, scale="8b").sequence_length == 32768
-    assert stage_config(1, scale="8b").global_batch == 128 and stage_config(2, scale="8b").sequence_length == 32000
+    assert stage_config(1).sequence_length == 32768
+    assert stage_config(1).global_batch == 128 and stage_config(2).sequence_length == 32000
 
 
 def test_what_the_paper_does_not_say_is_not_called_published():
@@ -52,8 +53,8 @@ def test_what_the_paper_does_not_say_is_not_called_published():
         "packing",
         "seed",
     )
-    for stage, variant, scale in ALL:
-        config = stage_config(stage, variant, scale)
+    for stage, variant, build in ALL:
+        config = build(stage, variant)
         assert not any(config.origin[name].startswith("published") for name in silent)
         if variant == "lora":
             assert config.origin["lora"].startswith("assumed") and "vision" not in config.trainable
@@ -61,13 +62,13 @@ def test_what_the_paper_does_not_say_is_not_called_published():
 
 def test_a_bin_holds_the_longest_video_of_its_stage():
     for stage in STAGES:
-        config = stage_config(stage, scale="8b")
+        config = stage_config(stage)
         shown = [source.num_canvases or source.max_frames for source in config.sources if source.max_frames]
         assert config.sequence_length > max(shown) * 196
 
 
 def test_sizes_that_nobody_published_stop_a_mixture_until_they_are_counted():
-    config = stage_config(3, scale="8b")
+    config = stage_config(3)
     with pytest.raises(TrainingError, match="videochat_flash, molmo2, timelens.*count them"):
         config.weights()
     weights = config.weights({"videochat_flash": 1000, "molmo2": 1000, "timelens": 1000})
@@ -76,7 +77,7 @@ def test_sizes_that_nobody_published_stop_a_mixture_until_they_are_counted():
 
 
 def test_interleaving_as_section_1_says_changes_the_share_of_images_only():
-    config = stage_config(2, scale="8b")
+    config = stage_config(2)
     by_size, mixed = config.weights(), replace(config, input_ratio=INTERLEAVED).weights()
     images = [source.name for source in config.sources if source.kind == "image"]
     assert sum(by_size[name] for name in images) == pytest.approx(46 / 49.4)
@@ -87,7 +88,7 @@ def test_interleaving_as_section_1_says_changes_the_share_of_images_only():
 
 @given(st.integers(1, 512))
 def test_micro_batches_add_up_to_the_global_batch_or_are_refused(processes):
-    config = stage_config(1, scale="8b")
+    config = stage_config(1)
     if 128 % processes:
         with pytest.raises(TrainingError, match=f"multiple of {processes}"):
             config.accumulation(processes)
@@ -111,12 +112,12 @@ def test_micro_batches_add_up_to_the_global_batch_or_are_refused(processes):
     ],
 )
 def test_configurations_that_contradict_themselves_are_refused(change, message):
-    config = stage_config(1, scale="8b")
+    config = stage_config(1)
     with pytest.raises(TrainingError, match=message):
         replace(config, **change)
 
 
-@pytest.mark.parametrize("wrong", [(0, "full", "mini"), (1, "qlora", "mini"), (1, "full", "4b")])
+@pytest.mark.parametrize("wrong", [(0, "full"), (1, "qlora")])
 def test_unknown_stages_are_refused(wrong):
     with pytest.raises(TrainingError, match="there are"):
         stage_config(*wrong)

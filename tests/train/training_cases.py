@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from kit.school.recipe import mini_stage
 from ov2lib import VisualTokens, tokenize_image
+from ov2lib.samples.sample import Media, Sample
 from ov2lib.train.lora import LoraSettings
-from ov2lib.train.sample import Media, Sample
-from ov2lib.train.stages import Source, stage_config
+from ov2lib.train.stages import Source
 from ov2lib.train.trainer import read_metrics
 
 
@@ -52,7 +53,7 @@ def tiny_stage(**changes):
     source = Source("pictures", "mini_world", 48, "image")
     settings = {"sources": (source,), "steps": STEPS, "sequence_length": 128, "micro_batch": 1, "global_batch": 2}
     settings |= {"learning_rate": 3e-3, "max_pixels": 784} | changes
-    return replace(stage_config(1), **settings)
+    return replace(mini_stage(1), **settings)
 
 
 def losses(folder: Path) -> list[float]:

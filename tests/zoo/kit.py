@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from ov2lib.mini.encode import open_encoder
+from ov2lib.video.encode import open_encoder
 
 SIZE, FPS, FRAMES = (144, 176), 25, 12  # (height, width); a quarter of a second costs little and is enough for three GOPs
 SHIFT = (1.25, -0.75)  # pixels per frame the picture moves, x right and y down

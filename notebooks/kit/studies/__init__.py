@@ -1,0 +1,1 @@
+"""Measurements of the codec front ends that no user of the library needs."""

@@ -1,0 +1,55 @@
+"""`ov2 plan`: what a training stage of the 8B costs before it is started: tokens, FLOPs, memory per device, hours."""
+
+import argparse
+import json
+from dataclasses import asdict
+
+from ..model.sizes import published_config
+from ..train.cost import add_flops
+from ..train.plan import GPU_MEMORY, GPU_TFLOPS, UTILISATION, Plan, make_plan
+from .stage_options import add_stage_arguments, chosen_config
+
+UNITS = ("EFLOP", 1e18), ("PFLOP", 1e15), ("TFLOP", 1e12)
+
+
+def format_plan(plan: Plan) -> str:
+    """The text that `ov2 plan` prints."""
+    on = f"{plan.gpus:,} GPUs" if plan.gpus > 1 else "one GPU"
+    lines = [f"stage {plan.stage}, {plan.name}: scale {plan.scale}, variant {plan.variant}, {on}", ""]
+    lines.append(f"{'per sample':<28}{'samples':>14}{'visual':>10}{'text':>10}{'tokens, %':>11}")
+    for source in plan.sources:
+        samples = "not published" if source.samples is None else f"{source.samples:,}"
+        lines.append(f"  {source.name:<26}{samples:>14}{source.visual:>10,.0f}{source.text:>10,.0f}{source.share:>11.1%}")
+    lines += ["", f"{'samples':<28}{plan.samples:>22,.0f}", f"{'bins':<28}{plan.bins:>22,}", f"{'steps':<28}{plan.steps:>22,}"]
+    lines += [f"{'visual tokens':<28}{plan.visual_tokens:>22,.0f}", f"{'text tokens':<28}{plan.text_tokens:>22,.0f}", ""]
+    unit, scale = next((unit for unit in UNITS if plan.total_flops >= unit[1]), UNITS[-1])
+    lines.append(f"{unit:<14}{'forward':>14}{'backward':>14}{'recomputed':>14}{'total':>14}")
+    for part, flops in [*plan.flops.items(), ("total", add_flops(plan.flops.values()))]:
+        cells = (flops.forward, flops.backward, flops.recomputed, flops.total)
+        lines.append(f"  {part:<12}" + "".join(f"{value / scale:>14,.4g}" for value in cells))
+    lines += ["", f"{plan.hours:,.4g} hours ({plan.hours * plan.gpus:,.4g} GPU hours) at {plan.utilisation:.0%} of "
+              f"{plan.gpu_tflops:g} TFLOP/s", ""]  # fmt: skip
+    lines.append(f"{'GiB on one device':<20}" + "".join(f"{layout:>14}" for layout in plan.memory))
+    for name in ("weights", "gradients", "optimizer", "copies", "activations", "transient", "total"):
+        lines.append(f"  {name:<18}" + "".join(f"{getattr(memory, name) / 2**30:>14,.1f}" for memory in plan.memory.values()))
+    fits = ("fits" if plan.fits(layout) else "too large" for layout in plan.memory)
+    lines.append(f"  {f'in {plan.gpu_memory:g} GB':<18}" + "".join(f"{answer:>14}" for answer in fits))
+    return "\n".join([*lines, "", "assumed", *(f"  {note}" for note in plan.assumptions)])
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `ov2 plan`."""
+    add_stage_arguments(parser)
+    parser.add_argument("--gpus", type=int, default=1, help="GPUs that train together (default 1)")
+    parser.add_argument("--utilisation", type=float, default=UTILISATION, help=f"share of the peak (default {UTILISATION:g})")
+    parser.add_argument("--gpu-tflops", type=float, default=GPU_TFLOPS, help=f"peak of one GPU (default {GPU_TFLOPS:g}, H100)")
+    parser.add_argument("--gpu-memory", type=float, default=GPU_MEMORY, help=f"GB of one GPU (default {GPU_MEMORY:g})")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the plan of a stage."""
+    plan = make_plan(chosen_config(args), published_config("8b"), args.gpus, args.utilisation, args.gpu_tflops, args.gpu_memory)
+    totals = {"total_flops": plan.total_flops, "total_memory": {name: memory.total for name, memory in plan.memory.items()}}
+    print(json.dumps(asdict(plan) | totals, indent=2) if args.json else format_plan(plan))
+    return 0

@@ -1,1 +1,0 @@
-"""The `ov2` subcommands, a module each; `ov2lib.cli` lists them."""

@@ -1,0 +1,278 @@
+"""Samples from JSON lines, WebDataset shards and Hugging Face datasets, one at a time.
+
+A row that is no sample is skipped and listed in the `Report`, which stops the run once too many are. What cannot be read at
+all (a missing file, a damaged shard) is an error at once. Media inside shards and datasets are written to a folder under a name
+made of their content, because the front ends read files.
+"""
+
+import io
+import json
+import lzma
+import os
+import re
+import tarfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+from ..errors import TrainingError, describe
+from ..files import numbered_lines
+from ..video.images import open_image
+from .media import KINDS
+from .media_store import keep
+from .report import Report
+from .sample import Sample, id_text, named_media, objects, parse_sample
+
+MAX_JSON_BYTES = 1 << 26  # assumed: 64 MiB for one sample's text
+MAX_MEDIA_BYTES = 1 << 31  # assumed: 2 GiB for one clip
+MAX_DEPTH = 100  # assumed; Python reads JSON some 990 deep, and not always writes it again
+MEDIA_COLUMNS = ("image", "images", "video", "videos")  # of the LLaVA corpora
+SHARD_NAME = re.compile(r"((?:.*/)?[^/.]+)\.([^/]+)")  # WebDataset: all up to the first dot of the base name is the key
+DAMAGE = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)  # what tarfile raises on damaged archives
+
+
+def read_jsonl(path: str | os.PathLike, report: Report) -> Iterator[Sample]:
+    """Samples of a file with one JSON object a line; relative media paths start in the file's folder.
+
+    Raises:
+        TrainingError: the file cannot be read, is one JSON list, or holds no sample; too many bad lines (see `Report`).
+    """
+    path = Path(path)
+
+    def lines() -> Iterator[tuple[str, bytes]]:
+        try:
+            for number, line in numbered_lines(path):
+                if number == 1 and line.lstrip().startswith(b"[") and _ends_a_list(path):
+                    raise TrainingError(f"{path} is one JSON list; write one object a line (jq -c '.[]')")
+                yield f"{path}:{number}", line
+        except OSError as error:
+            raise TrainingError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+        except UnicodeError as error:
+            raise TrainingError(f"{path}: {error}") from error
+
+    return _samples(lines(), lambda place, line: _parsed(place, _json(place, line), path.parent), report, str(path))
+
+
+def read_webdataset(shards: Iterable[str | os.PathLike], media_dir: str | os.PathLike, report: Report) -> Iterator[Sample]:
+    """Samples of WebDataset shards: tar files in which `key.json`, `key.mp4`, `key.0.jpg` ... are one sample.
+
+    A media path in the JSON names a member beside it, by its whole name, its base name or what follows the key ("0.jpg");
+    where the JSON names none, the media members are the media, in the order of the shard. Members need not stand side by side,
+    unless the shard is compressed. Shards are read with the standard library: nothing is unpickled, no URL is opened and no
+    member decides where it is written. Links and paths that leave the archive are bad rows.
+
+    Args:
+        shards: local tar files, compressed or not.
+        media_dir: where media are written, named by content.
+
+    Raises:
+        TrainingError: a shard is missing or damaged, or there is no sample in any; too many bad rows (see `Report`).
+        Ov2Error: media cannot be written.
+    """
+    shards, media_dir = [os.fspath(shard) for shard in shards], Path(media_dir)
+    rows = ((f"{shard}:{key}", members) for shard in shards for key, members in _grouped(shard, media_dir))
+    return _samples(rows, _from_members, report, ", ".join(shards[:3]) or "no shards")
+
+
+def read_hf(dataset: object, media_dir: str | os.PathLike, report: Report, split: str = "train") -> Iterator[Sample]:
+    """Samples of a Hugging Face dataset, streamed.
+
+    Columns are those of the schema (`messages`, `media` ...), of LLaVA (`conversations`, `image` ...) or of FineVision
+    (`texts`, `images`). Fields that are None are left out: Arrow fills the gaps of objects with None.
+
+    Args:
+        dataset: a dataset that is loaded (streaming or not), or the name or folder of one.
+        media_dir: where media of the rows are written, named by content, and where relative media paths start.
+        split: of a dataset given by name.
+
+    Raises:
+        TrainingError: `datasets` is not installed; the dataset cannot be found or read, or holds no sample; too many bad rows.
+        Ov2Error: media cannot be written.
+    """
+    media_dir = Path(media_dir)
+    origin = dataset if isinstance(dataset, str) else getattr(dataset, "split", None) or "dataset"
+    opened = _load(dataset, split) if isinstance(dataset, str | os.PathLike) else _undecoded(dataset)
+
+    def rows() -> Iterator[tuple[str, Mapping]]:
+        try:
+            for number, row in enumerate(opened):
+                yield f"{origin}:{number}", row
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever a dataset's own code raises
+            why = error if isinstance(error, OSError | ValueError) else describe(error)
+            raise TrainingError(f"{origin}: cannot be read ({why}); download it again") from error
+
+    def parse(place: str, row: Mapping) -> Sample:
+        return _parsed(place, _from_columns(place, row, media_dir), media_dir)
+
+    return _samples(rows(), parse, report, str(origin))
+
+
+def _samples(rows: Iterable[tuple], parse: Callable[[str, object], Sample], report: Report, origin: str) -> Iterator[Sample]:
+    used = 0
+    for place, row in rows:
+        report.see()
+        try:
+            sample = parse(place, row)
+        except Exception as error:  # whatever a row does
+            report.skip(place, error)
+        else:
+            used += 1
+            yield sample
+    if not used:
+        reason = max(report.reasons, key=lambda name: len(report.reasons[name]), default="it has no rows")
+        raise TrainingError(f"{origin}: there is no sample in it ({reason})")
+
+
+def _ends_a_list(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - 4096, 0))
+        return file.read().rstrip().endswith(b"]")
+
+
+def _parsed(place: str, row: object, folder: Path | None = None) -> Sample:
+    try:
+        return parse_sample(row, folder, place)
+    except TrainingError as error:
+        name = id_text(row.get("id")) if isinstance(row, Mapping) else ""
+        raise TrainingError(f"{place}: {str(error).removeprefix(f'{name or place}: ')}") from error
+
+
+def _json(place: str, text: bytes) -> object:
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise TrainingError(f"{place}: not JSON ({error})") from error
+    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_deep(row, MAX_DEPTH):
+        raise TrainingError(f"{place}: nested more than {MAX_DEPTH} deep")
+    return row
+
+
+def _is_deep(value: object, depth: int) -> bool:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth < 0 or any(_is_deep(item, depth - 1) for item in items)
+
+
+def _grouped(shard: str, media_dir: Path) -> Iterator[tuple[str, list[tuple[str, object]]]]:
+    """(key, members) of a shard; a member is its name and its JSON text, the file it was written to, or what is wrong."""
+    if not Path(shard).is_file():
+        raise TrainingError(f"{shard}: no such shard; name local tar files (URLs, pipes and braces are not expanded)")
+    try:
+        with tarfile.open(shard) as archive:
+            groups: dict[str, list[tarfile.TarInfo]] = {}
+            for member in archive:  # headers only
+                if not member.isdir() and (name := SHARD_NAME.fullmatch(member.name)):
+                    groups.setdefault(name[1], []).append(member)
+            archive.fileobj.seek(archive.offset)
+            if archive.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes any block it cannot read for the end
+                raise tarfile.ReadError(f"no member at byte {archive.offset}")
+            places = [member.offset for members in groups.values() for member in members]
+            if places != sorted(places) and not isinstance(archive.fileobj, io.BufferedReader):
+                raise TrainingError(
+                    f"{shard}: a sample's members do not stand side by side, and a compressed shard is only read from "
+                    "beginning to end; decompress it, or pack it anew with tar --sort=name"
+                )
+            for key, members in groups.items():
+                yield key, [(member.name, _content(archive, member, media_dir)) for member in members]
+    except DAMAGE as error:
+        raise TrainingError(f"{shard}: damaged or no tar file ({error}); download it again") from error
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, media_dir: Path) -> bytes | Path | TrainingError | None:
+    suffix = PurePosixPath(member.name).suffix.lower()
+    if not member.isfile():
+        return TrainingError("a member is a link or a device; pack the files themselves")
+    if member.name.startswith("/") or ".." in PurePosixPath(member.name).parts:
+        return TrainingError("a member's name leaves the archive; pack with relative names")
+    if member.size > (MAX_JSON_BYTES if suffix == ".json" else MAX_MEDIA_BYTES):
+        return TrainingError(f"a member has {member.size} bytes; split it")
+    if suffix == ".json":
+        return archive.extractfile(member).read()
+    return keep(archive.extractfile(member), media_dir, suffix) if suffix in KINDS else None
+
+
+def _from_members(place: str, members: list[tuple[str, object]]) -> Sample:
+    for _, content in members:
+        if isinstance(content, TrainingError):
+            raise TrainingError(f"{place}: {content}")
+    texts = [content for _, content in members if isinstance(content, bytes)]
+    files = {name: content for name, content in members if isinstance(content, Path)}
+    if len(texts) != 1:
+        raise TrainingError(f"{place}: {len(texts)} .json members; a sample has one")
+    row = _json(place, texts[0])
+    if isinstance(row, Mapping) and not named_media(row, place):
+        still = b"<image>" in texts[0] or b'"image"' in texts[0]  # a GIF may be either
+        kinds = KINDS | {".gif": "image"} if still else KINDS
+        row = {**row, "media": [{"type": kinds[path.suffix], "path": name} for name, path in files.items()]}
+    sample = _parsed(place, row)
+    base = {PurePosixPath(name).name: path for name, path in files.items()}
+    files = {SHARD_NAME.fullmatch(name)[2]: path for name, path in files.items()} | base | files
+    for item in sample.media:
+        if item.path not in files:
+            raise TrainingError(f"{place}: no member is called {item.path}; name media as in the shard")
+    return replace(sample, media=tuple(replace(item, path=str(files[item.path])) for item in sample.media))
+
+
+def _load(name: str | os.PathLike, split: str) -> Iterable[Mapping]:
+    try:
+        from datasets import load_dataset
+    except ModuleNotFoundError as error:
+        raise TrainingError("reading a Hugging Face dataset needs datasets; pip install 'ov2lib[train]'") from error
+    try:
+        return _undecoded(load_dataset(os.fspath(name), split=split, streaming=True))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise TrainingError(f"{name}: cannot be opened as a dataset ({error}); check its name and split") from error
+
+
+def _undecoded(dataset: object) -> Iterable[Mapping]:
+    """Rows with media as the bytes that were stored, not decoded."""
+    stream = dataset.to_iterable_dataset() if hasattr(dataset, "to_iterable_dataset") else dataset
+    return stream.decode(False) if getattr(stream, "features", None) else stream
+
+
+def _from_columns(place: str, row: Mapping, media_dir: Path) -> dict:
+    row = _present(row)
+    for column in MEDIA_COLUMNS:
+        if column in row:
+            given = row[column] if isinstance(row[column], list) else [row[column]]
+            row[column] = [_kept(item, media_dir) for item in given]
+    if "media" in row:
+        row["media"] = [item | {"path": _kept(item.get("path"), media_dir)} for item in objects(place, row, "media")]
+    if "texts" in row and "messages" not in row:
+        row |= _from_finevision(place, row)
+    return row
+
+
+def _from_finevision(place: str, row: Mapping) -> dict:
+    """Rounds of `user` and `assistant`; the images come before the first words."""
+    rounds = objects(place, row, "texts")
+    messages = [{"role": role, "content": turn.get(role)} for turn in rounds for role in ("user", "assistant")]
+    if messages:
+        messages[0]["content"] = "<image>\n" * len(row.get("images", [])) + str(messages[0]["content"])
+    return {"messages": messages}
+
+
+def _kept(item: object, media_dir: Path) -> object:
+    """The path of a picture or clip: where it is, or where it was written."""
+    if isinstance(item, Image.Image):
+        content = io.BytesIO()
+        open_image(item).save(content, "PNG")
+        content.seek(0)
+        return str(keep(content, media_dir, ".png"))
+    if not isinstance(item, Mapping):
+        return item
+    path, content = item.get("path") or "", item.get("bytes")
+    if content is None:
+        return path
+    suffix = PurePosixPath(path).suffix.lower()
+    return str(keep(io.BytesIO(content), media_dir, suffix if suffix in KINDS else ""))
+
+
+def _present(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {name: _present(item) for name, item in value.items() if item is not None}
+    return [_present(item) for item in value] if isinstance(value, list) else value
