@@ -1,10 +1,8 @@
 """The ancestor's patch-level top-K."""
 
 import numpy as np
-import pytest
 
 from kit.studies import topk
-from ov2lib.errors import Ov2Error
 
 
 def test_a_patch_scores_half_of_motion_plus_half_of_residual():
@@ -36,23 +34,3 @@ def test_patches_apart_from_their_block_are_counted():
     assert topk.split_share(np.array(first)) == 0
     assert topk.split_share(np.array(first + whole)) == 0
     assert topk.split_share(np.array(first + whole + apart)) == 0.5
-
-
-def test_on_a_file(specimen):
-    known = specimen("h264_b_frames")
-    found = topk.top_patches(known.path, num_frames=8, kept=0.25)
-    assert found.frames.tolist() == [int(t) for t in np.linspace(0, known.frames - 1, 8)]
-    rows, cols = found.scores.shape[1:]
-    assert found.pictures.shape == (8, rows * 14, cols * 14, 3)
-    assert len(found.positions) == 2 * rows * cols
-    later = found.positions[rows * cols :]
-    assert (later[:, 0] > 0).all() and np.isin(later[:, 0], found.frames).all()
-    chosen = np.zeros(found.scores.shape, bool)
-    chosen[np.searchsorted(found.frames, found.positions[:, 0]), found.positions[:, 1], found.positions[:, 2]] = True
-    assert found.scores[1:][chosen[1:]].min() >= found.scores[1:][~chosen[1:]].max()
-
-
-@pytest.mark.parametrize("wrong", [{"kept": 0}, {"kept": 1.5}, {"num_frames": 0}])
-def test_senseless_arguments_are_refused(wrong, specimen):
-    with pytest.raises(Ov2Error, match=str(next(iter(wrong.values())))):
-        topk.top_patches(specimen("one_frame").path, **wrong)

@@ -1,17 +1,14 @@
 import json
-from dataclasses import replace
 
 import pytest
 
 pytest.importorskip("torch")
 
-import torch
 
 from kit.errors import MiniError
-from kit.school import sweep, sweep_mini
+from kit.school import sweep
 from kit.school.baselines import time_tags
 from kit.school.exam import read_results, write_results
-from ov2lib.train.start import load_start
 
 TINY = sweep.Size(budgets=(4,), clips=8, steps=2, tested=2, fitted=4)
 
@@ -43,27 +40,6 @@ def test_both_inputs_have_the_same_visual_tokens_and_codec_more_times(budget, tm
 def test_budgets_take_turns():
     samples = sweep.mixed(sweep.clips("train", 4, together=True), "codec", (4, 8))
     assert [sample.media[0].options["num_canvases"] for sample in samples] == [4, 8, 4, 8]
-
-
-def test_an_eyeless_mini_model_sees_nothing_and_a_seeing_one_does(tmp_path):
-    sample = sweep.shown(sweep.clips("test", 1)[0], "codec", 4)
-    for eyes in (True, False):
-        model, processor = load_start(sweep_mini.write_start(tmp_path / str(eyes), 0, eyes))
-        seeing = sweep_mini.CachedPredictor(model.eval(), processor, cache=sweep.token_cache(tmp_path))
-        with torch.inference_mode():
-            seen, dark = (model(**one.inputs([sample])).logits for one in (seeing, replace(seeing, blind=True)))
-        assert torch.equal(seen, dark) == (not eyes)
-
-
-def test_the_mini_model_can_answer_too_and_eyeless_leaves_vision_alone(tmp_path):
-    samples = sweep.mixed(sweep.clips("train", 8, together=True), "codec", (4,))
-    sweep_mini.train_one(samples, 2, 0, False, tmp_path / "run", tmp_path / "media")
-    before, _ = load_start(tmp_path / "run" / "start")
-    trained = sweep_mini.predictor(tmp_path / "run", sweep.token_cache(tmp_path), False)
-    pairs = zip(before.named_parameters(), trained.model.parameters(), strict=True)
-    changed = {name for (name, old), new in pairs if not torch.equal(old, new)}
-    assert changed and not any("visual" in name for name in changed)
-    assert len(trained.many([sweep.shown(sweep.clips("test", 1)[0], "codec", 4)])) == 1
 
 
 def test_every_arm_has_a_row_for_each_seed_and_for_all(done):

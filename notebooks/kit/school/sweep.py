@@ -2,8 +2,8 @@
 
 Clips of the skipping figure (6.4 s, 32 frames, four tokens a picture), two questions each: when does each jump start, and when
 does somebody walk by (of what the mini world asks about them, the questions whose answer is a time). What answers is a `reader`
-of visual tokens, trained in a minute until it uses what it is given, or the mini model (`--answerer mini`), which needs hours.
-One for each kind and seed; a seed has its own initial weights and its own order of the training clips.
+of visual tokens, trained in a minute until it uses what it is given. One for each kind and seed; a seed has its own initial
+weights and its own order of the training clips.
 
 | kind | trained on | asked |
 |---|---|---|
@@ -42,13 +42,12 @@ from ..errors import MiniError
 from ..world.stories import skipping
 from ..world.tasks import SPLITS, conversation, draw
 from ..world.world import SIDE
-from . import reader, sweep_mini
+from . import reader
 from .baselines import fit_bursts, fit_constant, time_tags
 from .exam import write_results
 from .model import mini_processor
 from .recipe import mini_stage
 
-ANSWERERS = ("reader", "mini")
 KINDS = ("codec", "frames", "eyeless")
 BUDGETS = (4, 8, 16)
 CLIPS, STEPS = 900, 250  # of each training
@@ -80,7 +79,6 @@ class Size:
         clips, steps: of each training.
         tested: held-out clips.
         fitted: training clips for what is fitted without learning.
-        answerer: "reader" or "mini".
     """
 
     budgets: tuple[int, ...] = BUDGETS
@@ -88,7 +86,6 @@ class Size:
     steps: int = STEPS
     tested: int = TESTED
     fitted: int = FITTED
-    answerer: str = ANSWERERS[0]
 
     def __post_init__(self):
         if not self.budgets or min(*self.budgets, self.clips, self.steps, self.tested, self.fitted) < 1:
@@ -133,9 +130,7 @@ def train_one(kind: str, seed: int, output: Path, size: Size) -> Path:
     """Train one of `KINDS`; its folder."""
     samples = mixed(clips("train", size.clips, together=True), "frames" if kind == "frames" else "codec", size.budgets)
     folder, eyes = output / f"seed{seed}" / kind, kind != "eyeless"
-    if size.answerer == "mini":
-        sweep_mini.train_one(samples, size.steps, seed, eyes, folder, output / "media")
-    elif not (folder / "config.json").is_file():
+    if not (folder / "config.json").is_file():
         cache = token_cache(output)
         trained, losses = reader.fit(samples, cache, size.steps, seed, eyes)
         reader.save(trained, reader.choose_threshold(trained, samples[: size.fitted], cache), losses, folder)
@@ -146,10 +141,10 @@ def ask(kind: str, seed: int, budget: int, backend: str, arm: str, output: Path,
     """Ask one that is trained about all held-out clips at one budget; answers stay in `cell_folder`."""
     front_end = "ippp" if arm == "fixed groups" else "paper"
     samples = [shown(sample, backend, budget, front_end) for sample in clips("test", size.tested)]
-    folder, answerer = output / f"seed{seed}" / kind, sweep_mini if size.answerer == "mini" else reader
+    folder = output / f"seed{seed}" / kind
     evaluate(
-        samples, answerer.predictor(folder, token_cache(output), arm == "blind"),
-        cell_folder(output, seed, backend, arm, budget), model=f"{size.answerer}, {kind}", revision=__version__, seed=seed,
+        samples, reader.predictor(folder, token_cache(output), arm == "blind"),
+        cell_folder(output, seed, backend, arm, budget), model=f"reader, {kind}", revision=__version__, seed=seed,
         options={"budget": budget, "backend": backend, "front_end": front_end, "blind": arm == "blind", "steps": size.steps},
     )  # fmt: skip
 
@@ -278,16 +273,14 @@ def main() -> None:
     """Run the sweep from the command line."""
     parser = argparse.ArgumentParser(description="Codec canvases against sampled frames on the mini world, with controls.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--answerer", choices=ANSWERERS, default=ANSWERERS[0], help="what is trained (default %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("runs/sweep"), help="folder of the sweep")
     parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS), help="canvases or frames of a clip")
     parser.add_argument("--clips", type=int, default=CLIPS, help="of each training")
     parser.add_argument("--steps", type=int, default=STEPS, help="of each training")
     parser.add_argument("--tested", type=int, default=TESTED, help="held-out clips")
     args = parser.parse_args()
-    size = Size(tuple(args.budgets), args.clips, args.steps, args.tested, answerer=args.answerer)
-    name = "sweep" if args.answerer == ANSWERERS[0] else f"sweep_{args.answerer}"
-    write_results(sweep(args.seeds, args.output, size), args.output, name, args.seeds, "kit.school.sweep")
+    size = Size(tuple(args.budgets), args.clips, args.steps, args.tested)
+    write_results(sweep(args.seeds, args.output, size), args.output, "sweep", args.seeds, "kit.school.sweep")
 
 
 if __name__ == "__main__":
