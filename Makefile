@@ -7,7 +7,7 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.ov2lib-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test test-portable lab clean
+.PHONY: help reproduce test lint test-portable lab clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,11 @@ test: export OPENBLAS_NUM_THREADS = 1
 test: $(STAMP)  ## Run the tests and check the notebooks' committed outputs
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --nbval --nbval-current-env tests notebooks
 
+lint: $(STAMP)  ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check ov2lib tests notebooks/kit notebooks/conftest.py .ci
+	$(BIN)/mypy
+
 test-portable: $(STAMP)  ## Check by hand that results do not depend on the processor: one table (about an hour)
 	$(BIN)/python tests/portable.py
 
@@ -31,7 +36,7 @@ lab: $(STAMP)  ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
 clean:  ## Remove what make and the tests left behind (.venv, runs, caches); committed files stay
-	rm -rf .venv runs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv runs build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find notebooks ov2lib tests -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
 $(BIN)/python:

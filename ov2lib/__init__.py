@@ -6,7 +6,7 @@ from .errors import ModelError, Ov2Error, TokensError, VideoError
 from .tokens import VisualTokens
 from .video.signals import read_signals
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "ModelError",
     "Ov2Error",

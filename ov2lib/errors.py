@@ -9,6 +9,7 @@ import os
 import reprlib
 import traceback
 from numbers import Real
+from typing import Any
 
 
 class Ov2Error(ValueError):
@@ -22,6 +23,15 @@ def describe(error: Exception) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1:]
     place = "".join(f" ({os.path.basename(frame.filename)}, line {frame.lineno})" for frame in last)
     return f"{type(error).__name__}: {' '.join(str(error).split())}{place}"
+
+
+def install_hint(extra: str) -> str:
+    """How to install an optional part of the library, which is on no package index yet.
+
+    Args:
+        extra: of pyproject.toml, such as "model".
+    """
+    return f"run: pip install '.[{extra}]' in a clone of the project"
 
 
 class MediaError(Ov2Error):
@@ -73,7 +83,7 @@ class TrainingError(Ov2Error):
     """A sample, stage, checkpoint or run that cannot be trained as asked."""
 
 
-def whole_number(name: str, value: object, least: int) -> int:
+def whole_number(name: str, value: Any, least: int) -> int:
     """An integer of any library as Python's.
 
     Raises:

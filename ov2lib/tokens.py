@@ -12,6 +12,7 @@ import struct
 import tokenize
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -186,12 +187,12 @@ class VisualTokens:
             folder = current(directory)
             before = identity(folder)
             try:
-                tokens, failure = cls._read(folder), None
-            except TokensError as error:
-                tokens, failure = None, error
+                tokens = cls._read(folder)
+            except TokensError:
+                if (current(directory), identity(folder)) == (folder, before):
+                    raise
+                continue
             if (current(directory), identity(folder)) == (folder, before):  # else parts of two folders may have been read
-                if failure:
-                    raise failure
                 return tokens
         raise TokensError(f"{directory} is being replaced all the time; read it when its writers are done")
 
@@ -268,8 +269,9 @@ def _read_json(folder: Path) -> dict:
 def _check_values(rest: dict) -> None:
     """The values of tokens.json that arithmetic and names rest on."""
 
-    def is_number(value: object, *kinds: type) -> bool:
-        return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+    def is_number(value: Any, *kinds: type) -> bool:
+        kind = isinstance(value, kinds) and not isinstance(value, bool)
+        return kind and math.isfinite(value)
 
     if not (is_number(rest["fps"], int, float) and rest["fps"] > 0):
         raise ValueError(f"fps is {rest['fps']!r}")

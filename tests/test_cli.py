@@ -71,7 +71,10 @@ def test_a_missing_extra_names_the_remedy(argv, package, specimen, tmp_path, mon
     for loaded in [name for name in sys.modules if name == "ov2lib.cli.reproduce" or name.startswith(f"{package}.")]:
         monkeypatch.delitem(sys.modules, loaded)
     assert cli.main([text.format(video=specimen("h264_p_only").path, folder=tmp_path) for text in argv]) == 2
-    assert capsys.readouterr().err == f"ov2: {package} is not installed; run: pip install 'ov2lib[notebooks]'\n"
+    assert (
+        capsys.readouterr().err
+        == f"ov2: {package} is not installed; run: pip install '.[notebooks]' in a clone of the project\n"
+    )
     assert list(tmp_path.iterdir()) == []
 
 

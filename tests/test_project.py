@@ -1,5 +1,6 @@
 """The project's own files agree: packages, pins and environment; notebooks are checked when tested; clean commits."""
 
+import ast
 import json
 import re
 import tomllib
@@ -85,6 +86,45 @@ def test_every_version_named_is_one():
     from ov2lib import __version__
 
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+LAYERS = ["errors", "files", "geometry", "video", "codec", "tokens", "samples", "model", "train", "evaluate", "cli"]
+BESIDE = {"reported", "figures"}
+
+
+def imported(path: Path) -> set[str]:
+    """Names of what a module of the library imports, as from its top: "video.source", "errors" ..."""
+    package = path.relative_to(ROOT / "ov2lib").parent.parts
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            names |= {".".join((*base, *filter(None, [node.module]), alias.name)) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] in ("ov2lib", "kit"):
+            names.add(node.module)
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names if alias.name.partition(".")[0] in ("ov2lib", "kit")}
+    return names
+
+
+def test_no_import_runs_upwards():
+    rooms = {path.relative_to(ROOT / "ov2lib").parts[0].removesuffix(".py") for path in (ROOT / "ov2lib").rglob("*.py")}
+    assert rooms - {"__init__", "__main__"} == {*LAYERS, *BESIDE}
+    for path in (ROOT / "ov2lib").rglob("*.py"):
+        room = path.relative_to(ROOT / "ov2lib").parts[0].removesuffix(".py")
+        for name in imported(path) if room in LAYERS else ():
+            other = name.partition(".")[0]
+            assert other not in ("ov2lib", "kit"), f"{path}: import {name} relatively, or not at all"
+            allowed = LAYERS[: LAYERS.index(room) + 1] + (["tokens"] if room == "codec" else [])
+            assert other in allowed or other in BESIDE or name == "__version__", f"{path}: {name} stands above {room}"
+
+
+def test_the_way_of_the_data_names_what_exists():
+    walk = (ROOT / "CONTRIBUTING.md").read_text().partition("## The way of the data")[2]
+    names = {name.rpartition(".")[2] for name in re.findall(r"`([A-Za-z_][\w.]*)`", walk)}
+    source = "\n".join(path.read_text() for path in (ROOT / "ov2lib").rglob("*.py"))
+    assert len(names) > 30
+    assert [name for name in sorted(names) if not re.search(rf"^\s*(?:def|class) {name}\b", source, re.M)] == []
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

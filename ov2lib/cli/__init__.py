@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable
 
 from .. import __version__
-from ..errors import Ov2Error, VideoWarning
+from ..errors import Ov2Error, VideoWarning, install_hint
 
 COMMANDS = {  # name: one line for the overview; each is a module of this package
     "tokenize": "turn a video into visual tokens",
@@ -90,7 +90,7 @@ def run_safely(command: Callable[[], int]) -> int:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRAS:
             raise
-        return _refuse(f"{package} is not installed; run: pip install 'ov2lib[{EXTRAS[package]}]'")
+        return _refuse(f"{package} is not installed; {install_hint(EXTRAS[package])}")
     except KeyboardInterrupt:
         print("ov2: interrupted", file=sys.stderr)
         return 130  # the shell's convention for Ctrl-C

@@ -117,7 +117,7 @@ def moving_texture():
 
 def table(trials: list[Trial]) -> str:
     """One line a codec; a codec that failed says why in place of its signals."""
-    rows = [("codec", "decoder", "encoder", "frames", "motion", "quantisers", "residual", "bits")]
+    rows: list[tuple[str, ...]] = [("codec", "decoder", "encoder", "frames", "motion", "quantisers", "residual", "bits")]
     for trial in trials:
         names = (trial.codec, trial.decoder or "none", trial.encoder or "none")
         tried = (trial.kinds, trial.motion, trial.qp, trial.residual, trial.bits)

@@ -1,9 +1,10 @@
 """Decode the frames that a front end asks for and score their blocks, on several threads, in display order."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import Any
 
 import av
 import numpy as np
@@ -13,9 +14,9 @@ from ..geometry import MIN_PIXELS, canvas_size
 from ..tokens import MERGE
 from ..video.compensate import CELL
 from ..video.damage import AGAIN
-from ..video.decode import CodedFrame, Linked, Scaler, decode, room_for
-from ..video.motion import MotionField
+from ..video.decode import CodedFrame, Linked, decode, room_for
 from ..video.parallel import in_order
+from ..video.scaler import Scaler
 from ..video.signals import (  # fmt: skip
     batch_bits,
     batch_motion,
@@ -91,7 +92,7 @@ class Batch:
     pictures: list[np.ndarray]
     good: np.ndarray
     gray: dict[int, np.ndarray]
-    motion: MotionField | None
+    motion: Any
 
     def small(self, frame: CodedFrame) -> np.ndarray:
         """The frame's scaled luma."""
@@ -108,7 +109,7 @@ def on_canvas(source: Source, max_pixels: int, patch_size: int, min_pixels: int 
 
 def candidates(
     video: Video, wanted: np.ndarray, scorer: Scorer | None, workers: int, compares: bool = True, measures: bool = True
-) -> Iterator[Candidate]:
+) -> Generator[Candidate]:
     """Decode and score the wanted source frames (ascending indices); yields them in that order. No scorer, no scores.
 
     One that cannot be decoded comes as a black picture with scores of zero.
@@ -127,7 +128,8 @@ def candidates(
     def work(job) -> Iterator[Batch]:
         start, stop, indices = job
         colour = Scaler(*video.coded_canvas, display.interlaced)
-        gray = cached_gray(Scaler(*(side // RESIDUAL_STEP for side in video.coded_canvas)))
+        height, width = video.coded_canvas
+        gray = cached_gray(Scaler(height // RESIDUAL_STEP, width // RESIDUAL_STEP))
         frames = decode(source, start, stop, feed, indices if measures else (), threads)
         linked = (
             linked_frames(source, frames, indices) if scorer else (Linked(x, (), None) for x in frames if x.index in indices)
@@ -204,7 +206,7 @@ def score_motion_residual(video: Video, batch: Batch) -> np.ndarray:
     for i, linked in enumerate(batch.linked):
         if linked.past:
             vectors, residual = motion_and_residual(linked, batch.motion, i, video.source, batch.small, past=1)
-            filled = tuple(side / CELL for side in motion_size(video.source))
+            filled: Any = tuple(side / CELL for side in motion_size(video.source))
             moved = scoring.resize_and_sum(scoring.normalize_motion(vectors), height, width, video.block, filled)
             changed = scoring.block_sums(scoring.normalize_residual(residual), video.block // RESIDUAL_STEP)
             out[i] = moved + RESIDUAL_STEP**2 * changed
@@ -222,7 +224,7 @@ def bit_prior(video: Video, batch: Batch, engine: bool = False) -> np.ndarray:
     told = {i: bits for i, bits in enumerate(found) if bits is not None}
     if told:
         bits, cell = np.stack(list(told.values())), bits_cell(video.source)
-        filled = tuple(side / size for side, size in zip(video.source.coded, cell, strict=True))
+        filled: Any = tuple(side / size for side, size in zip(video.source.coded, cell, strict=True))
         if engine and video.source.codec in ENGINE_CODECS:
             bits, filled = engine_grid(bits, video.source.codec, video.source.coded, cell), None
         out[list(told)] = scoring.resize_and_sum(scoring.bit_cost_prior(bits), height, width, video.block, filled)

@@ -2,6 +2,7 @@
 
 import io
 import tempfile
+from typing import BinaryIO
 
 import numpy as np
 
@@ -15,7 +16,7 @@ class PictureStore:
 
     def __init__(self, limit: int = IN_MEMORY):
         self._limit, self._held, self._bytes, self._shape = limit, [], 0, ()
-        self._file = None
+        self._file: BinaryIO | None = None
 
     def __enter__(self) -> "PictureStore":
         return self
@@ -38,7 +39,7 @@ class PictureStore:
             if self._file is None:
                 self._file, self._shape = tempfile.TemporaryFile(), picture.shape
             self._file.seek(0, io.SEEK_END)
-            self._file.write(np.ascontiguousarray(picture))
+            self._file.write(np.ascontiguousarray(picture).data)
             self._file.flush()
         except OSError as error:
             folder = tempfile.gettempdir()
@@ -47,7 +48,7 @@ class PictureStore:
     def read(self, start: int, end: int) -> list[np.ndarray]:
         """Pictures [start, end), in order of arrival."""
         pictures = self._held[start:end]
-        if end > len(self._held):
+        if self._file is not None and end > len(self._held):
             first, size = max(start - len(self._held), 0), int(np.prod(self._shape))
             self._file.seek(first * size)
             raw = np.frombuffer(self._file.read((end - len(self._held) - first) * size), np.uint8)

@@ -209,7 +209,9 @@ def _mvbench(text: str, letters: str) -> str | None:
         return found[1]
     text = text.replace("\n", " ").replace("\t", " ").strip()
     grouped = re.search(r"\d,\d", text)
-    kept = {mark: "" if grouped or f"{mark} " in text or f" {mark}" in text else " " for mark in _MVBENCH_MARKS}
+    kept: dict[str, str | int | None] = {
+        mark: "" if grouped or f"{mark} " in text or f" {mark}" in text else " " for mark in _MVBENCH_MARKS
+    }
     text = re.sub(r"\.(?!\d)", "", text.translate(str.maketrans(kept)), count=32)
     found = re.search(rf"\b([{letters}])\b", text, re.I)
     return found[1] if found else None
@@ -238,7 +240,7 @@ def _crosspoint(text: str, letters: str) -> str | None:
         said = re.search("Final Answer|Therefore|So|Hence|Thus|The correct answer is|The answer is", line, re.I)
         after = said and re.search(rf"\\boxed\{{{letter}\}}|\*\*{letter}\*\*|{letter}", line[said.end() :], re.I)
         if after:
-            return after[after.lastindex]
+            return next(filter(None, after.groups()))
     found = re.search(rf"Answer:\s*+\(?{letter}", text, re.I)
     alone = re.findall(rf"\b{letter}\b", text)
     return found[1] if found else alone[0] if len(alone) == 1 else None
@@ -256,7 +258,7 @@ def _nextqa(text: str, letters: str, options: Sequence[str]) -> str | None:
         text = text.lower()
         places = {letter: text.rfind(option.lower()) for letter, option in zip(letters, options, strict=False)}
         found = [letter for letter, place in places.items() if place >= 0]
-        return max(found, key=places.get) if found else None
+        return max(found, key=places.__getitem__) if found else None
     return None
 
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from ..errors import EvaluationError
 from ..reported import rows
@@ -314,7 +315,7 @@ def _value(path: Path, task: str, scores: dict, target: _Target) -> float:
     return _percent(path, task, found[0].get("overall") if isinstance(found[0], dict) else found[0], target)
 
 
-def _percent(path: Path, task: str, value: object, target: _Target) -> float:
+def _percent(path: Path, task: str, value: Any, target: _Target) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not number or not 0 <= value * target.scale <= 100 + 1e-9:
         raise EvaluationError(f"{path}: {target.metric} of {task} is {value!r}, no score of a known version")

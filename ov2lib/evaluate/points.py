@@ -59,8 +59,8 @@ def _from_text(text: str) -> tuple[str, str] | None:
         return found[1], found[2]
     for first, second, turned in ((_X, _Y, False), (_Y, _X, True), (_QUOTED_X, _QUOTED_Y, False)):
         start = first.search(text)
-        end = start and second.search(text, start.end())
-        if end:
+        end = second.search(text, start.end()) if start else None
+        if start and end:
             return (end[1], start[1]) if turned else (start[1], end[1])
     found = next(filter(None, (form.search(text) for form in _BARE)), None)
     return (found[1], found[2]) if found else None

@@ -7,6 +7,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -197,7 +198,7 @@ def _task_scores(rows, choice, number, read_number, clean) -> dict[str, float]:
     return tasks | {"overall": sum(tasks.values()) / len(tasks)}
 
 
-def _positive(truth: object) -> float:
+def _positive(truth: Any) -> float:
     try:
         return float(truth)
     except (TypeError, ValueError):

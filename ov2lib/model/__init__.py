@@ -1,14 +1,16 @@
-"""The published model: configuration, modeling, processor and prompt (install with `pip install ov2lib[model]`).
+"""The published model: configuration, modeling, processor and prompt (the extra "model" of the package).
 
 Importing this package registers the classes with transformers' Auto classes, so that `AutoConfig`, `AutoModel`,
 `AutoModelForImageTextToText`, `AutoModelForCausalLM` and `AutoProcessor` open a checkpoint folder without remote code.
 """
 
+from ..errors import install_hint
+
 try:
     import torch  # noqa: F401
     import transformers
 except ModuleNotFoundError as error:
-    hint = f"ov2lib.model needs {error.name}; install it with `pip install 'ov2lib[model]'`"
+    hint = f"ov2lib.model needs {error.name}; {install_hint('model')}"
     raise ModuleNotFoundError(hint, name=error.name) from error
 
 from .checkpoint import checkpoint_shapes, load_encoder

@@ -2,6 +2,7 @@
 
 import mimetypes
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import TextStreamer
@@ -41,14 +42,14 @@ def ask(
     folder, source = check_folder(model), Path(media)
     if not source.is_file():
         raise ModelError(f"{source} does not exist; name an image or a video")
-    device = find_device(device)
+    chosen = find_device(device)
     kind = "image" if (mimetypes.guess_type(source.name)[0] or "").startswith("image/") else "video"
     processor = load_processor(folder)
     content = [{"type": kind, kind: str(source)}, {"type": "text", "text": question}]
     prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-    options = media_options | {"video_backend": backend, "timestamps": timestamps}
-    inputs = processor(prompt, **{f"{kind}s": str(source)}, **options).to(device)
-    network = LlavaOnevision2ForConditionalGeneration.from_pretrained(folder, dtype="auto").to(device).eval()
+    options: dict[str, Any] = media_options | {"video_backend": backend, "timestamps": timestamps, f"{kind}s": str(source)}
+    inputs = processor(prompt, **options).to(chosen)
+    network = LlavaOnevision2ForConditionalGeneration.from_pretrained(folder, dtype="auto").to(chosen).eval()
     ids = network.generate(
         **inputs,
         max_new_tokens=max_new_tokens,

@@ -6,6 +6,7 @@ Only headers are read until everything is known to fit; tensors are safetensors,
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -69,7 +70,7 @@ def _header(file: Path) -> dict[str, Stored]:
         raise ModelError(f"{file} is damaged ({error}); get it again") from error
 
 
-def check_checkpoint(cls: type, path: str | Path, config: object = None) -> None:
+def check_checkpoint(cls: type, path: str | Path, config: Any = None) -> None:
     """Compare a local checkpoint with the model it is loaded into; what is not a folder is left to transformers.
 
     Raises:

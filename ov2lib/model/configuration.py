@@ -5,6 +5,8 @@ The two fields the released model does not have, `window_size` and `fullatt_bloc
 released checkpoint loads and computes unchanged.
 """
 
+from typing import Any
+
 from transformers import AutoConfig
 from transformers.configuration_utils import PreTrainedConfig, SubConfigSpec
 
@@ -86,8 +88,8 @@ class LlavaOnevision2Config(PreTrainedConfig):
     }
     keys_to_ignore_at_inference = ["past_key_values"]
 
-    text_config: dict | PreTrainedConfig | None = None
-    vision_config: dict | PreTrainedConfig | None = None
+    text_config: Any = None  # a configuration, or its fields as a dict
+    vision_config: Any = None
     image_token_id: int = 151655  # published, <|image_pad|>, as are the next three
     video_token_id: int = 151656  # <|video_pad|>
     vision_start_token_id: int = 151652

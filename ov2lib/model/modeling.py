@@ -5,6 +5,8 @@ Images, sampled frames and codec canvases come in through the same three tensors
 language model is transformers' own Qwen3 with its cache, generation and attention; positions there are plain 1-D.
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 from transformers import AutoModel
@@ -237,7 +239,7 @@ class LlavaOnevision2ForConditionalGeneration(LlavaOnevision2PreTrainedModel, Ge
         hidden, logits, loss = outputs.last_hidden_state, None, None
         if bin_loss:
             places = supervised_places(labels)
-            loss = bin_mean_loss(self.lm_head, hidden[:, places], labels[:, places + 1])
+            loss = bin_mean_loss(self.lm_head, hidden[:, places], labels[:, places + 1])  # type: ignore[index]
         else:
             kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
             logits = self.lm_head(hidden[:, kept])
@@ -259,7 +261,7 @@ class LlavaOnevision2ForConditionalGeneration(LlavaOnevision2PreTrainedModel, Ge
         `num_return_sequences`, and are dropped after the first step.
         """
         if kwargs.get("pixel_values") is not None:
-            given = [kwargs.get(name) for name in ("pixel_values", "image_grid_thw", "patch_positions", "group_ids")]
+            given: list[Any] = [kwargs.get(name) for name in ("pixel_values", "image_grid_thw", "patch_positions", "group_ids")]
             self.model.check_inputs(kwargs.get("input_ids", inputs), *given)
         return super().generate(inputs, *args, **kwargs)
 

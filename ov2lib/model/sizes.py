@@ -5,6 +5,7 @@ counted from shapes, two per multiply-add, matrix products only (norms, activati
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from .modeling import LlavaOnevision2ForConditionalGeneration
 
 QWEN3 = {"vocab_size": 151936, "head_dim": 128, "rms_norm_eps": 1e-6, "max_position_embeddings": 262_144}
 # Published: layers, widths, heads and rope of each language model. The context length is Qwen3-Instruct-2507's, *assumed*.
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "2b": {"num_hidden_layers": 28, "hidden_size": 2048, "intermediate_size": 6144, "num_attention_heads": 16,
            "num_key_value_heads": 8, "rope_theta": 1e6, "tie_word_embeddings": True},
     "4b": {"num_hidden_layers": 36, "hidden_size": 2560, "intermediate_size": 9728, "num_attention_heads": 32,
@@ -39,7 +40,7 @@ def published_config(size: str) -> LlavaOnevision2Config:
     """
     if size not in SIZES:
         raise ModelError(f"{size!r} is not a published size; use {', '.join(SIZES)}, or a checkpoint folder")
-    text = {**QWEN3, **SIZES[size]}
+    text: dict[str, Any] = {**QWEN3, **SIZES[size]}
     text["rope_parameters"] = {"rope_type": "default", "rope_theta": text.pop("rope_theta")}
     return LlavaOnevision2Config(text_config=text, vision_config={"out_hidden_size": text["hidden_size"]})
 

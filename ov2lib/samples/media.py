@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -103,7 +104,7 @@ def image_tokens(item: object, min_pixels: int, max_pixels: int, patch_size: int
     return tokenize_image(item, max_pixels=max_pixels, patch_size=patch_size, min_pixels=min_pixels)
 
 
-def video_tokens(item: object, options: MediaOptions, metadata: dict | None, patch_size: int) -> VisualTokens:
+def video_tokens(item: Any, options: MediaOptions, metadata: dict | None, patch_size: int) -> VisualTokens:
     """One video (path, decoded frames, or `VisualTokens` of kind "codec" or "frames").
 
     Args:
@@ -178,8 +179,8 @@ def _times(metadata: object, frames: int) -> tuple[float, np.ndarray]:
     return float(metadata["fps"]), indices
 
 
-def _is_rate(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 < value < math.inf
+def _is_rate(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < math.inf
 
 
 def _check(tokens: VisualTokens, kinds: tuple[str, ...], patch_size: int) -> VisualTokens:

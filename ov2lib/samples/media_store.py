@@ -3,12 +3,12 @@
 import hashlib
 import shutil
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 from ..files import whole_file
 
 
-def keep(content: BinaryIO, folder: Path, suffix: str) -> Path:
+def keep(content: Any, folder: Path, suffix: str) -> Path:
     """The file under `folder` that holds `content`, named by its SHA-256 and `suffix`; written if it is not there yet.
 
     Args:

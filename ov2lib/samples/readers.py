@@ -15,10 +15,11 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from PIL import Image
 
-from ..errors import TrainingError, describe
+from ..errors import TrainingError, describe, install_hint
 from ..files import numbered_lines
 from ..video.images import open_image
 from .media import KINDS
@@ -72,12 +73,12 @@ def read_webdataset(shards: Iterable[str | os.PathLike], media_dir: str | os.Pat
         TrainingError: a shard is missing or damaged, or there is no sample in any; too many bad rows (see `Report`).
         Ov2Error: media cannot be written.
     """
-    shards, media_dir = [os.fspath(shard) for shard in shards], Path(media_dir)
-    rows = ((f"{shard}:{key}", members) for shard in shards for key, members in _grouped(shard, media_dir))
-    return _samples(rows, _from_members, report, ", ".join(shards[:3]) or "no shards")
+    names, folder = [os.fspath(shard) for shard in shards], Path(media_dir)
+    rows = ((f"{name}:{key}", members) for name in names for key, members in _grouped(name, folder))
+    return _samples(rows, _from_members, report, ", ".join(names[:3]) or "no shards")
 
 
-def read_hf(dataset: object, media_dir: str | os.PathLike, report: Report, split: str = "train") -> Iterator[Sample]:
+def read_hf(dataset: Any, media_dir: str | os.PathLike, report: Report, split: str = "train") -> Iterator[Sample]:
     """Samples of a Hugging Face dataset, streamed.
 
     Columns are those of the schema (`messages`, `media` ...), of LLaVA (`conversations`, `image` ...) or of FineVision
@@ -96,7 +97,7 @@ def read_hf(dataset: object, media_dir: str | os.PathLike, report: Report, split
     origin = dataset if isinstance(dataset, str) else getattr(dataset, "split", None) or "dataset"
     opened = _load(dataset, split) if isinstance(dataset, str | os.PathLike) else _undecoded(dataset)
 
-    def rows() -> Iterator[tuple[str, Mapping]]:
+    def rows() -> Iterator[tuple[str, Any]]:
         try:
             for number, row in enumerate(opened):
                 yield f"{origin}:{number}", row
@@ -112,7 +113,7 @@ def read_hf(dataset: object, media_dir: str | os.PathLike, report: Report, split
     return _samples(rows(), parse, report, str(origin))
 
 
-def _samples(rows: Iterable[tuple], parse: Callable[[str, object], Sample], report: Report, origin: str) -> Iterator[Sample]:
+def _samples(rows: Iterable[tuple], parse: Callable[[str, Any], Sample], report: Report, origin: str) -> Iterator[Sample]:
     used = 0
     for place, row in rows:
         report.see()
@@ -134,7 +135,7 @@ def _ends_a_list(path: Path) -> bool:
         return file.read().rstrip().endswith(b"]")
 
 
-def _parsed(place: str, row: object, folder: Path | None = None) -> Sample:
+def _parsed(place: str, row: Any, folder: Path | None = None) -> Sample:
     try:
         return parse_sample(row, folder, place)
     except TrainingError as error:
@@ -167,11 +168,12 @@ def _grouped(shard: str, media_dir: Path) -> Iterator[tuple[str, list[tuple[str,
             for member in archive:  # headers only
                 if not member.isdir() and (name := SHARD_NAME.fullmatch(member.name)):
                     groups.setdefault(name[1], []).append(member)
-            archive.fileobj.seek(archive.offset)
-            if archive.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes any block it cannot read for the end
+            file: Any = archive.fileobj
+            file.seek(archive.offset)
+            if file.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes any block it cannot read for the end
                 raise tarfile.ReadError(f"no member at byte {archive.offset}")
             places = [member.offset for members in groups.values() for member in members]
-            if places != sorted(places) and not isinstance(archive.fileobj, io.BufferedReader):
+            if places != sorted(places) and not isinstance(file, io.BufferedReader):
                 raise TrainingError(
                     f"{shard}: a sample's members do not stand side by side, and a compressed shard is only read from "
                     "beginning to end; decompress it, or pack it anew with tar --sort=name"
@@ -190,9 +192,10 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, media_dir: Path)
         return TrainingError("a member's name leaves the archive; pack with relative names")
     if member.size > (MAX_JSON_BYTES if suffix == ".json" else MAX_MEDIA_BYTES):
         return TrainingError(f"a member has {member.size} bytes; split it")
+    content: Any = archive.extractfile(member)
     if suffix == ".json":
-        return archive.extractfile(member).read()
-    return keep(archive.extractfile(member), media_dir, suffix) if suffix in KINDS else None
+        return content.read()
+    return keep(content, media_dir, suffix) if suffix in KINDS else None
 
 
 def _from_members(place: str, members: list[tuple[str, object]]) -> Sample:
@@ -210,7 +213,8 @@ def _from_members(place: str, members: list[tuple[str, object]]) -> Sample:
         row = {**row, "media": [{"type": kinds[path.suffix], "path": name} for name, path in files.items()]}
     sample = _parsed(place, row)
     base = {PurePosixPath(name).name: path for name, path in files.items()}
-    files = {SHARD_NAME.fullmatch(name)[2]: path for name, path in files.items()} | base | files
+    after_key = {parts[2]: path for name, path in files.items() if (parts := SHARD_NAME.fullmatch(name))}
+    files = after_key | base | files
     for item in sample.media:
         if item.path not in files:
             raise TrainingError(f"{place}: no member is called {item.path}; name media as in the shard")
@@ -221,27 +225,27 @@ def _load(name: str | os.PathLike, split: str) -> Iterable[Mapping]:
     try:
         from datasets import load_dataset
     except ModuleNotFoundError as error:
-        raise TrainingError("reading a Hugging Face dataset needs datasets; pip install 'ov2lib[train]'") from error
+        raise TrainingError(f"reading a Hugging Face dataset needs datasets; {install_hint('train')}") from error
     try:
         return _undecoded(load_dataset(os.fspath(name), split=split, streaming=True))
     except (OSError, ValueError, RuntimeError) as error:
         raise TrainingError(f"{name}: cannot be opened as a dataset ({error}); check its name and split") from error
 
 
-def _undecoded(dataset: object) -> Iterable[Mapping]:
+def _undecoded(dataset: Any) -> Iterable[Mapping]:
     """Rows with media as the bytes that were stored, not decoded."""
     stream = dataset.to_iterable_dataset() if hasattr(dataset, "to_iterable_dataset") else dataset
     return stream.decode(False) if getattr(stream, "features", None) else stream
 
 
-def _from_columns(place: str, row: Mapping, media_dir: Path) -> dict:
-    row = _present(row)
+def _from_columns(place: str, given: Mapping, media_dir: Path) -> dict:
+    row: dict = _present(given)
     for column in MEDIA_COLUMNS:
         if column in row:
-            given = row[column] if isinstance(row[column], list) else [row[column]]
-            row[column] = [_kept(item, media_dir) for item in given]
+            items = row[column] if isinstance(row[column], list) else [row[column]]
+            row[column] = [_kept(item, media_dir) for item in items]
     if "media" in row:
-        row["media"] = [item | {"path": _kept(item.get("path"), media_dir)} for item in objects(place, row, "media")]
+        row["media"] = [dict(item) | {"path": _kept(item.get("path"), media_dir)} for item in objects(place, row, "media")]
     if "texts" in row and "messages" not in row:
         row |= _from_finevision(place, row)
     return row
@@ -256,7 +260,7 @@ def _from_finevision(place: str, row: Mapping) -> dict:
     return {"messages": messages}
 
 
-def _kept(item: object, media_dir: Path) -> object:
+def _kept(item: Any, media_dir: Path) -> Any:
     """The path of a picture or clip: where it is, or where it was written."""
     if isinstance(item, Image.Image):
         content = io.BytesIO()
@@ -265,14 +269,14 @@ def _kept(item: object, media_dir: Path) -> object:
         return str(keep(content, media_dir, ".png"))
     if not isinstance(item, Mapping):
         return item
-    path, content = item.get("path") or "", item.get("bytes")
-    if content is None:
+    path, stored = item.get("path") or "", item.get("bytes")
+    if stored is None:
         return path
     suffix = PurePosixPath(path).suffix.lower()
-    return str(keep(io.BytesIO(content), media_dir, suffix if suffix in KINDS else ""))
+    return str(keep(io.BytesIO(stored), media_dir, suffix if suffix in KINDS else ""))
 
 
-def _present(value: object) -> object:
+def _present(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _present(item) for name, item in value.items() if item is not None}
     return [_present(item) for item in value] if isinstance(value, list) else value

@@ -16,6 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..errors import TrainingError
 
@@ -99,7 +100,9 @@ def parse_sample(row: Mapping, folder: Path | None = None, name: str = "sample")
     name = id_text(row.get("id")) or name
     media = named_media(row, name)
     if row.get("conversations") is not None:  # pandas and Arrow write null where a column has no value
-        turns = [(_role(turn.get("from")), turn.get("value")) for turn in objects(name, row, "conversations")]
+        turns: list[tuple[Any, Any]] = []
+        for turn in objects(name, row, "conversations"):
+            turns.append((_role(turn.get("from")), turn.get("value")))
         if {item.kind for item in media} == {"video"}:  # LLaVA-Video-178K writes <image> for its videos
             turns = [(role, text.replace("<image>", "<video>") if isinstance(text, str) else text) for role, text in turns]
     else:

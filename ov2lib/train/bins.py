@@ -26,15 +26,15 @@ def plan_bins(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     Raises:
         TrainingError: samples that are empty or longer than a bin.
     """
-    lengths = _checked(lengths)
-    too_long = np.flatnonzero(lengths > capacity)
+    sizes = _checked(lengths)
+    too_long = np.flatnonzero(sizes > capacity)
     if len(too_long):
-        named = ", ".join(f"{index} ({lengths[index]} tokens)" for index in too_long[:5])
+        named = ", ".join(f"{index} ({sizes[index]} tokens)" for index in too_long[:5])
         rest = f" and {len(too_long) - 5} more" if len(too_long) > 5 else ""
         raise TrainingError(f"longer than a bin of {capacity}: samples {named}{rest}; cut their last rounds or leave them out")
     bins, by_room, rooms = [], {}, []
-    for index in np.argsort(-lengths, kind="stable").tolist():
-        length = int(lengths[index])
+    for index in np.argsort(-sizes, kind="stable").tolist():
+        length = int(sizes[index])
         place = bisect_left(rooms, length)
         if place == len(rooms):
             number, room = len(bins), capacity
@@ -100,7 +100,7 @@ class LengthPoolSampler(Sampler[int]):
 
 
 def _checked(lengths: Sequence[int]) -> np.ndarray:
-    lengths = np.asarray(lengths, dtype=np.int64)
-    if len(lengths) and lengths.min() < 1:
-        raise TrainingError(f"sample {int(lengths.argmin())} has {lengths.min()} tokens; leave empty samples out")
-    return lengths
+    sizes = np.asarray(lengths, dtype=np.int64)
+    if len(sizes) and sizes.min() < 1:
+        raise TrainingError(f"sample {int(sizes.argmin())} has {sizes.min()} tokens; leave empty samples out")
+    return sizes

@@ -8,6 +8,7 @@ the question follows the visual tokens directly (*assumed* to be so in training)
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -54,7 +55,7 @@ class SampleEncoder:
         timestamps: "presentation" or "published", see `ov2lib.model.prompt.source_seconds`.
     """
 
-    tokenizer: object
+    tokenizer: Any
     tokens_of: Callable[[Media], VisualTokens]
     frames_prompt: str = "training"
     timestamp_decimals: int = 1

@@ -234,9 +234,10 @@ class TrainableRow:
 def trainable_table(config: StageConfig, model: LlavaOnevision2Config) -> list[TrainableRow]:
     """What a stage trains, part by part; the last row is the whole model with its adapters."""
     recipe, counts = recipe_of(config), part_parameters(model)
-    rows = [(part, counts[part], counts[part] if part in recipe.trained else 0) for part in PARTS]
+    rows: list[tuple[str, int, int]] = [(part, counts[part], counts[part] if part in recipe.trained else 0) for part in PARTS]
     if recipe.rank:
-        rows.append(("adapters", *[widths(model).adapters(recipe.rank)] * 2))
+        adapters = widths(model).adapters(recipe.rank)
+        rows.append(("adapters", adapters, adapters))
     total = sum(trained for *_, trained in rows)
     rows.append(("total", sum(count for _, count, _ in rows), total))
     return [TrainableRow(part, count, trained, trained / total) for part, count, trained in rows]

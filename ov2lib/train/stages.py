@@ -12,6 +12,7 @@ that they cannot drift from it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 from .. import reported
 from ..errors import TrainingError
@@ -152,7 +153,8 @@ class StageConfig:
         sizes = {source.name: source.samples for source in self.sources} | dict(counts or {})
         if missing := [name for name, size in sizes.items() if size is None]:
             raise TrainingError(f"no published size for {', '.join(missing)}; count them and pass counts={{name: samples}}")
-        shares = {name: size / sum(sizes.values()) for name, size in sizes.items()}
+        total = sum(size or 0 for size in sizes.values())
+        shares = {name: (size or 0) / total for name, size in sizes.items()}
         image = self.input_ratio.get("image")
         videos = {source.name for source in self.sources if source.kind == "video"}
         moving = sum(shares[name] for name in videos)
@@ -232,7 +234,7 @@ def _8b(stage: int) -> dict:
     proxy = f"proxy: {script}" + ("; no script of a long-video or codec stage is public" if stage > 2 else "")
     numbers = {"learning_rate": "lr", "min_learning_rate": "min_lr", "warmup_fraction": "warmup_fraction", "eps": "adam_eps",
                "weight_decay": "weight_decay", "clip": "clip"}  # fmt: skip
-    found = {field: (float(settings[name]), proxy) for field, name in numbers.items()}
+    found: dict[str, tuple[Any, str]] = {field: (float(settings[name]), proxy) for field, name in numbers.items()}
     found |= {
         "sources": (_SOURCES[stage], "published: corpora, sizes and frames; None where a size is not; canvases are assumed, "
                     f"one for {FRAMES_PER_CANVAS} frames as in the released code"),

@@ -110,7 +110,7 @@ class StageTrainer(Trainer):
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
         """One group per part and decay, so that parts may have learning rates of their own."""
-        if self.optimizer is None:
+        if self.optimizer is None:  # type: ignore[has-type]
             trained = self.model if model is None else model
             decayed = set(self.get_decay_parameter_names(trained))
             groups: dict[tuple[str, bool], list[nn.Parameter]] = {}

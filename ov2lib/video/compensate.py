@@ -7,6 +7,7 @@ fits a block best is kept, since the exported vectors do not say which reference
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,8 @@ def compensated_residual(picture: np.ndarray, references: Sequence[MovedBy], sou
     cells = _cells(*picture.shape, *references[0].used.shape, *source_size)
     intra = ~np.any([r.used for r in references], axis=0).ravel()
     target = picture.astype(np.float32).ravel()
-    best = best_error = None
+    best: Any = None
+    best_error: Any = None
     for number, reference in enumerate(references):
         counted = reference.used.ravel() if number else reference.used.ravel() | intra
         vector = np.where(reference.used[..., None], reference.vector, 0).reshape(-1, 2)

@@ -1,6 +1,5 @@
 """What to do about the damage in a file: go on, count it and warn once, or refuse the file."""
 
-import os
 import warnings
 
 from ..errors import Ov2Error, VideoError, VideoWarning
@@ -21,7 +20,7 @@ class Damage:
         Ov2Error: another policy.
     """
 
-    def __init__(self, path: str | os.PathLike, policy: str):
+    def __init__(self, path: str, policy: str):
         if policy not in POLICIES:
             raise Ov2Error(f"damaged={policy!r}; use one of {', '.join(POLICIES)}")
         self.path, self.policy = path, policy

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cached_property
 from itertools import chain, islice
 
@@ -17,21 +16,20 @@ import av
 import numpy as np
 from av.sidedata.encparams import VideoEncParamsType
 from av.sidedata.sidedata import SideDataContainer
-from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from ..errors import VideoError
 from .headers import h264_crop
 from .marginals import Marginals, marginals_reader
 from .packets import Packets
 from .residual import PaddedLuma
+from .scaler import plane
 from .side_data import side_data
 from .source import Source
 from .stream import ERRORS, LIMITS, coded_packets, decode_packet, open_video
-from .tone import TRANSFERS, to_sdr
 
 HELD_BYTES = 3 << 26  # assumed: 192 MiB of pictures wait for others; 16 of 3840x2160, only one of 8000x8000 in RGB
 PAST = 3  # assumed: earlier reference frames kept at hand (a fourth moved the P estimate's rank agreement by .0001)
-YADIF_SIDE = 3  # published: yadif refuses pictures of fewer lines or columns
 KINDS = {1: "I", 3: "B", 5: "I"}  # FFmpeg's AVPictureType; SI counts as I, and everything else that is predicted as P
 UNSPECIFIED = 2  # FFmpeg's AVCOL_SPC_UNSPECIFIED
 MATRICES = (0, 1, UNSPECIFIED, 4, 5, 6, 7, 9)  # measured with FFmpeg 8: the AVColorSpace values that its scaler converts
@@ -129,12 +127,6 @@ def room_for(height: int, width: int, pixel_format: av.VideoFormat) -> int:
     return max(1, HELD_BYTES // (height * width * pixel_format.padded_bits_per_pixel // 8 or 1))
 
 
-def plane(picture: av.VideoFrame, dtype: type | np.dtype = np.uint8) -> np.ndarray:
-    """View [height, width] of a picture's first plane, without its row padding."""
-    p, dtype = picture.planes[0], np.dtype(dtype)
-    return np.frombuffer(p, dtype).reshape(-1, p.line_size // dtype.itemsize)[: p.height, : p.width]
-
-
 def decode(
     source: Source,
     start: int = 0,
@@ -158,6 +150,7 @@ def decode(
     Raises:
         VideoError: damage, where it is to be refused; or the file changed.
     """
+    # 1. Which packets to feed, and which frames they should give
     packets, damage = source.packets, source.damage
     stop = len(packets) if stop is None else stop
     feed = np.ones(len(packets), bool) if feed is None else feed
@@ -165,17 +158,13 @@ def decode(
     awaited[packets.frame[start:stop][feed[start:stop] & (packets.frame[start:stop] >= 0)]] = True
     last, scaler, failed = -1, VideoReformatter(), ""
     with _opened_at(source, start) as (stream, numbered):
+        # 2. A decoder that exports what it can
         context = stream.codec_context
-        # unaligned: else FFmpeg leaves part of what is to be cropped on the left
-        context.options = LIMITS | {"flags": "+unaligned"}
-        if source.exported:
-            context.options |= {"flags2": "+export_mvs", "export_side_data": "venc_params"}
-        elif threads > 1:
-            stream.thread_type, context.thread_count = "AUTO", threads
-        context.copy_opaque = True
+        _configure(stream, source, threads)
         reader = marginals_reader(stream) if measured else None
         crop = h264_crop(context.extradata) if context.name == "h264" else (0, 0)
         cropped = (crop[0] // 16, crop[1] // 16)
+        # 3. Packet by packet, and None at the end for the frames that the decoder still holds
         for packet in chain(_fed(numbered, source, start, stop, feed), [None]):
             if packet is not None:
                 number = packet.opaque[0]
@@ -186,17 +175,29 @@ def decode(
             for frame in _frames(packets, pictures, cropped):
                 if frame.kind == "I" and source.display.turns_away(frame.picture):
                     damage.note("is turned another way later; shown as it begins")
-                if frame.index > last:  # else a second picture for the same time, which nobody sees, or one come too late
-                    last, awaited[frame.index] = frame.index, False
-                    if frame.damaged:
-                        damage.of_frame(frame.index, frame.time, "its data is corrupt")
-                    if (frame.picture.height, frame.picture.width) != source.coded:
-                        frame = _at_size(frame, source, scaler)
-                    yield frame
+                if frame.index <= last:  # a second picture for the same time, which nobody sees, or one come too late
+                    continue
+                last, awaited[frame.index] = frame.index, False
+                if frame.damaged:
+                    damage.of_frame(frame.index, frame.time, "its data is corrupt")
+                if (frame.picture.height, frame.picture.width) != source.coded:
+                    frame = _at_size(frame, source, scaler)
+                yield frame
             if packet is None:
                 context.flush_buffers()
+    # 4. Frames that never came
     for index in np.flatnonzero(awaited).tolist():
         damage.of_frame(index, packets.frame_times[index], failed or "it cannot be decoded")
+
+
+def _configure(stream, source: Source, threads: int) -> None:
+    context = stream.codec_context
+    context.options = LIMITS | {"flags": "+unaligned"}  # else FFmpeg leaves part of what is to be cropped on the left
+    if source.exported:
+        context.options |= {"flags2": "+export_mvs", "export_side_data": "venc_params"}
+    elif threads > 1:
+        stream.thread_type, context.thread_count = "AUTO", threads
+    context.copy_opaque = True
 
 
 @contextmanager
@@ -338,62 +339,3 @@ def link(frames: Iterable[CodedFrame]) -> Iterator[Linked]:
             while len(past) > room:
                 past.pop()
     yield from waiting
-
-
-class Scaler:
-    """Scales pictures of one video to one size, keeping its FFmpeg contexts (PyAV 16 to 18 leak one that is made anew).
-
-    Args:
-        height, width: of the result in pixels, even.
-        interlaced: the video is, see `Display`: its colour pictures are deinterlaced.
-    """
-
-    def __init__(self, height: int, width: int, interlaced: bool = False):
-        self.height, self.width, self.interlaced = height, width, interlaced
-        self._scale, self._color, self._gray = VideoReformatter(), VideoReformatter(), VideoReformatter()
-
-    def rgb(self, picture: av.VideoFrame) -> np.ndarray:
-        """uint8 [height, width, 3], bilinear. Scaled first and coloured then, at a quarter of the time of both at once.
-
-        High dynamic range becomes what an ordinary screen shows.
-        """
-        small = self._scale.reformat(
-            deinterlaced(picture) if self.interlaced else picture,
-            self.width,
-            self.height,
-            "yuv420p",
-            interpolation=Interpolation.BILINEAR,
-            threads=1,
-        )
-        rgb = self._color.reformat(small, format="rgb24", threads=1).to_ndarray()
-        transfer = TRANSFERS.get(picture.color_trc)
-        return to_sdr(rgb, transfer) if transfer else rgb
-
-    def gray(self, picture: av.VideoFrame) -> np.ndarray:
-        """uint8 [height, width] luma, averaged over the area each pixel covers; black stays what it is (16 in most video)."""
-        as_is = {"src_color_range": ColorRange.JPEG, "dst_color_range": ColorRange.JPEG}
-        small = self._gray.reformat(
-            picture, self.width, self.height, "gray", interpolation=Interpolation.AREA, threads=1, **as_is
-        )
-        return plane(small)
-
-
-def deinterlaced(picture: av.VideoFrame) -> av.VideoFrame:
-    """The first field of a picture, and between its lines the other field, but interpolated lines where that does not fit.
-
-    By this picture alone, so that it does not matter which others are decoded: FFmpeg's yadif in a graph that sees one
-    picture. It takes 2 ms at 720x576, and gives the same on every processor. PSNR on a moving pattern, at canvas size: 44.6
-    dB, one field alone 38.4, untouched 34.4; on a pattern at rest 83. (bwdif takes a lone picture for one at rest.)
-    A picture with fewer lines or columns than yadif takes comes back as it is.
-    """
-    if min(picture.height, picture.width) < YADIF_SIDE:
-        return picture
-    graph = av.filter.Graph()
-    graph.threads = 1
-    source = graph.add_buffer(
-        width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base or Fraction(1, 25)
-    )
-    graph.link_nodes(source, graph.add("yadif", "mode=send_frame:deint=all"), graph.add("buffersink")).configure()
-    graph.push(picture)
-    graph.push(None)
-    return graph.pull()

@@ -23,8 +23,10 @@ class Header(NamedTuple):
 
 def header_reader(codec: str, extradata: bytes | None) -> Callable[[memoryview], Header]:
     """The function that reads a packet's bytes for this codec, to be called on every packet in decode order."""
-    if codec in ("h264", "hevc"):
-        return {"h264": _H264, "hevc": _Hevc}[codec](extradata or b"")
+    if codec == "h264":
+        return _H264(extradata or b"")
+    if codec == "hevc":
+        return _Hevc(extradata or b"")
     readers = {"mpeg4": _mpeg4, "mpeg1video": _mpeg2, "mpeg2video": _mpeg2, "h263": _h263, "vp8": _vp8, "vp9": _vp9}
     return readers.get(codec, lambda data: Header())
 

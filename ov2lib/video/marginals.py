@@ -9,9 +9,11 @@ H.264 and MPEG-1/2 the first numbers of each slice suffice.
 
 import re
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import av
 import av.logging
@@ -122,11 +124,11 @@ class _Parts:
 # --- codecs whose headers FFmpeg parses -----------------------------------------------------------------------------
 
 
-class _Traced:
+class _Traced(ABC):
     """Reads packets through FFmpeg's `trace_headers`, which prints every field of every header."""
 
     def __init__(self, stream, size: tuple[int, int]):
-        self.size, self.parts = size, None
+        self.size = size
         context = stream.codec_context
         hvcc = bytes(context.extradata or b"") if context.codec.canonical_name == "hevc" else b""
         self.length_size = (hvcc[21] & 3) + 1 if len(hvcc) > 22 and hvcc[0] == 1 else 0
@@ -134,8 +136,13 @@ class _Traced:
             self.filter = BitStreamFilterContext("trace_headers", stream)
         self.note(_headers(lines))
 
+    @abstractmethod
     def note(self, headers: list) -> None:
         """Remember what later packets need."""
+
+    @abstractmethod
+    def read(self, data: bytes, headers: list) -> Marginals | None:
+        """What the headers of one packet say of its parts."""
 
     def __call__(self, packet: av.Packet) -> Marginals | None:
         data = bytes(packet)
@@ -197,6 +204,7 @@ class _Hevc(_Traced):
     def __init__(self, stream, size: tuple[int, int]):
         self.sps: dict[int, _Header] = {}
         self.pps: dict[int, _Header] = {}
+        self.parts: _Parts | None = None
         super().__init__(stream, size)
 
     def note(self, headers: list[_Header]) -> None:
@@ -215,7 +223,7 @@ class _Hevc(_Traced):
         for header, (start, end) in zip(segments, units, strict=True):
             runs = [offset + 1 for offset in header.get("entry_point_offset_minus1", ())]
             slices.append((header.one("slice_segment_address"), [*runs, end - start - -(-header.end // 8) - sum(runs)]))
-        return self.parts.marginals(slices) if slices else None
+        return self.parts.marginals(slices) if self.parts and slices else None
 
     def _parts(self, pps: _Header) -> _Parts:
         sps = self.sps[pps.one("pps_seq_parameter_set_id")]
@@ -230,11 +238,14 @@ class _Hevc(_Traced):
             lengths = pps.get("row_height_minus1" if name == "row" else "column_width_minus1", [])
             even = [i * -(-side // unit) // count for i in range(1, count)]
             starts.append(even if pps.one("uniform_spacing_flag", 1) else (np.cumsum(lengths) + np.arange(1, count)).tolist())
-        return _Parts(size, unit, *starts, by_row=bool(pps.one("entropy_coding_sync_enabled_flag")))
+        return _Parts(size, unit, starts[0], starts[1], by_row=bool(pps.one("entropy_coding_sync_enabled_flag")))
 
 
 class _Vp9(_Traced):
     """VP9: tiles, each behind its size in four bytes, the last one to the end; hidden pictures of a packet are added."""
+
+    def note(self, headers: list[_Header]) -> None:
+        """Each picture says all there is to know."""
 
     def read(self, data: bytes, headers: list[_Header]) -> Marginals | None:
         pictures = [h for h in headers if h.title == "Frame"]
@@ -248,7 +259,7 @@ class _Vp9(_Traced):
                 ]
                 body = at + -(-header.end // 8) + header.one("header_size_in_bytes")
                 sizes = _sized(data[body:end], counts[0] * counts[1], 4, "big", 0)
-                total = _add(total, _Parts(self.size, SUPERBLOCK, *starts).marginals([(0, sizes)]))
+                total = _add(total, _Parts(self.size, SUPERBLOCK, starts[0], starts[1]).marginals([(0, sizes)]))
             at = end
         return total
 
@@ -295,7 +306,7 @@ class _Av1(_Traced):
             body = start + -(-(group.end or frame.end) // 8)
             sizes += _sized(data[body:end], last - first + 1, frame.one("tile_size_bytes_minus1") + 1, "little", 1)
             if len(sizes) == tiles:
-                total = _add(total, _Parts(self.size, self.unit, *starts).marginals([(0, sizes)]))
+                total = _add(total, _Parts(self.size, self.unit, starts[0], starts[1]).marginals([(0, sizes)]))
                 sizes = []
         return total
 
@@ -326,7 +337,7 @@ def _obus(data: bytes) -> Iterator[tuple[int, int, int]]:
         yield first >> 3 & 15, start, at
 
 
-def _sized(data: bytes, count: int, width: int, order: str, add: int) -> list[int]:
+def _sized(data: bytes, count: int, width: int, order: Literal["little", "big"], add: int) -> list[int]:
     """Sizes of `count` chunks, each but the last behind its size (less `add`) in `width` bytes."""
     sizes, at = [], 0
     for _ in range(count - 1):
@@ -342,7 +353,7 @@ def _add(total: Marginals | None, more: Marginals | None) -> Marginals | None:
     return Marginals(more.part, more.unit, total.size + more.size)
 
 
-TRACED = {"hevc": _Hevc, "vp9": _Vp9, "av1": _Av1}
+TRACED: dict[str, Callable[..., _Traced]] = {"hevc": _Hevc, "vp9": _Vp9, "av1": _Av1}
 
 
 # --- slices that begin with their place -----------------------------------------------------------------------------

@@ -58,8 +58,8 @@ def motion_field(records: Sequence[np.ndarray | None], mb_rows: int, mb_cols: in
     if not len(frame):
         empty = np.zeros(0, dtype=np.intp)
         none = Vectors(empty, empty, empty, empty, empty > 0, empty > 0, np.zeros((0, 2), np.int16))
-        field = np.zeros((n, 2, rows, cols, 2), np.int16), np.zeros((n, 2, rows, cols), bool)
-        return MotionField(*field, np.zeros((n, mb_rows, mb_cols), np.uint8), np.zeros(n, bool), none)
+        field, used = np.zeros((n, 2, rows, cols, 2), np.int16), np.zeros((n, 2, rows, cols), bool)
+        return MotionField(field, used, np.zeros((n, mb_rows, mb_cols), np.uint8), np.zeros(n, bool), none)
     raw = np.concatenate([r.view(np.uint8) for r in records if r is not None and len(r)])
     v = raw.view(next(r.dtype for r in records if r is not None))  # joined as bytes: joining records costs more
     wide, tall = v["w"] > 8, v["h"] > 8

@@ -117,7 +117,7 @@ def list_packets(container, stream, demuxed: Iterable[av.Packet], damage: Damage
         VideoError: no packets, no key frame to start from, nothing that is ever shown, or times that span more than a week.
     """
     context = stream.codec_context
-    codec, reorders, rate = context.codec.canonical_name, context.has_b_frames, stream.guessed_rate or 25
+    codec, reorders, rate = context.codec.canonical_name, context.has_b_frames, stream.guessed_rate or Fraction(25)
     read_header = header_reader(codec, context.extradata)
     rows = array("q")
     for packet in demuxed:

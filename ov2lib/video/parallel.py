@@ -3,7 +3,7 @@
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import TypeVar
 
 Job = TypeVar("Job")
@@ -16,7 +16,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_order(jobs: Sequence[Job], work: Callable[[Job], Iterable[Item]], workers: int, ahead: int) -> Iterator[Item]:
+def in_order(jobs: Sequence[Job], work: Callable[[Job], Iterable[Item]], workers: int, ahead: int) -> Generator[Item]:
     """Yield every item of `work(job)`, job after job, while up to `workers` jobs run at once.
 
     At most `workers + 1` jobs are under way or waiting to be read, each with at most `ahead` unread items, so memory is

@@ -22,9 +22,10 @@ from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
-from .decode import CodedFrame, plane, quantisers, room_for
+from .decode import CodedFrame, quantisers, room_for
 from .headers import header_reader
 from .residual import PaddedLuma
+from .scaler import plane
 from .side_data import side_data
 
 MAX_PIXELS = 1 << 19  # assumed: 960x540 in full; larger pictures are scaled down to about that

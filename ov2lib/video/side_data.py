@@ -13,7 +13,7 @@ def side_data(picture: av.VideoFrame) -> SideDataContainer:
     midway. Not `picture.side_data`: it makes the picture part of a reference cycle, and its pixels stay until a garbage
     collection.
     """
-    data = SideDataContainer.__new__(SideDataContainer, picture)
+    data = SideDataContainer.__new__(SideDataContainer, picture)  # type: ignore[call-arg]
     with suppress(ValueError):
         data.__init__(picture)
     return data

@@ -12,10 +12,11 @@ from ..files import path_text
 from ..geometry import canvas_size
 from .bits import estimate_bits
 from .compensate import MovedBy, compensated_residual
-from .decode import CodedFrame, Linked, Scaler, decode, link
+from .decode import CodedFrame, Linked, decode, link
 from .motion import QUARTER, MotionField, motion_field
 from .parallel import usable_cores
 from .proxy import proxied, proxy_size
+from .scaler import Scaler
 from .source import Source
 
 BATCH = 16  # frames whose vectors are worked on together
@@ -228,11 +229,11 @@ def batch_bits(batch: list[Linked], source: Source, motion: MotionField) -> list
     to its packet and to the exact bytes of its parts. None where an exporting decoder lacks the frame's quantisers."""
     frames = [*batch, *leaned_on(batch, source)]
     if source.exported and source.origins["motion"] == "proxy":  # all intra: the stream's own quantisers, no vectors
-        frames = [replace(x, frame=x.frame.original, past=()) for x in frames]
+        frames = [replace(x, frame=x.frame.original, past=()) for x in frames]  # type: ignore[attr-defined]
         motion = None
     told = [x for x in frames if x.frame.qp is not None]
     if motion is None or len(told) < len(frames):
-        motion = motion_field([x.frame.vectors for x in told], *told[0].frame.qp.shape) if told else None
+        motion = motion_field([x.frame.vectors for x in told], *told[0].frame.qp.shape) if told else None  # type: ignore
     estimates = estimate_bits(told, motion, "h264" if not source.exported else source.codec) if told else ()
     bits = {x.frame.index: estimate for x, estimate in zip(told, estimates, strict=True)}
     return [_fitted(x, bits, source) for x in batch]

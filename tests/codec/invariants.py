@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ov2lib.tokens import MERGE, VisualTokens
-from ov2lib.video.decode import Scaler, decode
+from ov2lib.video.decode import decode
+from ov2lib.video.scaler import Scaler
 from ov2lib.video.source import Source
 
 BEACH = Path(__file__).parents[1] / "data" / "beach_360x640_h264.mp4"

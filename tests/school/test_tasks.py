@@ -19,7 +19,7 @@ BUILDERS = list(dict.fromkeys(build for builders in tasks.RECIPES.values() for b
 
 
 @pytest.fixture(scope="module")
-def tested():
+def questions_of():
     return {stage: tasks.stage_samples(stage, "test", 16) for stage in STAGES}
 
 
@@ -56,16 +56,16 @@ def test_the_same_call_gives_the_same_samples_and_a_longer_one_begins_alike(stag
     assert tasks.stage_samples(stage, "train", 5, seed=1) != short
 
 
-def test_stages_hold_what_they_promise(tested):
-    kinds = {stage: {sample.truth["kind"] for sample in samples} for stage, samples in tested.items()}
+def test_stages_hold_what_they_promise(questions_of):
+    kinds = {stage: {sample.truth["kind"] for sample in samples} for stage, samples in questions_of.items()}
     assert kinds == {
         1: {"colour", "shape", "place", "caption"},
         2: {"count", "relation", "place", "motion", "change"},
         3: {"story", "order", "needle", "span"},
         4: {"jumps", "passer-by", "colour", "story", "tracks", "relation", "place"},
     }
-    assert max(sample.rounds for sample in tested[2]) == 2
-    backends = {stage: {sample.media[0].options.get("video_backend") for sample in tested[stage]} for stage in STAGES}
+    assert max(sample.rounds for sample in questions_of[2]) == 2
+    backends = {stage: {sample.media[0].options.get("video_backend") for sample in questions_of[stage]} for stage in STAGES}
     assert backends == {1: {None}, 2: {None, "frames"}, 3: {"frames"}, 4: {"codec"}}
 
 
@@ -152,8 +152,8 @@ def clip_ends(scene):
     return clip[0], clip[-1]
 
 
-def test_jump_times_are_when_the_figure_leaves_the_ground_and_not_the_other_bursts(tested):
-    for sample in tested[4]:
+def test_jump_times_are_when_the_figure_leaves_the_ground_and_not_the_other_bursts(questions_of):
+    for sample in questions_of[4]:
         if sample.task == "jump_times":
             clip = pixels(sample).astype(float)
             rest = np.median(clip, axis=0)
@@ -168,20 +168,20 @@ def test_jump_times_are_when_the_figure_leaves_the_ground_and_not_the_other_burs
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_the_true_answer_has_full_marks(tested, stage):
-    for sample in tested[stage]:
+def test_the_true_answer_has_full_marks(questions_of, stage):
+    for sample in questions_of[stage]:
         metrics = score(reference(sample), sample)
         assert next(iter(metrics.values())) > (0.8 if sample.task == "tracks" else 0.999), sample
 
 
-def test_spans_are_read_back_from_their_answers(tested):
-    for sample in tested[3] + tested[4]:
+def test_spans_are_read_back_from_their_answers(questions_of):
+    for sample in questions_of[3] + questions_of[4]:
         if sample.task == "grounding":
             assert grounding.temporal_iou(grounding.parse_span(sample.messages[-1][1]), sample.truth["span"]) == 1
 
 
-def test_tracks_lie_on_the_thing_they_name(tested):
-    sample = next(sample for sample in tested[4] if sample.task == "tracks")
+def test_tracks_lie_on_the_thing_they_name(questions_of):
+    sample = next(sample for sample in questions_of[4] if sample.task == "tracks")
     colour = sample.truth["targets"][0].split()[0]
     clip, said = pixels(sample), tracking.parse_tracks(sample.messages[-1][1])
     assert list(said) == sample.truth["times"]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import zoo
 
-from ov2lib.video.decode import Scaler, decode, deinterlaced, plane
+from ov2lib.video.decode import decode
+from ov2lib.video.scaler import Scaler, deinterlaced, plane
 from ov2lib.video.source import Source
 from ov2lib.video.tone import to_sdr
 
