@@ -117,7 +117,7 @@ def coded_packets(container, stream, damage: Damage | None = None) -> Iterator[a
     while True:
         try:
             packet = next(packets, None)
-        except (*ERRORS, ValueError) as error:
+        except (*ERRORS, ValueError, IndexError) as error:  # IndexError: PyAV does not know streams that begin later
             if damage:
                 damage.of_file(f"cannot be read to its end ({getattr(error, 'strerror', None) or error})", AGAIN)
             return
