@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from kit.school import __main__ as school
 from kit.school import exam, footprint, lessons
 from kit.school.recipe import mini_stage
 from kit.world import jump_rope
@@ -54,6 +55,12 @@ def test_training_takes_the_same_threads_on_any_machine(monkeypatch):
     with pytest.raises(TrainingError, match="enough"):
         lessons.ensure_stage(1)
     assert seen == [lessons.THREADS] and torch.get_num_threads() == before
+
+
+def test_a_stage_without_the_one_before_names_the_command(tmp_path, capsys):
+    assert school.main(["train", "--stage", "3", "--output", str(tmp_path)]) == 2
+    assert "run `python -m kit.school train --stage 2 --output" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_short_runs_never_lie_among_whole_ones(lesson, monkeypatch):

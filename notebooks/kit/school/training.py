@@ -7,6 +7,7 @@ from ov2lib.errors import TrainingError
 from ov2lib.files import whole_file, whole_folder
 from ov2lib.train.run import train
 from ov2lib.train.stages import StageConfig
+from ov2lib.train.start import result_of, run_folder
 
 from ..world.tasks import stage_samples
 from .pretrain import mini_start
@@ -27,6 +28,9 @@ def train_mini(config: StageConfig, output: Path, start: Path | None = None, med
     Raises:
         TrainingError: the stage before has not been trained; a run of another configuration in the same folder.
     """
+    if start is None and config.stage > 1 and not result_of(run_folder(output, config.stage - 1, "full", config.scale)):
+        before = f"python -m kit.school train --stage {config.stage - 1} --output {output}"
+        raise TrainingError(f"stage {config.stage} starts from the result of the stage before; run `{before}` first")
     folder = output.absolute() / "mini"
     data = {source.name: str(_write_stage(config, source.samples, folder)) for source in config.sources}
     if start is None and config.stage == 1:
