@@ -21,6 +21,7 @@ from .errors import TokensError
 from .files import check_folder, current, identity, open_regular, path_text, whole_folder
 
 FORMAT = "ov2-visual-tokens/1"
+LAYOUTS = ("ov2", "preinfer")
 MERGE = 2  # published: 2x2 patches become one language-model token (LLaVA-OneVision-2-8B, spatial_merge_size)
 FRAMES_PER_GROUP = 4  # published: sampled frames see each other in groups of four (frame_windows_size)
 MAX_CANVAS_BYTES = 1 << 31  # assumed: of all canvases in one folder, 4,600 of 392x392; also of each array beside them
@@ -138,8 +139,11 @@ class VisualTokens:
             "seconds": 0.0 if self.kind == "image" else round(len(self.frame_times) / self.fps, 3),  # fps is an average
         }
 
-    def save(self, directory: str | os.PathLike) -> Path:
+    def save(self, directory: str | os.PathLike, layout: str = "ov2") -> Path:
         """Write canvases as PNG, positions as .npy and the rest as JSON; the folder appears whole or not at all.
+
+        layout "preinfer" writes what consumers of the published checkpoints read instead, see `ov2lib.codec.preinfer`: JPEG
+        canvases, and of the times only the frame rate.
 
         A folder that holds saved tokens and nothing else is replaced. Where the program is killed in the middle of that, `load`
         and the next `save` find the old tokens.
@@ -147,6 +151,13 @@ class VisualTokens:
         Raises:
             TokensError: the folder exists and holds something else, or cannot be written; more canvases than `load` reads.
         """
+        if layout not in LAYOUTS:
+            raise TokensError(f"layout={layout!r}; use one of {', '.join(LAYOUTS)}")
+        if layout == "preinfer":
+            from .codec.preinfer import write_preinfer  # it makes tokens of videos, too
+
+            write_preinfer(self, directory)
+            return Path(directory)
         largest = max(self.canvases.nbytes, self.patch_positions.nbytes, self.frame_times.nbytes)
         if largest > MAX_CANVAS_BYTES:
             raise TokensError(f"an array has {largest} bytes; at most {MAX_CANVAS_BYTES} are saved in a folder")
@@ -179,10 +190,16 @@ class VisualTokens:
     def load(cls, directory: str | os.PathLike) -> "VisualTokens":
         """Read what `save` wrote, whole even while another program saves there; sizes are checked before anything is decoded.
 
+        A folder of the layout "preinfer", ours or the authors', is read too.
+
         Raises:
             TokensError: not such a folder, a newer format, a missing or damaged file, or values that contradict each other.
         """
         directory = path_text(directory, TokensError)
+        if os.path.isfile(os.path.join(directory, "src_patch_position.npy")):
+            from .codec.preinfer import read_preinfer
+
+            return read_preinfer(directory)
         for _ in range(TRIES):
             folder = current(directory)
             before = identity(folder)

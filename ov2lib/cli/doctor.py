@@ -64,6 +64,11 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         trials = [try_codec(codec, Path(folder)) for codec in CODECS]
     print(f"{table(trials)}\n\n{LEGEND}")
+    program = os.environ.get("CV_PREINFER_BIN")
+    print(
+        f"\nCV_PREINFER_BIN is {program or 'not set'}: consumers of the published checkpoints (their own code, vLLM, lmms-eval)"
+    )
+    print(f"run {program or 'cv-preinfer'} for canvases; set it to ov2-preinfer to serve them from here")
     return int(any(trial.error for trial in trials))
 
 

@@ -30,7 +30,7 @@ from ..video.signals import (  # fmt: skip
 from ..video.source import Source
 from . import scoring
 from .pictures import are_good
-from .released import ENGINE_CODECS, engine_grid
+from .released import ENGINE_CODECS, engine_grid, sub_grid
 
 # assumed: half the canvas size and the nearest reference are enough for a residual that is only ranked; on the clip in
 # tests/data block scores of P frames agree with full size and four references at Spearman .986 (full size and two: .998)
@@ -213,10 +213,10 @@ def score_motion_residual(video: Video, batch: Batch) -> np.ndarray:
     return out
 
 
-def bit_prior(video: Video, batch: Batch, engine: bool = False) -> np.ndarray:
+def bit_prior(video: Video, batch: Batch, grid: str = "") -> np.ndarray:
     """The bit-cost prior per block, summed over canvas pixels: float32 [n, rows, cols], coded orientation.
 
-    engine: on the grids of the authors' engine (`readiness.engine_grid`), as the released chain has it.
+    grid: one of the authors' engine's, `released.GRIDS`, as the released chain has it; none keeps the cells of the signal.
     """
     height, width = video.coded_canvas
     out = np.zeros((len(batch.linked), height // video.block, width // video.block), np.float32)
@@ -225,7 +225,9 @@ def bit_prior(video: Video, batch: Batch, engine: bool = False) -> np.ndarray:
     if told:
         bits, cell = np.stack(list(told.values())), bits_cell(video.source)
         filled: Any = tuple(side / size for side, size in zip(video.source.coded, cell, strict=True))
-        if engine and video.source.codec in ENGINE_CODECS:
+        if grid == "sub" and video.source.codec == "h264":
+            bits, filled = sub_grid(bits), None
+        elif grid == "adaptive" and video.source.codec in ENGINE_CODECS:
             bits, filled = engine_grid(bits, video.source.codec, video.source.coded, cell), None
         out[list(told)] = scoring.resize_and_sum(scoring.bit_cost_prior(bits), height, width, video.block, filled)
     return out
@@ -233,4 +235,4 @@ def bit_prior(video: Video, batch: Batch, engine: bool = False) -> np.ndarray:
 
 def released_prior(video: Video, batch: Batch) -> np.ndarray:
     """`bit_prior` of bits on the grids of the authors' engine."""
-    return bit_prior(video, batch, engine=True)
+    return bit_prior(video, batch, "adaptive")

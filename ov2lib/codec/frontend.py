@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from ..video.packets import Packets
 from ..video.parallel import usable_cores
 from ..video.source import Source
 from . import gop, packing, released, scoring
-from .analysis import Candidate, Video, bit_prior, candidates, on_canvas, released_prior, score_motion_residual
+from .analysis import Candidate, Video, bit_prior, candidates, on_canvas, score_motion_residual
 from .picture_store import PictureStore
 from .pictures import inside_bars
 
@@ -39,6 +40,9 @@ class CodecConfig:
         attenuation, peak: λ and α of the packing. beta: weight of the bit-cost prior, 0 leaves motion + residual.
         max_group_frames: longest group of the released chain, in candidate frames (the paper's evaluation used 128).
         avoid_keyframes: the released chain moves candidates off key frames.
+        num_candidates: candidate frames of the released chain; None is 8 a canvas.
+        threshold: what the best blocks of a released group have to add up to; None estimates it from the video.
+        grid: bit maps of the released chain, "adaptive" or "sub" (the paper's evaluation), see `released.GRIDS`.
     """
 
     front_end: str = "paper"
@@ -53,12 +57,17 @@ class CodecConfig:
     max_group_frames: int = released.MAX_FRAMES
     avoid_keyframes: bool = True
     min_pixels: int = MIN_PIXELS
+    num_candidates: int | None = None
+    threshold: float | None = None
+    grid: str = "adaptive"
 
     def __post_init__(self):
         if self.front_end not in FRONT_ENDS:
             raise Ov2Error(f"front_end is {self.front_end!r}; use one of {', '.join(FRONT_ENDS)}")
         if self.cost not in gop.COSTS:
             raise Ov2Error(f"cost={self.cost!r}; use one of {', '.join(gop.COSTS)}")
+        if self.grid not in released.GRIDS:
+            raise Ov2Error(f"grid={self.grid!r}; use one of {', '.join(released.GRIDS)}")
         if not isinstance(self.avoid_keyframes, bool):
             raise Ov2Error(f"avoid_keyframes={self.avoid_keyframes!r}; must be True or False")
         least = {
@@ -67,6 +76,10 @@ class CodecConfig:
         }  # fmt: skip
         plain = {name: whole_number(name, getattr(self, name), limit) for name, limit in least.items()}
         plain |= {name: real_number(name, getattr(self, name)) for name in ("attenuation", "peak", "beta")}
+        if self.num_candidates is not None:
+            plain["num_candidates"] = whole_number("num_candidates", self.num_candidates, 1)
+        if self.threshold is not None:
+            plain["threshold"] = real_number("threshold", self.threshold)
         for name, value in plain.items():
             object.__setattr__(self, name, value)
         if self.front_end == "released" and self.num_canvases < 4:
@@ -262,26 +275,34 @@ def pack_group(frames: list[Candidate], anchor: int, p_canvases: int, video: Vid
 def _released(video: Video, config: CodecConfig, workers: int, progress: Progress | None):
     packets = video.source.packets
     keys = np.flatnonzero(packets.key[packets.frame_packet]) if config.avoid_keyframes else None
-    wanted = released.candidate_frames(len(packets.frame_times), CANDIDATES_PER_CANVAS * config.num_canvases, keys)
-    stream = candidates(video, wanted, released_prior, workers, compares=False)
+    count = config.num_candidates or CANDIDATES_PER_CANVAS * config.num_canvases
+    wanted = released.candidate_frames(len(packets.frame_times), count, keys)
+    stream = candidates(video, wanted, partial(bit_prior, grid=config.grid), workers, compares=False)
     with PictureStore() as store, closing(_counted(stream, len(wanted), progress)) as counted:
         scores, good = [], []
         for candidate in counted:
             store.append(candidate.picture)
             scores.append(candidate.scores.ravel())
             good.append(candidate.good)
-        chosen = select_released(np.stack(scores), np.array(good), config.max_group_frames)
-        return _pack_released(store, wanted, chosen, video)
+        blocks = np.stack(scores)
+        threshold = config.threshold
+        if threshold is None:
+            threshold = released.readiness_threshold(blocks, P_CANVASES * blocks.shape[1])
+        chosen = select_released(blocks, np.array(good), config.max_group_frames, threshold)
+        canvases, positions, groups, details = _pack_released(store, wanted, chosen, video)
+        return canvases, positions, groups, details | {"threshold": threshold}
 
 
-def select_released(scores: np.ndarray, good: np.ndarray, max_group_frames: int = released.MAX_FRAMES):
+def select_released(
+    scores: np.ndarray, good: np.ndarray, max_group_frames: int = released.MAX_FRAMES, threshold: float | None = None
+):
     """The released selection on block scores float32 [n, blocks]: list of (group, anchor, blocks) with candidates from 0.
 
     blocks int64 [k, 2] as (candidate, block). A video too short for one group (under eight candidates) becomes one group,
     where the authors' engine gives up.
     """
     budget = P_CANVASES * scores.shape[1]
-    threshold = released.readiness_threshold(scores, budget)
+    threshold = released.readiness_threshold(scores, budget) if threshold is None else threshold
     groups = released.build_groups(scores, budget, threshold, max_group_frames)
     groups = groups or [released.ReadinessGroup(0, len(scores), 0.0, "limit")]
     out = []
@@ -305,4 +326,5 @@ def _pack_released(store: PictureStore, wanted: np.ndarray, selection: list, vid
         positions += [whole] + [p for _, p in made]
         groups += [k] * (1 + len(made))
     bounds = [[g.start, g.end] for g, _, _ in selection]
-    return canvases, positions, groups, {"candidates": wanted.tolist(), "groups": bounds} | _read_from(video.source)
+    details = {"candidates": wanted.tolist(), "groups": bounds, "stops": [g.stop for g, _, _ in selection]}
+    return canvases, positions, groups, details | _read_from(video.source)

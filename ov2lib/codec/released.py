@@ -14,9 +14,18 @@ MIN_FRAMES, MAX_FRAMES = 8, 64  # a group's frames (the paper's evaluation grew 
 MIN_WINDOW = 4  # a threshold window shorter than this is left out
 TIME_BINS = 3  # a group's chosen blocks must touch all of them
 MIN_GAIN = 0.05  # a ready group keeps growing while its sum grows by at least this share
+GRIDS = ("adaptive", "sub")  # published: H.264 macroblocks and units of 64 pixels; 4x4 cells, as in the paper's evaluation
 UNIT = 64  # pixels, the unit of HEVC and VP9 bit maps (the paper's evaluation used a 4x4 grid inside it)
 ENGINE_CODECS = ("h264", "hevc", "vp9")  # what the engine reads
 SHIFTS = 4  # a sample on a key frame looks this far to either side
+
+
+def sub_grid(bits: np.ndarray) -> np.ndarray:
+    """Bits of H.264 macroblocks [..., rows, cols] spread evenly over their 4x4 cells, float32 [..., 4 rows, 4 cols].
+
+    The grid "sub" of the paper's evaluation. It has no unused column.
+    """
+    return bits.repeat(4, axis=-2).repeat(4, axis=-1) / np.float32(16)
 
 
 def engine_grid(bits: np.ndarray, codec: str, coded: tuple[int, int], cell: tuple[float, float]) -> np.ndarray:

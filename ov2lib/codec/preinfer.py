@@ -1,0 +1,260 @@
+"""The folder that consumers of the published checkpoints read: canvases, their source positions, and meta.json.
+
+The authors' program `cv-preinfer` (codec-video-prep 0.2.5) writes it, and the checkpoint's own code, vLLM, lmms-eval and others
+start that program and read what it leaves:
+
+    canvas_000.jpg …          in order
+    src_patch_position.npy    int32 [canvases * h * w, 3]: source frame, patch row, patch column, in raster order
+    frame_ids.npy             int32 [candidates]: source frames that could give blocks
+    meta.json                 frame rate, sizes, groups; written last
+
+A canvas is all padding or has none, because some readers refuse half of one.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .. import __version__
+from ..errors import Ov2Error, TokensError
+from ..files import whole_folder
+from ..tokens import MERGE, VisualTokens
+from ..video.source import Source
+from . import released
+from .frontend import CANDIDATES_PER_CANVAS, P_CANVASES, tokenize_video
+
+FORMATS = ("jpg", "png", "npy")
+QUALITY = 95  # published: of JPEG canvases
+MAX_PIXELS = 150_000  # published: default of the program
+NORM_THRESHOLD = 2_250_000.0  # published: what clamped_sqrt_bpppf multiplies
+CLAMP = (0.015, 0.09)  # published: bits per pixel per frame that it takes at least and at most
+THRESHOLD_MODES = ("legacy", "auto", "fixed", "clamped_sqrt_bpppf")
+STOPS = {"gain": "readiness_threshold_low_gain", "ready": "readiness_threshold", "limit": "max_group_frames"}
+
+
+def run_preinfer(
+    video: str | os.PathLike,
+    out_dir: str | os.PathLike,
+    num_sampled_frames: int = 256,
+    patch: int = 14,
+    max_pixels: int = MAX_PIXELS,
+    min_group_frames: int = released.MIN_FRAMES,
+    max_group_frames: int = released.MAX_FRAMES,
+    avoid_keyframes: bool = True,
+    bitcost_grid: str = "adaptive",
+    canvas_format: str = "jpg",
+    readiness_sum_threshold: float = 0.0,
+    readiness_sum_threshold_mode: str = "legacy",
+    readiness_norm_sum_threshold: float = NORM_THRESHOLD,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict:
+    """Choose a video's canvases by the released chain and write them for a consumer of the published checkpoints.
+
+    Args:
+        video: any file that FFmpeg reads.
+        out_dir: made whole or not at all; one that this function wrote is replaced.
+        num_sampled_frames: candidate frames, at most those of the video.
+        patch, max_pixels: pixels on a patch's side and of a canvas at most.
+        min_group_frames: 8, the only value offered. max_group_frames: longest group, in candidates.
+        avoid_keyframes: candidates move off key frames.
+        bitcost_grid: "adaptive", or "sub" as in the paper's evaluation; "mb" and "ctu" are what "adaptive" is for H.264 and for
+            HEVC and VP9.
+        canvas_format: "jpg", "png" or "npy".
+        readiness_sum_threshold, readiness_sum_threshold_mode, readiness_norm_sum_threshold: "auto" estimates the threshold;
+            "legacy" does where the given one is 0; "fixed" takes it; "clamped_sqrt_bpppf" scales the third by the root of the
+            bits per pixel and frame.
+        progress: called with (candidates done, in all).
+
+    Returns:
+        what meta.json holds.
+
+    Raises:
+        VideoError: the file cannot be read as video.
+        Ov2Error: a mode that is not offered, or an argument that makes no sense.
+    """
+    begun = time.perf_counter()
+    # 1. Refuse what is not offered, before any work
+    _check("canvas_format", canvas_format, FORMATS)
+    _check("readiness_sum_threshold_mode", readiness_sum_threshold_mode, THRESHOLD_MODES)
+    _check("bitcost_grid", bitcost_grid, ("adaptive", "sub", "mb", "ctu"))
+    _check("min_group_frames", min_group_frames, (released.MIN_FRAMES,))
+    # 2. Open the video, and find the threshold where its bit rate decides
+    source = Source.open(video)
+    packets = source.packets
+    frames, (height, width) = len(packets.frame_times), source.display.shown
+    seconds = frames / packets.fps
+    bit_rate = float(8 * packets.size.sum() / seconds)
+    density = bit_rate / packets.fps / (height * width)
+    clamped = min(max(density, CLAMP[0]), CLAMP[1])
+    threshold = {
+        "auto": None,
+        "legacy": readiness_sum_threshold or None,
+        "fixed": readiness_sum_threshold,
+        "clamped_sqrt_bpppf": readiness_norm_sum_threshold * clamped**0.5,
+    }[readiness_sum_threshold_mode]
+    # 3. Choose and pack
+    tokens = tokenize_video(
+        source, "released", max(4, num_sampled_frames // CANDIDATES_PER_CANVAS), max_pixels, patch,
+        num_candidates=min(num_sampled_frames, frames), max_group_frames=max_group_frames, avoid_keyframes=avoid_keyframes,
+        grid="sub" if bitcost_grid == "sub" else "adaptive", threshold=threshold, progress=progress,
+    )  # fmt: skip
+    # 4. What consumers may ask about
+    chosen = tokens.config
+    settings = {
+        "video": os.fspath(video),
+        "num_sampled_frames": num_sampled_frames, "grouping_mode": "readiness", "group_size": released.WINDOW,
+        "images_per_group": 1 + P_CANVASES, "patch": patch, "max_pixels": max_pixels, "min_group_frames": min_group_frames,
+        "max_group_frames": max_group_frames, "avoid_keyframes": avoid_keyframes, "bitcost_grid": bitcost_grid,
+        "canvas_format": canvas_format, "readiness_sum_threshold": float(readiness_sum_threshold),
+        "readiness_sum_threshold_mode": readiness_sum_threshold_mode,
+        "readiness_norm_sum_threshold": float(readiness_norm_sum_threshold),
+    }  # fmt: skip
+    stream = {
+        "total_frames": frames, "fps": float(packets.fps), "height": height, "width": width, "codec_name": source.codec,
+        "stream_bit_rate": bit_rate, "format_bit_rate": float(8 * os.path.getsize(video) / seconds), "duration": seconds,
+    }  # fmt: skip
+    keys = int(packets.key[packets.frame_packet].sum())
+    details = {
+        "config": settings, "metadata": stream, "video_bit_rate": bit_rate, "bits_per_frame": bit_rate / packets.fps,
+        "bits_per_pixel_per_frame": density, "bits_per_pixel_per_frame_clamped": clamped, "orig_hw": [height, width],
+        "stream_hw": [height, width], "avoid_keyframes": avoid_keyframes, "keyframes_found": keys if avoid_keyframes else 0,
+        "readiness_sum_threshold": float(chosen["threshold"]), "readiness_sum_threshold_mode": readiness_sum_threshold_mode,
+        "readiness_norm_sum_threshold": float(readiness_norm_sum_threshold), "bitcost_grid": bitcost_grid,
+        "readiness_threshold_norm_factor": clamped**0.5, "max_group_frames": max_group_frames,
+        "timings": {"total_sec": time.perf_counter() - begun},
+    }  # fmt: skip
+    return write_preinfer(tokens, out_dir, canvas_format, details)
+
+
+def _check(name: str, value: object, offered: tuple) -> None:
+    if value not in offered:
+        raise Ov2Error(f"{name}={value!r} is not offered; use {', '.join(map(str, offered))}")
+
+
+def write_preinfer(
+    tokens: VisualTokens, out_dir: str | os.PathLike, canvas_format: str = "jpg", details: dict | None = None
+) -> dict:
+    """Write codec tokens as the folder described above; what meta.json holds.
+
+    Raises:
+        TokensError: tokens of another kind, or a folder that this function did not write.
+    """
+    if tokens.kind != "codec":
+        raise TokensError(f"tokens of kind {tokens.kind!r} have no canvases; this layout is for codec tokens")
+    canvases, positions = without_gaps(tokens)
+    names = [f"canvas_{number:03d}.{canvas_format}" for number in range(len(canvases))]
+    meta = describe(tokens, names, out_dir) | (details or {})
+    with whole_folder(Path(out_dir), TokensError, _stranger) as folder:
+        for name, canvas in zip(names, canvases, strict=True):
+            if canvas_format == "npy":
+                np.save(folder / name, canvas)
+            else:
+                Image.fromarray(canvas).save(folder / name, quality=QUALITY)
+        np.save(folder / "src_patch_position.npy", positions.astype(np.int32))
+        np.save(folder / "frame_ids.npy", np.array(candidates_of(tokens), np.int32))
+        (folder / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
+    return meta
+
+
+def candidates_of(tokens: VisualTokens) -> list[int]:
+    """Source frames that could give blocks; where the front end did not say, those that did."""
+    frames = tokens.patch_positions[:, 0]
+    return tokens.config.get("candidates") or np.unique(frames[frames >= 0]).tolist()
+
+
+def without_gaps(tokens: VisualTokens) -> tuple[np.ndarray, np.ndarray]:
+    """Canvases and positions whose half-empty canvases are filled up from the first canvas of their group, the whole frame.
+
+    Canvases without any patch go.
+    """
+    (h, w), size = tokens.grid, tokens.patch_size
+    canvases = tokens.canvases.copy()
+    positions = tokens.patch_positions.reshape(len(canvases), h * w, 3).copy()
+    empty = positions[:, :, 0] < 0
+    for number in np.flatnonzero(empty.any(axis=1)):
+        whole = int(np.argmax(tokens.group_ids == tokens.group_ids[number]))
+        positions[number, empty[number]] = positions[whole, empty[number]]
+        pixels = empty[number].reshape(h, w).repeat(size, axis=0).repeat(size, axis=1)
+        canvases[number][pixels] = canvases[whole][pixels]
+    kept = ~empty.all(axis=1)
+    return canvases[kept], positions[kept].reshape(-1, 3)
+
+
+def describe(tokens: VisualTokens, names: list[str], out_dir: str | os.PathLike) -> dict:
+    """Keys and types of the authors' meta.json, as far as tokens say them."""
+    (h, w), size = tokens.grid, tokens.patch_size
+    frames = candidates_of(tokens)
+    bounds, stops = tokens.config.get("groups", []), tokens.config.get("stops", [])
+    specs = [
+        {"group_idx": i, "start": start, "end": end, "frame_count": end - start, "stop_reason": STOPS[stop]}
+        for i, ((start, end), stop) in enumerate(zip(bounds, stops, strict=True))
+    ]
+    side = [h * size, w * size]
+    return {
+        "video": tokens.source, "video_hash": hashlib.sha256(tokens.source.encode()).hexdigest()[:8],
+        "codec_selector_version": 1, "config": {}, "metadata": {}, "total_frames": len(tokens.frame_times),
+        "orig_hw": side, "processed_hw": side, "resize_hw": side, "padded_hw": side, "pad_bottom_right": [0, 0],
+        "fps": float(tokens.fps), "stream_hw": side, "video_bit_rate": 0.0, "bits_per_frame": 0.0,
+        "bits_per_pixel_per_frame": 0.0, "bits_per_pixel_per_frame_clamped": 0.0, "sampled_frames": len(frames),
+        "sampling_debug": {"frame_sampling_mode": "uniform_count", "sampled_frames": len(frames)},
+        "avoid_keyframes": bool(tokens.config.get("avoid_keyframes", False)), "avoid_keyframe_offset": 1, "keyframes_found": 0,
+        "grouping_mode": "readiness", "group_size": released.WINDOW, "images_per_group": 1 + P_CANVASES,
+        "readiness_sum_threshold_mode": "legacy", "readiness_sum_threshold": 0.0,
+        "readiness_norm_sum_threshold": NORM_THRESHOLD, "readiness_threshold_norm_factor": 0.0,
+        "bpppf_clamp_min": CLAMP[0], "bpppf_clamp_max": CLAMP[1], "min_group_frames": released.MIN_FRAMES,
+        "max_group_frames": int(tokens.config.get("max_group_frames", released.MAX_FRAMES)), "group_limit_debug": {},
+        "readiness_coverage_bins": released.TIME_BINS, "readiness_delta_ratio": released.MIN_GAIN, "save_mask_video": False,
+        "mask_video_sbs": None, "mask_video_only": None, "patch": size, "block_size": MERGE, "bitcost_grid": "adaptive",
+        "codec_name": str(tokens.config.get("codec", "")), "bitcost_pct": 99.0, "bitcost_log_scale": True,
+        "frame_score_norm_mode": "none", "frame_score_norm_debug": None, "iframe_score_clip_mode": "none",
+        "iframe_score_clip_percentile": 95.0, "iframe_score_clip_debug": None, "score_source": "bitcost",
+        "decode_backend": f"ov2lib {__version__}", "hb_wb": [h, w], "S_full": h * w, "seq_len": len(frames),
+        "num_groups": int(len(np.unique(tokens.group_ids))), "tail_frames": 0, "group_specs": specs,
+        "total_images": len(names), "total_patches": len(names) * h * w, "canvas_files": names, "jpg_files": names,
+        "out_dir": os.fspath(out_dir), "src_patch_position_sorted_by_t": True, "canvas_pixels_sorted_by_t": True,
+        "groups": [spec | {"frame_ids": frames[spec["start"] : spec["end"]]} for spec in specs], "timing_sec": {},
+        "group_processing_timing_sec": [], "timings": {},
+    }  # fmt: skip
+
+
+def read_preinfer(directory: str | os.PathLike) -> VisualTokens:
+    """The tokens of such a folder, ours or the authors'. Groups are four canvases each, times are frame / fps.
+
+    Raises:
+        TokensError: a missing or damaged file, or files that contradict each other.
+    """
+    folder = Path(directory)
+    try:
+        meta = json.loads((folder / "meta.json").read_text())
+        canvases = [_read_canvas(folder / Path(name).name) for name in meta["canvas_files"]]
+        positions = np.load(folder / "src_patch_position.npy", allow_pickle=False).astype(np.int64)
+        fps, size, count = float(meta["fps"]), int(meta["patch"]), int(meta["images_per_group"])
+        last = max(int(meta["total_frames"]), int(positions[:, 0].max()) + 1)
+        return VisualTokens(
+            canvases=np.stack(canvases), patch_positions=positions, group_ids=np.arange(len(canvases)) // count, fps=fps,
+            frame_times=np.arange(last) / fps, patch_size=size, kind="codec", source=str(meta.get("video", "")),
+            config={"front_end": "released", "codec": str(meta.get("codec_name", "")), "patch_size": size},
+        )  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise TokensError(f"{folder} is no folder of canvases ({why}); make it again with ov2-preinfer") from error
+
+
+def _read_canvas(path: Path) -> np.ndarray:
+    if path.suffix == ".npy":
+        return np.load(path, allow_pickle=False)
+    with Image.open(path, formats=("JPEG", "PNG")) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _stranger(folder: Path) -> str | None:
+    """What in a folder is not of this layout, None where there is nothing such."""
+    ours = {"meta.json", "src_patch_position.npy", "frame_ids.npy"}
+    names = sorted(entry.name for entry in os.scandir(folder))
+    return next((repr(name) for name in names if name not in ours and not name.startswith("canvas_")), None)
