@@ -16,13 +16,14 @@ import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from .. import __version__
-from ..errors import Ov2Error, TokensError
+from ..errors import Ov2Error, TokensError, whole_number
 from ..files import whole_folder
 from ..tokens import MERGE, VisualTokens
 from ..video.source import Source
@@ -38,29 +39,13 @@ THRESHOLD_MODES = ("legacy", "auto", "fixed", "clamped_sqrt_bpppf")
 STOPS = {"gain": "readiness_threshold_low_gain", "ready": "readiness_threshold", "limit": "max_group_frames"}
 
 
-def run_preinfer(
-    video: str | os.PathLike,
-    out_dir: str | os.PathLike,
-    num_sampled_frames: int = 256,
-    patch: int = 14,
-    max_pixels: int = MAX_PIXELS,
-    min_group_frames: int = released.MIN_FRAMES,
-    max_group_frames: int = released.MAX_FRAMES,
-    avoid_keyframes: bool = True,
-    bitcost_grid: str = "adaptive",
-    canvas_format: str = "jpg",
-    readiness_sum_threshold: float = 0.0,
-    readiness_sum_threshold_mode: str = "legacy",
-    readiness_norm_sum_threshold: float = NORM_THRESHOLD,
-    progress: Callable[[int, int], None] | None = None,
-) -> dict:
-    """Choose a video's canvases by the released chain and write them for a consumer of the published checkpoints.
+@dataclass(frozen=True)
+class PreinferOptions:
+    """Options of the program, by its own names.
 
-    Args:
-        video: any file that FFmpeg reads.
-        out_dir: made whole or not at all; one that this function wrote is replaced.
+    Attributes:
         num_sampled_frames: candidate frames, at most those of the video.
-        patch, max_pixels: pixels on a patch's side and of a canvas at most.
+        patch, max_pixels: pixels on a patch's side, and of a canvas at most.
         min_group_frames: 8, the only value offered. max_group_frames: longest group, in candidates.
         avoid_keyframes: candidates move off key frames.
         bitcost_grid: "adaptive", or "sub" as in the paper's evaluation; "mb" and "ctu" are what "adaptive" is for H.264 and for
@@ -69,7 +54,53 @@ def run_preinfer(
         readiness_sum_threshold, readiness_sum_threshold_mode, readiness_norm_sum_threshold: "auto" estimates the threshold;
             "legacy" does where the given one is 0; "fixed" takes it; "clamped_sqrt_bpppf" scales the third by the root of the
             bits per pixel and frame.
+
+    Raises:
+        Ov2Error: a mode that is not offered.
+    """
+
+    num_sampled_frames: int = 256
+    patch: int = 14
+    max_pixels: int = MAX_PIXELS
+    min_group_frames: int = released.MIN_FRAMES
+    max_group_frames: int = released.MAX_FRAMES
+    avoid_keyframes: bool = True
+    bitcost_grid: str = "adaptive"
+    canvas_format: str = "jpg"
+    readiness_sum_threshold: float = 0.0
+    readiness_sum_threshold_mode: str = "legacy"
+    readiness_norm_sum_threshold: float = NORM_THRESHOLD
+
+    def __post_init__(self):
+        for name, offered in (
+            ("canvas_format", FORMATS),
+            ("readiness_sum_threshold_mode", THRESHOLD_MODES),
+            ("bitcost_grid", ("adaptive", "sub", "mb", "ctu")),
+            ("min_group_frames", (released.MIN_FRAMES,)),
+        ):
+            if getattr(self, name) not in offered:
+                raise Ov2Error(f"{name}={getattr(self, name)!r} is not offered; use {', '.join(map(str, offered))}")
+        whole_number("num_sampled_frames", self.num_sampled_frames, 1)
+
+    def threshold(self, density: float) -> float | None:
+        """What a group's best blocks must add up to, None where it is estimated; density in bits per pixel and frame."""
+        if self.readiness_sum_threshold_mode == "clamped_sqrt_bpppf":
+            return self.readiness_norm_sum_threshold * density**0.5
+        if self.readiness_sum_threshold_mode == "fixed":
+            return self.readiness_sum_threshold
+        return (self.readiness_sum_threshold or None) if self.readiness_sum_threshold_mode == "legacy" else None
+
+
+def run_preinfer(
+    video: str | os.PathLike, out_dir: str | os.PathLike, *, progress: Callable[[int, int], None] | None = None, **options
+) -> dict:
+    """Choose a video's canvases by the released chain and write them for a consumer of the published checkpoints.
+
+    Args:
+        video: any file that FFmpeg reads.
+        out_dir: made whole or not at all; one that this function wrote is replaced.
         progress: called with (candidates done, in all).
+        options: fields of `PreinferOptions`.
 
     Returns:
         what meta.json holds.
@@ -79,57 +110,54 @@ def run_preinfer(
         Ov2Error: a mode that is not offered, or an argument that makes no sense.
     """
     begun = time.perf_counter()
-    # 1. Refuse what is not offered, before any work
-    _check("canvas_format", canvas_format, FORMATS)
-    _check("readiness_sum_threshold_mode", readiness_sum_threshold_mode, THRESHOLD_MODES)
-    _check("bitcost_grid", bitcost_grid, ("adaptive", "sub", "mb", "ctu"))
-    _check("min_group_frames", min_group_frames, (released.MIN_FRAMES,))
-    # 2. Open the video, and find the threshold where its bit rate decides
+    # 1. Open the video; its bit rate decides one kind of threshold
+    asked = PreinferOptions(**options)
     source = Source.open(video)
+    stream = _stream(source)
+    density = stream["bits_per_pixel_per_frame_clamped"]
+    # 2. Choose and pack
+    tokens = tokenize_video(
+        source, "released", max(4, asked.num_sampled_frames // CANDIDATES_PER_CANVAS), asked.max_pixels, asked.patch,
+        num_candidates=min(asked.num_sampled_frames, len(source.packets.frame_times)), progress=progress,
+        max_group_frames=asked.max_group_frames, avoid_keyframes=asked.avoid_keyframes, threshold=asked.threshold(density),
+        grid="sub" if asked.bitcost_grid == "sub" else "adaptive",
+    )  # fmt: skip
+    # 3. Write them, with what was asked for and what came of it
+    config = asdict(asked)
+    same = (
+        "avoid_keyframes",
+        "max_group_frames",
+        "bitcost_grid",
+        "readiness_sum_threshold_mode",
+        "readiness_norm_sum_threshold",
+    )
+    details = stream | {name: config[name] for name in same} | {
+        "config": config, "readiness_norm_sum_threshold": float(asked.readiness_norm_sum_threshold),
+        "readiness_sum_threshold": float(tokens.config["threshold"]),
+        "readiness_threshold_norm_factor": density**0.5, "timings": {"total_sec": time.perf_counter() - begun},
+    }  # fmt: skip
+    if not asked.avoid_keyframes:
+        details["keyframes_found"] = 0  # nobody looked for them
+    return write_preinfer(tokens, out_dir, asked.canvas_format, details)
+
+
+def _stream(source: Source) -> dict:
+    """What meta.json says of the stream: sizes, bit rates, key frames."""
     packets = source.packets
     frames, (height, width) = len(packets.frame_times), source.display.shown
     seconds = frames / packets.fps
     bit_rate = float(8 * packets.size.sum() / seconds)
     density = bit_rate / packets.fps / (height * width)
-    clamped = min(max(density, CLAMP[0]), CLAMP[1])
-    threshold = {
-        "auto": None,
-        "legacy": readiness_sum_threshold or None,
-        "fixed": readiness_sum_threshold,
-        "clamped_sqrt_bpppf": readiness_norm_sum_threshold * clamped**0.5,
-    }[readiness_sum_threshold_mode]
-    # 3. Choose and pack
-    tokens = tokenize_video(
-        source, "released", max(4, num_sampled_frames // CANDIDATES_PER_CANVAS), max_pixels, patch,
-        num_candidates=min(num_sampled_frames, frames), max_group_frames=max_group_frames, avoid_keyframes=avoid_keyframes,
-        grid="sub" if bitcost_grid == "sub" else "adaptive", threshold=threshold, progress=progress,
-    )  # fmt: skip
-    # 4. What consumers may ask about
-    chosen = tokens.config
-    settings = {
-        "video": os.fspath(video),
-        "num_sampled_frames": num_sampled_frames, "grouping_mode": "readiness", "group_size": released.WINDOW,
-        "images_per_group": 1 + P_CANVASES, "patch": patch, "max_pixels": max_pixels, "min_group_frames": min_group_frames,
-        "max_group_frames": max_group_frames, "avoid_keyframes": avoid_keyframes, "bitcost_grid": bitcost_grid,
-        "canvas_format": canvas_format, "readiness_sum_threshold": float(readiness_sum_threshold),
-        "readiness_sum_threshold_mode": readiness_sum_threshold_mode,
-        "readiness_norm_sum_threshold": float(readiness_norm_sum_threshold),
-    }  # fmt: skip
-    stream = {
+    metadata = {
         "total_frames": frames, "fps": float(packets.fps), "height": height, "width": width, "codec_name": source.codec,
-        "stream_bit_rate": bit_rate, "format_bit_rate": float(8 * os.path.getsize(video) / seconds), "duration": seconds,
+        "stream_bit_rate": bit_rate, "format_bit_rate": float(8 * os.path.getsize(source.path) / seconds), "duration": seconds,
     }  # fmt: skip
-    keys = int(packets.key[packets.frame_packet].sum())
-    details = {
-        "config": settings, "metadata": stream, "video_bit_rate": bit_rate, "bits_per_frame": bit_rate / packets.fps,
-        "bits_per_pixel_per_frame": density, "bits_per_pixel_per_frame_clamped": clamped, "orig_hw": [height, width],
-        "stream_hw": [height, width], "avoid_keyframes": avoid_keyframes, "keyframes_found": keys if avoid_keyframes else 0,
-        "readiness_sum_threshold": float(chosen["threshold"]), "readiness_sum_threshold_mode": readiness_sum_threshold_mode,
-        "readiness_norm_sum_threshold": float(readiness_norm_sum_threshold), "bitcost_grid": bitcost_grid,
-        "readiness_threshold_norm_factor": clamped**0.5, "max_group_frames": max_group_frames,
-        "timings": {"total_sec": time.perf_counter() - begun},
+    return {
+        "metadata": metadata, "video_bit_rate": bit_rate, "bits_per_frame": bit_rate / packets.fps,
+        "bits_per_pixel_per_frame": density, "bits_per_pixel_per_frame_clamped": min(max(density, CLAMP[0]), CLAMP[1]),
+        "orig_hw": [height, width], "stream_hw": [height, width],
+        "keyframes_found": int(packets.key[packets.frame_packet].sum()),
     }  # fmt: skip
-    return write_preinfer(tokens, out_dir, canvas_format, details)
 
 
 def _check(name: str, value: object, offered: tuple) -> None:

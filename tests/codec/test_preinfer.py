@@ -180,12 +180,10 @@ def test_only_codec_tokens_have_this_layout(tmp_path):
 
 
 def test_thresholds(tmp_path):
-    metas = {
-        mode: preinfer.run_preinfer(
-            BEACH, tmp_path / mode, 64, readiness_sum_threshold=given, readiness_sum_threshold_mode=mode, canvas_format="npy"
-        )
-        for mode, given in (("legacy", 1e5), ("fixed", 2e5), ("auto", 3e5), ("clamped_sqrt_bpppf", 0.0))
-    }
+    metas = {}
+    for mode, given in (("legacy", 1e5), ("fixed", 2e5), ("auto", 3e5), ("clamped_sqrt_bpppf", 0.0)):
+        asked = {"readiness_sum_threshold": given, "readiness_sum_threshold_mode": mode, "canvas_format": "npy"}
+        metas[mode] = preinfer.run_preinfer(BEACH, tmp_path / mode, num_sampled_frames=64, **asked)
     values = {mode: meta["readiness_sum_threshold"] for mode, meta in metas.items()}
     assert (values["legacy"], values["fixed"]) == (1e5, 2e5) and values["auto"] not in (0, 3e5)
     assert values["clamped_sqrt_bpppf"] == pytest.approx(2_250_000 * metas["auto"]["bits_per_pixel_per_frame_clamped"] ** 0.5)
