@@ -106,7 +106,7 @@ def summary() -> str:
         f"Sources as read by {READ}, with ov2lib {__version__}. Cite a row by its name: "
         f"“`more_stable`, claims audit of ov2lib, {READ}”. "
         "What would decide each row, the tables it reads and the function that computes it are in "
-        "[claims.csv](../ov2lib/reported/data/claims.csv), the functions in [claims.py](../ov2lib/reported/claims.py).", "",
+        "[claims.csv](../ov2lib/reported/data/claims.csv), the functions in [claims.py](../notebooks/kit/claims.py).", "",
         "| source | version | date | what we have |", "|---|---|---|---|",
         *(f"| {_link(row)} | {row['version']} | {row['date']} | {row['what we have']} |" for row in rows("sources")),
     ]  # fmt: skip

@@ -19,7 +19,7 @@ curve. More is possible up to 32, where both hold every frame of a clip; 64 exce
 
     python -m kit.school.sweep --seeds 0 1 2 --output runs/sweep
 
-A killed sweep goes on where it stopped. Copies of its sweep.csv and sweep.json are in `ov2lib/mini/results/`.
+A killed sweep goes on where it stopped. Copies of its sweep.csv and sweep.json are in `notebooks/kit/school/results/`.
 """
 
 import argparse

@@ -89,7 +89,7 @@ def jump_rope(duration: float = 12.0, seed: int = 0, size=(360, 640), fps: int =
         size: (height, width) in pixels, even.
         fps: whole frames per second.
         noise: standard deviation of the camera's noise in grey levels, 0 to 4.
-        **encoding: fields of `ov2lib.mini.Encoding` (codec, quality, gop, bframes, open_gop).
+        **encoding: fields of `ov2lib.video.encode.Encoding` (codec, quality, gop, bframes, open_gop).
 
     Raises:
         MiniError: an argument out of range, an encoder this PyAV lacks, or a cache folder that cannot be written.
