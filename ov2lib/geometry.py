@@ -14,6 +14,9 @@ def canvas_size(
 ) -> tuple[int, int]:
     """Size (height, width) in pixels of the canvas for a source frame of the given size.
 
+    >>> canvas_size(1080, 1920), canvas_size(640, 360, patch_size=16)
+    ((280, 504), (512, 288))
+
     Sides are rounded to the nearest multiple of `2 * patch_size`; a frame above `max_pixels` is shrunk and rounded down,
     one below `min_pixels` enlarged and rounded up (codec-video-prep, the rule of Qwen2-VL). Never exceeds `max_pixels`.
 

@@ -103,6 +103,10 @@ def tokenize_video(
 ) -> VisualTokens:
     """Turn a video into codec-stream visual tokens.
 
+    >>> tokens = tokenize_video("tests/data/beach_360x640_h264.mp4", num_canvases=8)
+    >>> tokens.canvases.shape, tokens.patch_positions.shape, tokens.group_ids.tolist()
+    ((8, 504, 280, 3), (5760, 3), [0, 0, 0, 0, 1, 1, 1, 1])
+
     Args:
         path: any video file that FFmpeg reads, or one that is open.
         front_end: "paper", "ippp" or "released".

@@ -114,6 +114,9 @@ def tokenize_image(
 ) -> VisualTokens:
     """One image as visual tokens: one canvas, t = 0, a group of its own.
 
+    >>> tokenize_image(np.zeros((480, 640, 3), np.uint8)).summary()["canvas_size"]
+    '644x476'
+
     Args:
         image: a file, a PIL image, or uint8 [H, W, 3] RGB; `ov2lib.video.images` says how others become 8-bit RGB.
         min_pixels, max_pixels: of the canvas; patch_size: pixels.
