@@ -216,7 +216,7 @@ class VisualTokens:
     @classmethod
     def _read(cls, folder: Path) -> "VisualTokens":
         try:
-            rest = _read_json(folder)
+            rest = read_json(folder / "tokens.json")
             other = rest.get("format")
             if other == FORMAT:
                 return cls._from_values(folder, rest)
@@ -235,10 +235,10 @@ class VisualTokens:
         _check_values(rest)
         tokens = cls(
             canvases=_read_canvases(folder, len(rest["group_ids"])),
-            patch_positions=_read_array(folder / "patch_positions.npy", "i", 2),
+            patch_positions=read_array(folder / "patch_positions.npy", "i", 2),
             group_ids=np.array(rest["group_ids"], dtype=np.int64),
             fps=rest["fps"],
-            frame_times=_read_array(folder / "frame_times.npy", "f", 1),
+            frame_times=read_array(folder / "frame_times.npy", "f", 1),
             patch_size=rest["patch_size"],
             kind=rest["kind"],
             source=rest["source"],
@@ -265,7 +265,7 @@ def _canvas_name(number: int) -> str:
 def _stranger(folder: Path) -> str | None:
     """What in a folder is not of saved tokens, None where there is nothing such."""
     try:
-        rest = _read_json(folder)
+        rest = read_json(folder / "tokens.json")
         if rest.get("format") != FORMAT:
             return "a tokens.json of another format"
         ours = {"tokens.json", "patch_positions.npy", "frame_times.npy", *map(_canvas_name, range(len(rest["group_ids"])))}
@@ -275,11 +275,12 @@ def _stranger(folder: Path) -> str | None:
     return next((repr(e.name) for e in entries if e.name not in ours or not e.is_file(follow_symlinks=False)), None)
 
 
-def _read_json(folder: Path) -> dict:
-    with open_regular(folder / "tokens.json") as file:
+def read_json(path: Path) -> dict:
+    """What a JSON file of at most `MAX_JSON_BYTES` holds."""
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > MAX_JSON_BYTES:
-            raise ValueError(f"tokens.json has more than {MAX_JSON_BYTES} bytes")
+            raise ValueError(f"{path.name} has more than {MAX_JSON_BYTES} bytes")
         return json.loads(file.read(size))
 
 
@@ -314,7 +315,7 @@ def _check_positions(tokens: VisualTokens) -> None:
         )
 
 
-def _read_array(path: Path, kind: str, dimensions: int) -> np.ndarray:
+def read_array(path: Path, kind: str, dimensions: int) -> np.ndarray:
     """An array of signed integers ("i") or floats ("f"); mapped first, so that no header asks for more than the file holds."""
     with open_regular(path):
         array = np.load(path, mmap_mode="r", allow_pickle=False)

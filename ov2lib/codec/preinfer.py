@@ -24,8 +24,8 @@ from PIL import Image
 
 from .. import __version__
 from ..errors import Ov2Error, TokensError, whole_number
-from ..files import whole_folder
-from ..tokens import MERGE, VisualTokens
+from ..files import open_regular, whole_folder
+from ..tokens import DAMAGE, MAX_CANVAS_BYTES, MERGE, VisualTokens, read_array, read_json
 from ..video.source import Source
 from . import released
 from .frontend import CANDIDATES_PER_CANVAS, P_CANVASES, tokenize_video
@@ -34,6 +34,7 @@ FORMATS = ("jpg", "png", "npy")
 QUALITY = 95  # published: of JPEG canvases
 MAX_PIXELS = 150_000  # published: default of the program
 NORM_THRESHOLD = 2_250_000.0  # published: what clamped_sqrt_bpppf multiplies
+MAX_FRAMES = 1 << 24  # assumed: of a video, 77 hours at 60 fps; bounds the memory for their times
 CLAMP = (0.015, 0.09)  # published: bits per pixel per frame that it takes at least and at most
 THRESHOLD_MODES = ("legacy", "auto", "fixed", "clamped_sqrt_bpppf")
 STOPS = {"gain": "readiness_threshold_low_gain", "ready": "readiness_threshold", "limit": "max_group_frames"}
@@ -254,31 +255,48 @@ def describe(tokens: VisualTokens, names: list[str], out_dir: str | os.PathLike)
 def read_preinfer(directory: str | os.PathLike) -> VisualTokens:
     """The tokens of such a folder, ours or the authors'. Groups are four canvases each, times are frame / fps.
 
+    Sizes are checked before anything is decoded.
+
     Raises:
         TokensError: a missing or damaged file, or files that contradict each other.
     """
     folder = Path(directory)
     try:
-        meta = json.loads((folder / "meta.json").read_text())
-        canvases = [_read_canvas(folder / Path(name).name) for name in meta["canvas_files"]]
-        positions = np.load(folder / "src_patch_position.npy", allow_pickle=False).astype(np.int64)
+        meta = read_json(folder / "meta.json")
+        positions = read_array(folder / "src_patch_position.npy", "i", 2).astype(np.int64)
         fps, size, count = float(meta["fps"]), int(meta["patch"]), int(meta["images_per_group"])
-        last = max(int(meta["total_frames"]), int(positions[:, 0].max()) + 1)
+        if not 0 < fps < np.inf or count < 1:
+            raise ValueError(f"{fps} frames a second, {count} canvases a group")
+        canvases = _read_canvases(folder, meta["canvas_files"], tuple(size * int(side) for side in meta["hb_wb"]))
+        frames = max(int(meta["total_frames"]), int(positions[:, 0].max()) + 1)
+        if frames > MAX_FRAMES:
+            raise ValueError(f"{frames} frames; at most {MAX_FRAMES} are read")
         return VisualTokens(
-            canvases=np.stack(canvases), patch_positions=positions, group_ids=np.arange(len(canvases)) // count, fps=fps,
-            frame_times=np.arange(last) / fps, patch_size=size, kind="codec", source=str(meta.get("video", "")),
+            canvases=canvases, patch_positions=positions, group_ids=np.arange(len(canvases)) // count, fps=fps,
+            frame_times=np.arange(frames) / fps, patch_size=size, kind="codec", source=str(meta.get("video", "")),
             config={"front_end": "released", "codec": str(meta.get("codec_name", "")), "patch_size": size},
         )  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (*DAMAGE, IndexError, ZeroDivisionError, FloatingPointError) as error:
         why = f"{type(error).__name__}: {error}"
         raise TokensError(f"{folder} is no folder of canvases ({why}); make it again with ov2-preinfer") from error
 
 
-def _read_canvas(path: Path) -> np.ndarray:
-    if path.suffix == ".npy":
-        return np.load(path, allow_pickle=False)
-    with Image.open(path, formats=("JPEG", "PNG")) as image:
-        return np.asarray(image.convert("RGB"))
+def _read_canvases(folder: Path, names: list[str], size: tuple[int, ...]) -> np.ndarray:
+    """uint8 [canvases, H, W, 3] of the files of those names, each of the given size (H, W)."""
+    height, width = size
+    if not 0 < 3 * len(names) * height * width <= MAX_CANVAS_BYTES:
+        raise ValueError(f"{len(names)} canvases of {width}x{height} are none, or more than {MAX_CANVAS_BYTES} bytes together")
+    canvases = np.empty((len(names), height, width, 3), np.uint8)
+    for canvas, name in zip(canvases, names, strict=True):
+        path = folder / Path(name).name  # never a file of another folder
+        if path.suffix == ".npy":
+            canvas[:] = read_array(path, "u", 3)
+            continue
+        with open_regular(path) as file, Image.open(file, formats=("JPEG", "PNG")) as image:
+            if image.size != (width, height):
+                raise ValueError(f"{path.name} is {image.width}x{image.height}, not {width}x{height}")
+            canvas[:] = np.asarray(image.convert("RGB"))
+    return canvases
 
 
 def _stranger(folder: Path) -> str | None:

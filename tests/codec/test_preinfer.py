@@ -129,6 +129,21 @@ def test_the_authors_folder_is_read(tmp_path):
         VisualTokens.load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"fps": 0}, {"fps": "fast"}, {"patch": 0}, {"hb_wb": [1 << 20, 1 << 20]}, {"hb_wb": [10]}, {"canvas_files": []},
+        {"canvas_files": ["../../secret.png"] * 4}, {"images_per_group": 0}, {"total_frames": 1 << 60}, {"total_frames": None},
+    ],
+)  # fmt: skip
+def test_folders_that_lie_are_refused(lie, tmp_path):
+    tokenize_video(BEACH, "paper", num_canvases=4).save(tmp_path / "out", layout="preinfer")
+    meta = json.loads((tmp_path / "out" / "meta.json").read_text())
+    (tmp_path / "out" / "meta.json").write_text(json.dumps(meta | lie))
+    with pytest.raises(TokensError, match="no folder of canvases"):
+        VisualTokens.load(tmp_path / "out")
+
+
 def test_half_empty_canvases_are_filled_from_the_whole_frame():
     tokens = tokenize_video(BEACH, "paper", num_canvases=5)
     places = tokens.patch_positions.reshape(len(tokens.canvases), -1, 3).copy()
