@@ -33,7 +33,7 @@ from zoo.pairs import IMAGES, VIDEOS
 
 from ov2lib import Ov2Error, read_signals, tokenize_frames, tokenize_image, tokenize_video
 from ov2lib.cli import inspect
-from ov2lib.codec.frontend import FRONT_ENDS
+from ov2lib.codec.config import FRONT_ENDS
 from ov2lib.video.parallel import usable_cores
 
 SECONDS = 20  # that one reader may take
@@ -102,7 +102,7 @@ class Result:
 
 def readers(path: Path, index: int) -> dict:
     """The readers of a file by name; the front end and its threads change from file to file."""
-    front_end = FRONT_ENDS[index // 7 % len(FRONT_ENDS)]
+    front_end = list(FRONT_ENDS)[index // 7 % len(FRONT_ENDS)]
     video = {"num_canvases": 4 + index % 5, "workers": 1 + index % 2}
     inspect.add_arguments(inspect_arguments := argparse.ArgumentParser())
     return {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ov2lib import read_signals, tokenize_frames, tokenize_image, tokenize_video
-from ov2lib.codec.frontend import FRONT_ENDS
+from ov2lib.codec.config import FRONT_ENDS
 from ov2lib.errors import VideoWarning
 from ov2lib.model.prompt import source_seconds
 from ov2lib.video.source import Source

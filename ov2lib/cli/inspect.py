@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..codec.frontend import CodecConfig, partition_packets
+from ..codec.config import PaperConfig
+from ..codec.frontend import partition_packets
 from ..codec.gop import Partition
 from ..errors import Ov2Error
 from ..video.info import VideoInfo, probe
@@ -15,7 +16,7 @@ from ..video.packets import Packets
 from ..video.source import Source
 from .reading import add_reading_arguments, open_source
 
-DEFAULT = CodecConfig()
+DEFAULT = PaperConfig()
 BARS = " ▁▂▃▄▅▆▇█"
 ROWS = 5  # height of the timeline in lines
 WIDEST_BAR = 8  # columns of one bin

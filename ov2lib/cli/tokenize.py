@@ -4,14 +4,15 @@ import argparse
 
 from tqdm import tqdm
 
-from ..codec.frontend import FRONT_ENDS, CodecConfig, tokenize_video
+from ..codec.config import FRONT_ENDS, PaperConfig
+from ..codec.frontend import tokenize_video
 from ..tokens import VisualTokens, check_target
 from .reading import add_reading_arguments, open_source
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `ov2 tokenize`."""
-    default = CodecConfig()
+    default = PaperConfig()
     add_reading_arguments(parser)
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="folder for canvases (PNG), positions (.npy) and the rest (JSON)"

@@ -3,89 +3,26 @@
 import os
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from ..errors import Ov2Error, real_number, whole_number
+from ..errors import Ov2Error, whole_number
 from ..files import path_text
-from ..geometry import MIN_PIXELS
 from ..tokens import VisualTokens
 from ..video.packets import Packets
 from ..video.parallel import usable_cores
 from ..video.source import Source
 from . import gop, packing, released, scoring
 from .analysis import Candidate, Video, bit_prior, candidates, on_canvas, score_motion_residual
+from .config import CANVASES_PER_GROUP, FixedConfig, PaperConfig, ReleasedConfig, front_end_config
 from .picture_store import PictureStore
 from .pictures import inside_bars
 
-P_CANVASES = 3  # published: codec-video-prep, one I- and three P-canvases a group
+P_CANVASES = CANVASES_PER_GROUP - 1
 CANDIDATES_PER_CANVAS = 8  # published for the released chain (32 candidate frames for 4 canvases); assumed for the paper's
-FRONT_ENDS = ("paper", "ippp", "released")
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class CodecConfig:
-    """How a codec front end is set; dumped beside its result.
-
-    Attributes:
-        front_end: "paper" (variable groups), "ippp" (uniform windows, the fixed-GOP baseline) or "released" (what the
-            published checkpoint is fed).
-        num_canvases: budget of "paper" and "ippp", never exceeded; for "released" the target that sets the number of
-            candidate frames (8 a canvas).
-        max_pixels, min_pixels: of a canvas; patch_size: pixels.
-        cost, smooth: see `gop.bin_costs` ("paper").
-        attenuation, peak: λ and α of the packing. beta: weight of the bit-cost prior, 0 leaves motion + residual.
-        max_group_frames: longest group of the released chain, in candidate frames (the paper's evaluation used 128).
-        avoid_keyframes: the released chain moves candidates off key frames.
-        num_candidates: candidate frames of the released chain; None is 8 a canvas.
-        threshold: what the best blocks of a released group have to add up to; None estimates it from the video.
-        grid: bit maps of the released chain, "adaptive" or "sub" (the paper's evaluation), see `released.GRIDS`.
-    """
-
-    front_end: str = "paper"
-    num_canvases: int = 32
-    max_pixels: int = 153_664
-    patch_size: int = 14
-    cost: str = "bytes"
-    smooth: int = 0
-    attenuation: float = packing.ATTENUATION
-    peak: float = packing.PEAK_WEIGHT
-    beta: float = 0.0
-    max_group_frames: int = released.MAX_FRAMES
-    avoid_keyframes: bool = True
-    min_pixels: int = MIN_PIXELS
-    num_candidates: int | None = None
-    threshold: float | None = None
-    grid: str = "adaptive"
-
-    def __post_init__(self):
-        if self.front_end not in FRONT_ENDS:
-            raise Ov2Error(f"front_end is {self.front_end!r}; use one of {', '.join(FRONT_ENDS)}")
-        if self.cost not in gop.COSTS:
-            raise Ov2Error(f"cost={self.cost!r}; use one of {', '.join(gop.COSTS)}")
-        if self.grid not in released.GRIDS:
-            raise Ov2Error(f"grid={self.grid!r}; use one of {', '.join(released.GRIDS)}")
-        if not isinstance(self.avoid_keyframes, bool):
-            raise Ov2Error(f"avoid_keyframes={self.avoid_keyframes!r}; must be True or False")
-        least = {
-            "num_canvases": 1, "max_pixels": 1, "patch_size": 1, "min_pixels": 0, "smooth": 0,
-            "max_group_frames": released.MIN_FRAMES,
-        }  # fmt: skip
-        plain = {name: whole_number(name, getattr(self, name), limit) for name, limit in least.items()}
-        plain |= {name: real_number(name, getattr(self, name)) for name in ("attenuation", "peak", "beta")}
-        if self.num_candidates is not None:
-            plain["num_candidates"] = whole_number("num_candidates", self.num_candidates, 1)
-        if self.threshold is not None:
-            plain["threshold"] = real_number("threshold", self.threshold)
-        for name, value in plain.items():
-            object.__setattr__(self, name, value)
-        if self.front_end == "released" and self.num_canvases < 4:
-            raise Ov2Error(
-                f"num_canvases={self.num_canvases}; the released front end makes groups of 4 canvases, ask for 4 or more"
-            )
 
 
 def tokenize_video(
@@ -118,19 +55,17 @@ def tokenize_video(
         stream, damaged: see `Source.open`. A damaged frame is never shown whole and gives no blocks.
         workers: decoding threads, by default as many as this process may use cores. The result does not depend on it.
         progress: called with (candidate frames done, in all).
-        options: further fields of `CodecConfig`.
+        options: further fields of the front end's class in `ov2lib.codec.config`.
 
     Raises:
         VideoError: the file cannot be read as video.
         Ov2Error: an argument that makes no sense.
     """
-    if unknown := sorted(options.keys() - {field.name for field in fields(CodecConfig)}):
-        raise Ov2Error(f"{unknown[0]} is no option; use {', '.join(field.name for field in fields(CodecConfig))}")
-    config = CodecConfig(front_end, num_canvases, max_pixels, patch_size, **options)
+    config = front_end_config(front_end, num_canvases, max_pixels, patch_size, **options)
     workers = usable_cores() if workers is None else whole_number("workers", workers, 1)
     source = path if isinstance(path, Source) else Source.open(path_text(path, Ov2Error), stream, damaged)
     video = on_canvas(source, config.max_pixels, config.patch_size, config.min_pixels)
-    build = _released if front_end == "released" else _grouped
+    build: Callable = _released if isinstance(config, ReleasedConfig) else _grouped
     canvases, positions, groups, details = build(video, config, workers, progress)
     source.damage.warn()
     return VisualTokens(
@@ -142,7 +77,7 @@ def tokenize_video(
         patch_size=config.patch_size,
         kind="codec",
         source=source.path,
-        config=asdict(config) | details | ({} if stream is None else {"stream": stream}),
+        config=config.to_dict() | details | ({} if stream is None else {"stream": stream}),
     )
 
 
@@ -162,14 +97,14 @@ class GroupPlan:
     p_canvases: int
 
 
-def partition_packets(packets: Packets, config: CodecConfig) -> gop.Partition:
+def partition_packets(packets: Packets, config: PaperConfig) -> gop.Partition:
     """The groups of "paper" and "ippp" for a canvas budget, from packets alone."""
     counted = packets.owner >= 0  # hidden pictures count to the frame they are sent for
     times = packets.frame_times[packets.owner[counted]]
     args = (times, packets.size[counted], (packets.kind == "I")[counted], packets.duration)
     bin_cost = gop.bin_costs(*args, cost=config.cost, smooth=config.smooth)
-    groups = max(1, config.num_canvases // (1 + P_CANVASES))
-    if config.front_end == "ippp":
+    groups = max(1, config.num_canvases // CANVASES_PER_GROUP)
+    if isinstance(config, FixedConfig):
         return gop.uniform_partition(bin_cost, packets.duration, groups)
     return gop.partition_within(bin_cost, packets.duration, groups)
 
@@ -220,7 +155,7 @@ def share_canvases(costs: np.ndarray, frames: np.ndarray, num_canvases: int) -> 
     return shares
 
 
-def _grouped(video: Video, config: CodecConfig, workers: int, progress: Progress | None):
+def _grouped(video: Video, config: PaperConfig, workers: int, progress: Progress | None):
     packets = video.source.packets
     partition = partition_packets(packets, config)
     plans = plan_groups(packets, partition, config.num_canvases)
@@ -253,7 +188,7 @@ def _counted(stream: Generator[Candidate], total: int, progress: Progress | None
             yield candidate
 
 
-def pack_group(frames: list[Candidate], anchor: int, p_canvases: int, video: Video, config: CodecConfig):
+def pack_group(frames: list[Candidate], anchor: int, p_canvases: int, video: Video, config: PaperConfig):
     """Canvases and positions of one group: its anchor whole, its best blocks around it, in time order.
 
     A bad anchor is replaced by the good frame nearest in time; bad frames give no blocks (if all are bad they stay).
@@ -276,7 +211,7 @@ def pack_group(frames: list[Candidate], anchor: int, p_canvases: int, video: Vid
     return [c for c, _ in packed], [p for _, p in packed]
 
 
-def _released(video: Video, config: CodecConfig, workers: int, progress: Progress | None):
+def _released(video: Video, config: ReleasedConfig, workers: int, progress: Progress | None):
     packets = video.source.packets
     keys = np.flatnonzero(packets.key[packets.frame_packet]) if config.avoid_keyframes else None
     count = config.num_candidates or CANDIDATES_PER_CANVAS * config.num_canvases

@@ -18,7 +18,8 @@ import av
 
 from kit.world import camera_cuts
 from ov2lib import tokenize_video
-from ov2lib.codec.frontend import CodecConfig, partition_packets
+from ov2lib.codec.config import PaperConfig
+from ov2lib.codec.frontend import partition_packets
 from ov2lib.video.encode import cache_dir, open_encoder
 from ov2lib.video.source import read_packets
 
@@ -104,7 +105,7 @@ def ratios(path: Path, rounds: int) -> dict[str, float]:
 def partition_speed(path: Path) -> tuple[float, float]:
     """Seconds of video partitioned per second: from the file, and from its packets."""
     packets = read_packets(path)
-    config = CodecConfig()
+    config = PaperConfig()
     from_file = min(seconds(lambda: partition_packets(read_packets(path), config)) for _ in range(3))
     from_packets = min(seconds(lambda: partition_packets(packets, config)) for _ in range(3))
     return packets.duration / from_file, packets.duration / from_packets

@@ -8,7 +8,7 @@ import zoo
 from invariants import check_codec_tokens, check_positions, packed_patches, source_patches
 
 from ov2lib import VideoError, tokenize_frames, tokenize_video
-from ov2lib.codec.frontend import FRONT_ENDS
+from ov2lib.codec.config import FRONT_ENDS
 from ov2lib.errors import VideoWarning
 from ov2lib.video.source import Source
 

@@ -11,7 +11,8 @@ from PIL import Image
 from kit import world
 from kit.studies.coverage import is_whole
 from ov2lib import Ov2Error, VisualTokens, read_signals, tokenize_frames, tokenize_image, tokenize_video
-from ov2lib.codec.frontend import FRONT_ENDS, CodecConfig, partition_packets, plan_groups
+from ov2lib.codec.config import FRONT_ENDS, FixedConfig, PaperConfig, ReleasedConfig
+from ov2lib.codec.frontend import partition_packets, plan_groups
 from ov2lib.codec.sampled import sample_indices
 from ov2lib.video.encode import Encoding, encode
 from ov2lib.video.source import read_packets
@@ -50,8 +51,8 @@ def test_invariants_with_other_settings(options):
 
 def test_groups_tile_the_beach():
     packets = read_packets(BEACH)
-    for front_end in ("paper", "ippp"):
-        partition = partition_packets(packets, CodecConfig(front_end))
+    for config in (PaperConfig(), FixedConfig()):
+        partition = partition_packets(packets, config)
         assert partition.edges[0] == 0 and partition.edges[-1] == packets.duration
         assert (np.diff(partition.edges) > 0).all()
         plans = plan_groups(packets, partition, 32)
@@ -214,7 +215,7 @@ def test_files_that_are_no_picture_are_refused(tmp_path):
         {"smooth": -1},
         {"beta": -1.0},
         {"attenuation": -0.1},
-        {"max_group_frames": 7},
+        {"front_end": "released", "max_group_frames": 7},
     ],
 )
 def test_senseless_arguments_are_refused(wrong, specimen):
@@ -236,10 +237,20 @@ KINDS = {  # argument: values of the wrong kind or out of range
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in KINDS.items() for value in values])
 def test_arguments_of_another_kind_are_named_before_reading(name, value):
+    front_end = "released" if name in RELEASED_OPTIONS else "paper"
     with pytest.raises(Ov2Error, match=f"^{name}( is no option|=.*; (must be|use))"):
-        tokenize_video("none.mp4", **{name: value})
+        tokenize_video("none.mp4", front_end, **{name: value})
 
 
+def test_an_option_that_would_do_nothing_is_refused():
+    for name in sorted(RELEASED_OPTIONS):
+        with pytest.raises(Ov2Error, match=f"^{name} is no option of the paper front end; it takes num_canvases"):
+            tokenize_video("none.mp4", **{name: getattr(ReleasedConfig(), name)})
+    with pytest.raises(Ov2Error, match="^beta is no option of the released front end"):
+        tokenize_video("none.mp4", "released", beta=0.5)
+
+
+RELEASED_OPTIONS = vars(ReleasedConfig()).keys() - vars(PaperConfig()).keys()
 FRAME_KINDS = {
     **dict.fromkeys(("num_frames", "max_pixels", "patch_size", "min_pixels"), (1.5, "8", float("nan"), -1, True)),
     "fps": ("1", float("nan"), float("inf"), 0),
@@ -286,7 +297,8 @@ def test_progress_counts_to_the_end(specimen):
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
 def test_the_configuration_is_dumped_beside_the_result(front_end, specimen, tmp_path):
-    tokens = tokenize_video(specimen("h264_b_frames").path, front_end, num_canvases=6, beta=0.25)
+    own = {"grid": "sub"} if front_end == "released" else {"beta": 0.25}
+    tokens = tokenize_video(specimen("h264_b_frames").path, front_end, num_canvases=6, **own)
     loaded = VisualTokens.load(tokens.save(tmp_path / "tokens"))
     assert digest(loaded) == digest(tokens)
-    assert loaded.config.items() >= {"front_end": front_end, "num_canvases": 6, "beta": 0.25, "codec": "h264"}.items()
+    assert loaded.config.items() >= {"front_end": front_end, "num_canvases": 6, "codec": "h264", **own}.items()

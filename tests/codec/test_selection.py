@@ -7,11 +7,11 @@ import ov2lib
 from kit.studies import selection
 from kit.studies.coverage import is_whole
 from kit.world import jump_rope
-from ov2lib.codec.frontend import CodecConfig
+from ov2lib.codec.config import PaperConfig, front_end_config
 from ov2lib.errors import VideoError
 from ov2lib.tokens import MERGE
 
-CONFIG = CodecConfig(num_canvases=8)
+CONFIG = PaperConfig(num_canvases=8)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def packed_blocks(tokens):
 
 @pytest.mark.parametrize("changed", [{}, {"attenuation": 1.0, "peak": 2.0}, {"front_end": "ippp"}])
 def test_it_selects_what_the_front_end_selects(clip, changed):
-    config = CodecConfig(num_canvases=8, **changed)
+    config = front_end_config(**{"front_end": "paper", "num_canvases": 8, "max_pixels": 153_664, "patch_size": 14} | changed)
     mine = selection.select(clip.path, config, selection.weighted(1, 1, 0))
     tokens = ov2lib.tokenize_video(clip.path, num_canvases=8, workers=1, **changed)
     assert sorted(map(tuple, mine.tolist())) == packed_blocks(tokens)

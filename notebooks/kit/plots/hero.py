@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch
 
 from ov2lib.codec.analysis import Candidate, candidates, on_canvas, score_motion_residual
-from ov2lib.codec.frontend import CodecConfig, partition_packets, plan_groups
+from ov2lib.codec.config import PaperConfig
+from ov2lib.codec.frontend import partition_packets, plan_groups
 from ov2lib.codec.sampled import tokenize_frames
 from ov2lib.figures import MAPS, SIGNALS
 from ov2lib.tokens import MERGE, VisualTokens
@@ -29,7 +30,7 @@ def hero_figure(tokens: VisualTokens, group: int) -> Figure:
     """
     source = Source.open(tokens.source, tokens.config.get("stream"))
     packets = source.packets
-    config = CodecConfig(num_canvases=tokens.config["num_canvases"])
+    config = PaperConfig(num_canvases=tokens.config["num_canvases"])
     partition = partition_packets(packets, config)
     strip = tokenize_frames(tokens.source, num_frames=10)
     candidate = _candidate(tokens, source, plan_groups(packets, partition, config.num_canvases)[group].frames)

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from ov2lib.codec import scoring
 from ov2lib.codec.analysis import RESIDUAL_STEP, Batch, Scorer, Video, bit_prior, candidates, on_canvas
-from ov2lib.codec.frontend import CodecConfig, pack_group, partition_packets, plan_groups
+from ov2lib.codec.config import FixedConfig, PaperConfig
+from ov2lib.codec.frontend import pack_group, partition_packets, plan_groups
 from ov2lib.tokens import MERGE
 from ov2lib.video.compensate import CELL
 from ov2lib.video.signals import motion_and_residual, motion_size
@@ -37,7 +38,7 @@ def weighted(motion: float, residual: float, bits: float) -> Scorer:
     return score
 
 
-def variants(config: CodecConfig) -> dict[str, tuple[CodecConfig, Scorer]]:
+def variants(config: PaperConfig) -> dict[str, tuple[PaperConfig, Scorer]]:
     """The published front end first, then each with one thing changed."""
     paper = weighted(1, 1, 0)
     return {
@@ -50,11 +51,11 @@ def variants(config: CodecConfig) -> dict[str, tuple[CodecConfig, Scorer]]:
         "λ = 1": (replace(config, attenuation=1.0), paper),
         "α = 0: no bonus": (replace(config, peak=0.0), paper),
         "α = 2": (replace(config, peak=2.0), paper),
-        "fixed groups": (replace(config, front_end="ippp"), paper),
+        "fixed groups": (FixedConfig(**asdict(config)), paper),
     }
 
 
-def select(path: str | os.PathLike, config: CodecConfig, scorer: Scorer) -> np.ndarray:
+def select(path: str | os.PathLike, config: PaperConfig, scorer: Scorer) -> np.ndarray:
     """The blocks on packed canvases as (source frame, block row, block column), int64 [k, 3].
 
     Raises:
@@ -89,7 +90,7 @@ class Effect:
     events_seen: float
 
 
-def compare(path: str | os.PathLike, config: CodecConfig, events: Sequence[float] = ()) -> list[Effect]:
+def compare(path: str | os.PathLike, config: PaperConfig, events: Sequence[float] = ()) -> list[Effect]:
     """Every variant on one video.
 
     Raises:
