@@ -14,7 +14,7 @@ from PIL import Image
 
 from ov2lib import tokenize_frames, tokenize_video
 from ov2lib.cli import main
-from ov2lib.codec.frontend import FRONT_ENDS
+from ov2lib.codec.config import FRONT_ENDS
 from ov2lib.errors import Ov2Error, VideoError, VideoWarning
 from ov2lib.video.decode import decode
 from ov2lib.video.signals import read_signals
