@@ -23,8 +23,7 @@ from .headers import h264_crop
 from .marginals import Marginals, marginals_reader
 from .packets import Packets
 from .residual import PaddedLuma
-from .scaler import plane
-from .side_data import side_data
+from .scaler import plane, side_data
 from .source import Source
 from .stream import ERRORS, LIMITS, coded_packets, decode_packet, open_video
 

@@ -99,6 +99,17 @@ class Packets:
         """Frames per second on average."""
         return len(self.frame_times) / self.duration
 
+    @property
+    def constant_rate(self) -> bool:
+        """All frame intervals agree within 1 ms plus a tick."""
+        gaps = np.diff(self.frame_times)
+        return not len(gaps) or float(np.ptp(gaps)) <= 1e-3 + 2 * self.time_base
+
+    @property
+    def start(self) -> float:
+        """Time stamp of the first frame in seconds, as stored."""
+        return float(self.pts[self.frame_packet[0]] * self.time_base)
+
 
 COLUMNS = ("pts", "dts", "duration", "size", "key", "dropped", "corrupt", "kind", "reference", "shown", "clean", "field")
 KINDS = "?IPB"
