@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 from ..errors import VideoWarning
-from .headers import h264_fields
+from .headers import H264
 from .scaler import side_data
 from .tone import TRANSFERS
 
@@ -56,7 +56,7 @@ class Display:
         if abs(off) > CROOKED:
             warnings.warn(f"{path}: is shown askew by {off:.0f}°; taken as {90 * turns}°", VideoWarning, stacklevel=2)
         # 3. Its lines and its light
-        fields = context.name == "h264" and h264_fields(context.extradata)
+        fields = context.name == "h264" and H264(context.extradata).fields is not None
         interlaced = fields or picture.interlaced_frame or context.field_order in FIELD_ORDERS
         transfer = TRANSFERS.get(picture.color_trc, "")
         return cls((picture.height, picture.width), turns, mirrored, aspect, interlaced, transfer)

@@ -229,7 +229,7 @@ class _Hevc(_Traced):
                 starts.append(_even_starts(-(-side // unit), count))
             else:
                 starts.append((np.cumsum(pps.get(length, [])) + np.arange(1, count)).tolist())
-        return _Parts(size, unit, *starts, by_row=bool(pps.one("entropy_coding_sync_enabled_flag")))
+        return _Parts(size, unit, starts[0], starts[1], by_row=bool(pps.one("entropy_coding_sync_enabled_flag")))
 
 
 def _even_starts(units: int, count: int) -> list[int]:
@@ -246,10 +246,10 @@ class _Vp9(_Traced):
         for header, end in zip(pictures, _superframe(data), strict=True):
             if "header_size_in_bytes" in header:
                 counts = [1 << header.one(f"tile_{axis}_log2") for axis in ("rows", "cols")]
-                starts = [_even_starts(-(-side // SUPERBLOCK), n) for side, n in zip(self.size, counts, strict=True)]
+                rows, cols = (_even_starts(-(-side // SUPERBLOCK), n) for side, n in zip(self.size, counts, strict=True))
                 body = at + -(-header.end // 8) + header.one("header_size_in_bytes")
                 sizes = _sized(data[body:end], counts[0] * counts[1], 4, "big", 0)
-                total = _add(total, _Parts(self.size, SUPERBLOCK, *starts).marginals([(0, sizes)]))
+                total = _add(total, _Parts(self.size, SUPERBLOCK, rows, cols).marginals([(0, sizes)]))
             at = end
         return total
 
