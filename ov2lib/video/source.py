@@ -48,11 +48,7 @@ class Source:
 
     @classmethod
     def open(
-        cls,
-        path: str | os.PathLike,
-        stream: int | None = None,
-        damaged: str = "skip",
-        progress: Progress | None = None,
+        cls, path: str | os.PathLike, stream: int | None = None, damaged: str = "skip", progress: Progress | None = None
     ) -> "Source":
         """Read the file through once: list its packets, and decode its first frame for what only that tells.
 
@@ -82,19 +78,14 @@ class Source:
             if first.picture is None:
                 raise VideoError(path, "no frame can be decoded from it" if context.width else NO_SIZE, AGAIN)
             # 3. What the stream and its first picture tell
+            codec = context.codec.canonical_name  # the decoder's own name may differ (av1 is read by libdav1d)
+            streams, has_audio = tuple(_describe(s) for s in container.streams), bool(container.streams.audio)
             return cls(
-                path=damage.path,
-                container=container.format.name,
-                codec=context.codec.canonical_name,  # the decoder's own name may differ (av1 is read by libdav1d)
-                pixel_format=pixel_format or first.picture.format.name,
-                packets=packets,
-                display=Display.read(path, chosen, first.picture),
-                stream=chosen.index,
-                streams=tuple(_describe(s) for s in container.streams),
-                has_audio=bool(container.streams.audio),
-                preamble=first.preamble if context.name == "h264" else b"",
-                damage=damage,
-            )
+                path=damage.path, container=container.format.name, codec=codec,
+                pixel_format=pixel_format or first.picture.format.name, packets=packets,
+                display=Display.read(path, chosen, first.picture), stream=chosen.index, streams=streams, has_audio=has_audio,
+                preamble=first.preamble if context.name == "h264" else b"", damage=damage,
+            )  # fmt: skip
 
     @property
     def coded(self) -> tuple[int, int]:
@@ -114,13 +105,10 @@ class Source:
     @property
     def origins(self) -> dict[str, str]:
         """Where each signal comes from: "exported" (FFmpeg, from the bitstream, or worked out from that), "proxy", "none"."""
-        motion = "exported" if self.exported and not self.intra else "proxy"
-        return {
-            "motion": motion,
-            "residual": motion,
-            "qp": "exported" if self.codec in EXPORTS_QUANTISERS else "none",
-            "bits": "exported" if self.exported else "proxy",
-        }
+        bits = "exported" if self.exported else "proxy"
+        motion = "proxy" if self.intra else bits
+        qp = "exported" if self.codec in EXPORTS_QUANTISERS else "none"
+        return {"motion": motion, "residual": motion, "qp": qp, "bits": bits}
 
 
 def read_packets(path: str | os.PathLike) -> Packets:
