@@ -70,11 +70,9 @@ class LlavaOnevision2Processor(ProcessorMixin):
             frames_prompt: "inference" (one grid row per frame, each frame seen alone) or "training" (one row per video,
                 frames seen in groups of four); see `prompt`.
             timestamp_decimals: 1, or 2 for JumpScore.
-            timestamps: what time tags say, "presentation" (when a frame is shown) or "published" (frame index / fps, as the
-                released code does; far off where the frame rate varies, which a `VideoWarning` tells).
+            timestamps: what time tags say, "presentation" or "published"; see `prompt.source_seconds`.
             video_metadata: for decoded frames, one dict per video with `fps` and optionally `frames_indices`.
-            options: fields of `MediaOptions`, and the tokenizer's (`padding`, on by default; `padding_side`, "left" by
-                default, as generation needs; `max_length`, ...).
+            options: fields of `MediaOptions`, and the tokenizer's (`padding`, on by default; `padding_side`, "left"; ...).
 
         Returns:
             `input_ids` and `attention_mask` [B, S]; with visuals also `pixel_values` float [N, 3·P·P], `image_grid_thw`

@@ -61,8 +61,7 @@ def train(
         start: model or adapter folder to start from; None takes the stage before.
         data: file, folder, shards or dataset by source name.
         media_dir: where media out of shards and tokenized videos are kept; None is `OUTPUT/media`.
-        prepare_only: stop when the samples are tokenized and packed. Before a run on many machines, which would otherwise
-            all wait for one, longer than they wait for anything.
+        prepare_only: stop when the samples are tokenized and packed, so that many machines need not wait for one.
 
     Returns:
         the folder of the saved model or adapter, or of the prepared data.
