@@ -113,10 +113,12 @@ def check_folder(
         error: it is a file, the current folder or a mount point, holds something else, or lies where nothing can be written;
             no path.
     """
+    # 1. The place itself, links followed
     place = Path(os.path.realpath(path_text(target, error)))
     try:
         if link := next((path for path in (place, *place.parents) if path.is_symlink()), None):
             raise error(f"{target} goes through {link}, a link that leads back to itself; choose another folder")
+        # 2. What stands there may be replaced only if it is ours, and no place that others need
         there = current(place)
         if there.exists():
             if not there.is_dir():
@@ -127,6 +129,7 @@ def check_folder(
                 raise error(f"{target} holds {strange}, which would be lost; choose another folder")
             if os.path.ismount(place) or place in (here := Path(os.path.realpath(".")), *here.parents):
                 raise error(f"{target} is a mount point or the folder you are in and cannot be replaced; choose one inside it")
+        # 3. The nearest folder that exists must be writable
         nearest = next(folder for folder in place.parents if folder.exists())
     except OSError as cause:
         raise error(f"cannot write to {target}: {cause.strerror}; choose another folder") from cause

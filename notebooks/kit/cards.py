@@ -113,10 +113,12 @@ def read_card(path: Path) -> DataCard:
 
 
 def _check(path: Path, values: dict) -> None:
+    # 1. No field missing, none unknown
     known = {item.name: item for item in fields(DataCard) if item.name != "text"}
     required = {"name", "title", "kind", "samples", "stages", "licence", "source", "obtain"}
     if wrong := (required - set(values)) | (set(values) - set(known)):
         raise TrainingError(f"{path}: fields missing or unknown: {', '.join(sorted(map(str, wrong)))}; see DataCard")
+    # 2. Whole numbers where there must be numbers, text elsewhere
     whole = {"samples": [values["samples"]] if values["samples"] is not None else [], "stages": values["stages"],
              "frames": values.get("frames", []), "disputed": values.get("disputed", {})}  # fmt: skip
     for name, numbers in whole.items():
@@ -128,6 +130,7 @@ def _check(path: Path, values: dict) -> None:
     for name in set(known) - set(whole):
         if not isinstance(values.get(name, ""), str) or (name in required and not values[name].strip()):
             raise TrainingError(f"{path}: {name} is {values.get(name)!r}; give text")
+    # 3. Names and kinds that others refer to
     if values["name"] != path.stem:
         raise TrainingError(f"{path}: name is {values['name']!r}; it must be the file's, {path.stem!r}")
     if values["kind"] not in KINDS or not set(values["stages"]) <= set(STAGES):

@@ -100,6 +100,7 @@ def compute(computation: str) -> Outcome:
 
 def summary() -> str:
     """The audit on one page of Markdown, to cite: date, sources with their versions, each claim in a line."""
+    # 1. The head: how to cite, and the sources with their dates
     claims = audit("claim")
     lines = [
         "# The claims of LLaVA-OneVision-2, audited", "",
@@ -110,10 +111,12 @@ def summary() -> str:
         "| source | version | date | what we have |", "|---|---|---|---|",
         *(f"| {_link(row)} | {row['version']} | {row['date']} | {row['what we have']} |" for row in rows("sources")),
     ]  # fmt: skip
+    # 2. Claims by verdict
     for verdict, meaning in zip(VERDICTS, MEANINGS, strict=True):
         mine = [claim for claim in claims if claim.verdict == verdict]
         lines += ["", f"## {verdict.capitalize()} ({len(mine)}): {meaning}", ""]
         lines += [f"* `{c.name}` “{c.quote}” ({c.source}, {c.place}): {c.have}. {c.remark}".rstrip() for c in mine]
+    # 3. Readings of ours, which get none
     readings = audit("reading")
     lines += ["", f"## Readings of ours ({len(readings)}): nobody claimed these, and they get no verdict", ""]
     lines += [f"* `{c.name}` {c.quote} {c.have}. {c.remark}".rstrip() for c in readings]

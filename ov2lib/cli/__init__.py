@@ -74,6 +74,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def run_safely(command: Callable[[], int]) -> int:
     """The exit status of `command()`; what bad input causes becomes one line on stderr and status 2."""
+    # 1. Output that a terminal cannot show becomes question marks, and warnings about a video become lines
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without these letters, or a file name that is no text
     try:
@@ -84,6 +85,7 @@ def run_safely(command: Callable[[], int]) -> int:
                 return command()
         finally:
             print(end="", flush=True)  # here, where a full disk can still be told
+    # 2. What the user can mend: one line and status 2
     except Ov2Error as error:
         return _refuse(str(error))
     except ModuleNotFoundError as error:
@@ -91,6 +93,7 @@ def run_safely(command: Callable[[], int]) -> int:
         if package not in EXTRAS:
             raise
         return _refuse(f"{package} is not installed; {install_hint(EXTRAS[package])}")
+    # 3. What ends a program from outside
     except KeyboardInterrupt:
         print("ov2: interrupted", file=sys.stderr)
         return 130  # the shell's convention for Ctrl-C

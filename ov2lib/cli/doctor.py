@@ -81,9 +81,11 @@ def _version(package: str) -> str:
 
 def try_codec(codec: str, folder: Path) -> Trial:
     """Write a tiny clip with this codec, if this FFmpeg has the encoder, and read every signal back."""
+    # 1. Is there a decoder and an encoder?
     decoder, encoder = _codec_name(codec, "r"), _codec_name(CODECS[codec].name, "w")
     if not (decoder and encoder):
         return Trial(codec, decoder, encoder)
+    # 2. Write the clip and read it back
     path = folder / f"{codec}{CODECS[codec].suffix}"
     try:
         encode(moving_texture(), path, SIZE, FPS, Encoding(codec))
@@ -93,6 +95,7 @@ def try_codec(codec: str, folder: Path) -> Trial:
     with av.open(str(path)) as container:
         decoder = container.streams.video[0].codec_context.codec.name  # the one in use, where there are several
 
+    # 3. A signal counts where at least one frame has it
     def origin(signal: str) -> str:
         return origins[signal] if any(getattr(frame, signal) is not None for frame in frames) else "none"
 

@@ -61,11 +61,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print the scores; status 1 when there were bad samples."""
+    # 1. Numbers that make no sense
     for name in ("limit", "batch_size", "max_new_tokens", "canvases", "frames"):
         if (value := getattr(args, name)) is not None and value < 1:
             raise EvaluationError(f"--{name.replace('_', '-')} is {value}; it must be at least 1")
     if args.seed < 0:
         raise EvaluationError(f"--seed is {args.seed}; it must be at least 0")
+    # 2. The samples, and what answers them: another program's file or a model
     samples, bad = read_samples(args.samples, args.limit)
     if args.predictions:
         (predict, unread), options = given_answers(args.predictions), {}
@@ -82,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
             overrides={name: value for name, value in chosen.items() if value is not None},
         )  # fmt: skip
         revision, options = fingerprint(args.model), predict.options
+    # 3. Answer and score, with a bar
     with tqdm(desc="samples", unit="", disable=None, leave=False) as bar:
 
         def show(done: int, total: int) -> None:
@@ -92,5 +95,6 @@ def run(args: argparse.Namespace) -> int:
             samples, predict, args.out, model=args.model or args.predictions, revision=args.revision or revision,
             dataset=Path(args.samples).name, options=options, seed=args.seed, bad=bad, progress=show,
         )  # fmt: skip
+    # 4. Report
     print(format_scores(evaluation, args.out))
     return 1 if evaluation.bad else 0

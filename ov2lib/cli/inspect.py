@@ -52,10 +52,12 @@ def run(args: argparse.Namespace) -> int:
 
 def facts(source: Source, partition: Partition) -> list[tuple[str, str]]:
     """What the stream offers, as (name, value) for people."""
+    # 1. What takes more than one word to say
     packets = source.packets
     display, (height, width), shown = source.display, source.coded, source.display.shown
     stored = f" as shown, stored {width}x{height}, {display}" if str(display) else ""
     groups = f"{len(partition)} by bit cost, {_range(np.diff(partition.edges), '.3g')} s"
+    # 2. One row for each fact; some rows only where they apply
     return [
         ("file", source.path),
         *(("stream", f"{line}{' (read)' if int(line.split(':')[0]) == source.stream else ''}") for line in source.streams),
@@ -143,6 +145,7 @@ def draw(path: str, packets: Packets, partition: Partition) -> Path:
 
     from .. import figures
 
+    # 1. Above: bytes of every frame, by kind
     figures.style()
     above, below = (fig := Figure(figsize=(figures.WIDTH, 4))).subplots(2, sharex=True)
     kinds, times = packets.kind[packets.frame_packet], packets.frame_times
@@ -153,12 +156,14 @@ def draw(path: str, packets: Packets, partition: Partition) -> Path:
             above.vlines(times[which], 0, packets.frame_sizes[which] / 1000, colour, linewidth=1, label=label)
     above.set(ylabel="kB per frame", title="packets", ylim=(0, None))
     above.legend(title="frame")
+    # 2. Below: bytes of P and B frames in bins, cut into groups
     bins = np.arange(len(partition.bin_cost) + 1) * partition.bin_seconds
     below.stairs(partition.bin_cost / 1000, bins, fill=True, color=figures.SIGNALS["bits"])
     for edge in partition.edges[1:-1]:
         below.axvline(edge, color="black", linestyle="--", linewidth=0.8)
     below.set(xlabel="seconds", ylabel=f"kB of P and B per {partition.bin_seconds:g} s", title="bit cost and groups")
     below.set_xlim(0, partition.edges[-1])
+    # 3. Write the picture
     try:
         return figures.write_whole(Path(path), figures.png(fig))
     except OSError as error:

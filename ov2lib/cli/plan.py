@@ -14,14 +14,17 @@ UNITS = ("EFLOP", 1e18), ("PFLOP", 1e15), ("TFLOP", 1e12)
 
 def format_plan(plan: Plan) -> str:
     """The text that `ov2 plan` prints."""
+    # 1. The mix: samples and tokens by source
     on = f"{plan.gpus:,} GPUs" if plan.gpus > 1 else "one GPU"
     lines = [f"stage {plan.stage}, {plan.name}: scale {plan.scale}, variant {plan.variant}, {on}", ""]
     lines.append(f"{'per sample':<28}{'samples':>14}{'visual':>10}{'text':>10}{'tokens, %':>11}")
     for source in plan.sources:
         samples = "not published" if source.samples is None else f"{source.samples:,}"
         lines.append(f"  {source.name:<26}{samples:>14}{source.visual:>10,.0f}{source.text:>10,.0f}{source.share:>11.1%}")
+    # 2. Totals of the stage
     lines += ["", f"{'samples':<28}{plan.samples:>22,.0f}", f"{'bins':<28}{plan.bins:>22,}", f"{'steps':<28}{plan.steps:>22,}"]
     lines += [f"{'visual tokens':<28}{plan.visual_tokens:>22,.0f}", f"{'text tokens':<28}{plan.text_tokens:>22,.0f}", ""]
+    # 3. FLOPs by part, in a unit that keeps the numbers short
     unit, scale = next((unit for unit in UNITS if plan.total_flops >= unit[1]), UNITS[-1])
     lines.append(f"{unit:<14}{'forward':>14}{'backward':>14}{'recomputed':>14}{'total':>14}")
     for part, flops in [*plan.flops.items(), ("total", add_flops(plan.flops.values()))]:
@@ -29,6 +32,7 @@ def format_plan(plan: Plan) -> str:
         lines.append(f"  {part:<12}" + "".join(f"{value / scale:>14,.4g}" for value in cells))
     lines += ["", f"{plan.hours:,.4g} hours ({plan.hours * plan.gpus:,.4g} GPU hours) at {plan.utilisation:.0%} of "
               f"{plan.gpu_tflops:g} TFLOP/s", ""]  # fmt: skip
+    # 4. Memory by layout, and whether it fits
     lines.append(f"{'GiB on one device':<20}" + "".join(f"{layout:>14}" for layout in plan.memory))
     for name in ("weights", "gradients", "optimizer", "copies", "activations", "transient", "total"):
         lines.append(f"  {name:<18}" + "".join(f"{getattr(memory, name) / 2**30:>14,.1f}" for memory in plan.memory.values()))

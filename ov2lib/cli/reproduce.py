@@ -140,10 +140,12 @@ def run_notebook(notebook: Path, run: Path, parameters: dict, label: str = "") -
 
     A notebook that fails does not raise: the outcome carries the error, the executed copy shows where.
     """
+    # 1. An empty folder for this run
     shutil.rmtree(run, ignore_errors=True)
     (run / "figures").mkdir(parents=True)
     bar = {"desc": label or notebook.stem, "leave": False, "disable": None}  # None: no bar where there is no terminal
     start, error = time.perf_counter(), ""
+    # 2. Execute; whatever goes wrong is noted, never raised
     with _surroundings(run):
         try:
             executed = papermill.execute_notebook(
@@ -160,6 +162,7 @@ def run_notebook(notebook: Path, run: Path, parameters: dict, label: str = "") -
             error = f"cell {failure.exec_count}: {failure.ename}: {failure.evalue}"
         except Exception as failure:  # no notebook at all, a kernel that died, a cell that took too long
             error = f"{type(failure).__name__}: {failure}"
+    # 3. What it drew, and how long it took
     figures = tuple(sorted(path.stem for path in (run / "figures").glob("*.png")))
     return Outcome(run.name, time.perf_counter() - start, figures, " ".join(error.split()))
 
@@ -183,6 +186,7 @@ def _exit_of(executed: nbformat.NotebookNode) -> str:
 @contextmanager
 def _surroundings(run: Path):
     """For the kernel: where figures go and `kit` lies, and one thread; for papermill: a log file beside the executed copy."""
+    # 1. The kernel's environment
     before = dict(os.environ)
     os.environ["OV2_FIGURES"] = str(run / "figures")
     folders = [str(project_root() / "notebooks"), os.environ.get("PYTHONPATH")]
@@ -190,11 +194,13 @@ def _surroundings(run: Path):
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # silences a debugger's note on frozen modules in each log
     for name, value in _THREADS.items():
         os.environ.setdefault(name, value)
+    # 2. papermill's log
     log, handler = logging.getLogger("papermill"), logging.FileHandler(run / "log.txt", encoding="utf-8")
     level, spread = log.level, log.propagate
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False
+    # 3. Afterwards everything as before
     try:
         yield
     finally:
@@ -267,10 +273,12 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         Ov2Error: before anything runs, when a notebook or parameter is unknown.
     """
+    # 1. Find the jobs
     if args.update and args.parameter:
         raise Ov2Error("--update commits what the defaults give; leave out -p, or leave out --update")
     root = project_root()
     jobs = [job for notebook in find_notebooks(root, args.only) for job in plan_jobs(notebook, args.parameter)]
+    # 2. Run one after another
     outcomes = []
     for number, job in enumerate(jobs, start=1):
         label = f"[{number}/{len(jobs)}] {job.name}"
@@ -280,6 +288,7 @@ def run(args: argparse.Namespace) -> int:
         tqdm.write(f"{label}: {'FAIL, ' + outcome.error if outcome.error else 'pass'} ({outcome.seconds:.1f} s)")
         if outcome.error or job.own:
             continue
+        # 3. Publish what passed with its own defaults
         publish(folder, root / "figures")
         if args.update and not job.variant:
             executed = nbformat.read(folder / job.notebook.name, as_version=4)

@@ -119,12 +119,14 @@ def candidates(
     FFmpeg's work is done on `workers` threads, numpy's on the caller's: the two hardly ever want the interpreter lock at
     the same time.
     """
+    # 1. Split the work into stretches of the file that can be decoded alone
     source, display = video.source, video.source.display
     compares, measures = compares and scorer is not None, measures and scorer is not None
     workers = min(workers, room_for(*source.coded, av.VideoFormat(source.pixel_format)))
     feed, jobs = plan(video, wanted, workers)
     threads = max(1, workers // len(jobs))
 
+    # 2. What a thread does with a stretch: decode, link to references, scale, compare
     def work(job) -> Iterator[Batch]:
         start, stop, indices = job
         colour = Scaler(*video.coded_canvas, display.interlaced)
@@ -141,6 +143,7 @@ def candidates(
             motion = batch_motion(batch, source) if scorer else None
             yield Batch(batch, pictures, are_good(pictures), small, motion)
 
+    # 3. Score in order; a frame that did not decode is an empty, damaged candidate
     expected, nothing = iter(wanted.tolist()), None
     with closing(in_order(jobs, work, workers, AHEAD)) as decoded:
         for batch in decoded:
@@ -152,6 +155,7 @@ def candidates(
                     Candidate(i, *nothing, False, True) for i in takewhile(lambda i, end=frame.index: i < end, expected)
                 )
                 yield Candidate(frame.index, picture, score, bool(good) and not frame.damaged, frame.damaged)
+    # 4. Nothing at all, or the rest
     if nothing is None:
         raise VideoError(video.source.path, "none of the frames that are needed can be decoded", AGAIN)
     yield from (Candidate(index, *nothing, False, True) for index in expected)
@@ -164,21 +168,25 @@ def plan(video: Video, wanted: np.ndarray, workers: int) -> tuple[np.ndarray, li
     What follows the last wanted frame, the next reference, is fed too: MPEG-1, 2 and 4 give vectors and quantisers of a
     picture only when that pushes it out, and a proxy's B frames are predicted from it.
     """
+    # 1. Which packets hold a frame that is needed, and in which segment behind a clean start they lie
     packets = video.source.packets
     lead = int(video.source.intra)  # there, the frame before may lie in the stretch before
     needed = np.union1d(wanted, np.maximum(wanted - lead, 0))
     asked = np.isin(packets.frame, needed) & (packets.frame >= 0)
     starts = np.flatnonzero(packets.clean)
     segment = np.searchsorted(starts, np.arange(len(packets)), side="right") - 1
+    # 2. Feed each segment up to its last needed packet, without what nothing depends on
     last = np.full(len(starts), -1)
     np.maximum.at(last, segment[asked], np.flatnonzero(asked))
     upto = np.arange(len(packets)) <= last[segment]
     feed = upto & (segment >= 0) & (packets.reference | asked)
+    # 3. Decoders that hold pictures back need one more reference to give out the last one
     if video.source.codec != "h264":
         references = np.flatnonzero(packets.reference)
         last = references[np.minimum(np.searchsorted(references, last, side="right"), len(references) - 1)].clip(last)
         feed[last[np.unique(segment[asked])]] = True
 
+    # 4. Group the frames into jobs of about equal size that begin at segments
     per_job = -(-len(wanted) // (8 * workers))
     position = packets.frame_packet[wanted]
     jobs, group = [], []
@@ -188,6 +196,7 @@ def plan(video: Video, wanted: np.ndarray, workers: int) -> tuple[np.ndarray, li
             group = []
         group.append((frame, first))
     jobs.append(group)
+    # 5. A job's first and last packet
     out = []
     for group in jobs:
         frames = {frame for frame, _ in group}

@@ -61,13 +61,16 @@ def tokenize_video(
         VideoError: the file cannot be read as video.
         Ov2Error: an argument that makes no sense.
     """
+    # 1. Check the options before the file is opened
     config = front_end_config(front_end, num_canvases, max_pixels, patch_size, **options)
     workers = usable_cores() if workers is None else whole_number("workers", workers, 1)
     source = path if isinstance(path, Source) else Source.open(path_text(path, Ov2Error), stream, damaged)
+    # 2. Choose the canvas, then build canvases the front end's own way
     video = on_canvas(source, config.max_pixels, config.patch_size, config.min_pixels)
     build: Callable = _released if isinstance(config, ReleasedConfig) else _grouped
     canvases, positions, groups, details = build(video, config, workers, progress)
     source.damage.warn()
+    # 3. Put them into one type, with what they were made from
     return VisualTokens(
         canvases=np.stack(canvases),
         patch_positions=np.concatenate([p.reshape(-1, 3) for p in positions]),
@@ -212,10 +215,12 @@ def pack_group(frames: list[Candidate], anchor: int, p_canvases: int, video: Vid
 
 
 def _released(video: Video, config: ReleasedConfig, workers: int, progress: Progress | None):
+    # 1. Candidate frames, off key frames
     packets = video.source.packets
     keys = np.flatnonzero(packets.key[packets.frame_packet]) if config.avoid_keyframes else None
     count = config.num_candidates or CANDIDATES_PER_CANVAS * config.num_canvases
     wanted = released.candidate_frames(len(packets.frame_times), count, keys)
+    # 2. Score them; pictures wait on disk, as groups are known only afterwards
     stream = candidates(video, wanted, partial(bit_prior, grid=config.grid), workers, compares=False)
     with PictureStore() as store, closing(_counted(stream, len(wanted), progress)) as counted:
         scores, good = [], []
@@ -223,6 +228,7 @@ def _released(video: Video, config: ReleasedConfig, workers: int, progress: Prog
             store.append(candidate.picture)
             scores.append(candidate.scores.ravel())
             good.append(candidate.good)
+        # 3. Group and select
         blocks = np.stack(scores)
         threshold = config.threshold
         if threshold is None:

@@ -104,12 +104,14 @@ def num_groups(duration: float) -> int:
 
 def cut_bins(bin_cost: np.ndarray, quota: float, min_bins: int, max_bins: int, valley: int) -> list[Cut]:
     """Equations 3 and 4 on plain arrays: trigger, then the valley around it; the last cut may be short."""
+    # 1. Walk over the bins and add up their cost
     cost, cuts, start, spent = bin_cost.tolist(), [], 0, 0.0
     last = len(cost) - 1
     i = 0
     while i <= last:
         spent += cost[i]
         length = i - start + 1
+        # 2. When the quota is spent (or the group is long), cut at the cheapest bin nearby, the valley
         if length >= max_bins or (length >= min_bins and spent >= quota):
             why = "max" if length >= max_bins and spent < quota else "quota"
             low, high = max(start + min_bins - 1, i - valley), min(start + max_bins - 1, i + valley, last)
@@ -119,6 +121,7 @@ def cut_bins(bin_cost: np.ndarray, quota: float, min_bins: int, max_bins: int, v
             spent = 0.0
         else:
             i += 1
+    # 3. What is left is the last group
     if start <= last:
         cuts.append(Cut(start, last, last, "end"))
     return cuts
@@ -143,15 +146,19 @@ def partition(
 
     Degenerate cases: all costs zero counts every bin as 1; a last group shorter than L_min / 2 joins the one before it.
     """
+    # 1. What a group may cost: the video's cost over the number of groups
     bin_cost = np.asarray(bin_cost, np.float64)
     weights = bin_cost if bin_cost.sum() > 0 else np.ones_like(bin_cost)
     quota = float(weights.sum() / (groups or num_groups(duration)))
+    # 2. Bounds in whole bins
     min_bins = max(1, math.ceil(min_seconds / bin_seconds - ROUNDING))
     max_bins = max(min_bins, math.ceil(max_seconds / bin_seconds - ROUNDING))
+    # 3. Cut; a tail too short to stand alone joins the group before it
     cuts = cut_bins(weights, quota, min_bins, max_bins, max(1, min(VALLEY_BINS, max_bins // 3)))
     if len(cuts) > 1 and duration - cuts[-1].start * bin_seconds < min_seconds / 2:
         tail, before = cuts.pop(), cuts.pop()
         cuts.append(Cut(before.start, before.trigger, tail.end, before.why))
+    # 4. From bins to seconds; a group's anchor is the middle of its middle bin
     starts = np.array([c.start for c in cuts])
     edges = np.append(starts * bin_seconds, duration)
     middles = np.array([(c.start + c.end) // 2 for c in cuts])

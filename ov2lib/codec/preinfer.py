@@ -217,6 +217,7 @@ def without_gaps(tokens: VisualTokens) -> tuple[np.ndarray, np.ndarray]:
 
 def describe(tokens: VisualTokens, names: list[str], out_dir: str | os.PathLike) -> dict:
     """Keys and types of the authors' meta.json, as far as tokens say them."""
+    # 1. Groups as the authors number them, from 0 and in candidate frames
     (h, w), size = tokens.grid, tokens.patch_size
     frames = candidates_of(tokens)
     bounds, stops = tokens.config.get("groups", []), tokens.config.get("stops", [])
@@ -224,6 +225,7 @@ def describe(tokens: VisualTokens, names: list[str], out_dir: str | os.PathLike)
         {"group_idx": i, "start": start, "end": end, "frame_count": end - start, "stop_reason": STOPS[stop]}
         for i, ((start, end), stop) in enumerate(zip(bounds, stops, strict=True))
     ]
+    # 2. Their fields in their order; what does not exist here has the value of an empty run
     side = [h * size, w * size]
     return {
         "video": tokens.source, "video_hash": hashlib.sha256(tokens.source.encode()).hexdigest()[:8],
@@ -261,16 +263,19 @@ def read_preinfer(directory: str | os.PathLike) -> VisualTokens:
         TokensError: a missing or damaged file, or files that contradict each other.
     """
     folder = Path(directory)
+    # 1. The small files say how the canvases are to be read
     try:
         meta = read_json(folder / "meta.json")
         positions = read_array(folder / "src_patch_position.npy", "i", 2).astype(np.int64)
         fps, size, count = float(meta["fps"]), int(meta["patch"]), int(meta["images_per_group"])
         if not 0 < fps < np.inf or count < 1:
             raise ValueError(f"{fps} frames a second, {count} canvases a group")
+        # 2. Canvases, within bounds
         canvases = _read_canvases(folder, meta["canvas_files"], tuple(size * int(side) for side in meta["hb_wb"]))
         frames = max(int(meta["total_frames"]), int(positions[:, 0].max()) + 1)
         if frames > MAX_FRAMES:
             raise ValueError(f"{frames} frames; at most {MAX_FRAMES} are read")
+        # 3. Times are frame index / fps: the folder holds no others
         return VisualTokens(
             canvases=canvases, patch_positions=positions, group_ids=np.arange(len(canvases)) // count, fps=fps,
             frame_times=np.arange(frames) / fps, patch_size=size, kind="codec", source=str(meta.get("video", "")),

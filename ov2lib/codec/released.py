@@ -50,15 +50,18 @@ def candidate_frames(num_frames: int, num_candidates: int, key_frames: np.ndarra
     before -1, then ±2 up to ±4, and places lost to duplicates are refilled, nearest to a chosen frame first, then nearest
     to the middle of the video.
     """
+    # 1. Spread evenly, as int(linspace)
     count = min(num_candidates, num_frames)
     picks = np.linspace(0, num_frames - 1, count).astype(np.int64)
     if key_frames is None or not len(key_frames):
         return picks
+    # 2. Move picks off key frames, to the nearest frame within reach
     is_key = np.zeros(num_frames, dtype=bool)
     is_key[key_frames] = True
     for i in np.flatnonzero(is_key[picks]):
         nearby = (picks[i] + sign * step for step in range(1, SHIFTS + 1) for sign in (1, -1))
         picks[i] = next((f for f in nearby if 0 <= f < num_frames and not is_key[f]), picks[i])
+    # 3. Picks that met leave gaps: fill them with the frame closest to a pick, then to the middle
     chosen = np.unique(picks)
     free = np.setdiff1d(np.arange(num_frames), np.union1d(chosen, np.flatnonzero(is_key)))
     after = np.searchsorted(chosen, free)
@@ -66,6 +69,7 @@ def candidate_frames(num_frames: int, num_candidates: int, key_frames: np.ndarra
     gap_left = np.abs(free - chosen[np.maximum(after - 1, 0)])
     order = np.lexsort((free, np.abs(free - num_frames // 2), np.minimum(gap_left, gap_right)))
     chosen = np.union1d(chosen, free[order[: count - len(chosen)]])
+    # 4. Fill the rest with key frames
     keys_left = np.setdiff1d(np.flatnonzero(is_key), chosen)  # only a video of nearly nothing but key frames gets here
     return np.union1d(chosen, keys_left[: count - len(chosen)])
 
@@ -109,15 +113,18 @@ def build_groups(scores: np.ndarray, budget: int, threshold: float, max_frames: 
     before it, else the last accepted one counts; with none accepted the group takes the maximum. A tail of fewer than
     eight frames is dropped.
     """
+    # 1. Groups grow from where the last one ended, while enough frames are left
     groups, start = [], 0
     while len(scores) - start >= MIN_FRAMES:
         limit = min(len(scores), start + max_frames)
         flat, blocks, known = scores[start:limit].ravel(), scores.shape[1], 1  # the first frame's blocks do not count
         chosen, before, accepted, stop = np.zeros(0, int), None, None, "limit"
+        # 2. Add a frame at a time and keep the best blocks so far
         for end in range(start + MIN_FRAMES, limit + 1):
             frames = end - start
             chosen = np.append(chosen, np.arange(known * blocks, frames * blocks))
             chosen, known = chosen[top_blocks(flat[chosen], budget)], frames
+            # 3. Ready: the blocks are worth enough and come from enough of the group; grow on while the gain is large
             total, bins = _sum(flat[chosen]), _touched_bins(chosen, frames, blocks)
             if total >= threshold and bins >= TIME_BINS:
                 accepted, stop = (end, total), "ready"
@@ -125,6 +132,7 @@ def build_groups(scores: np.ndarray, budget: int, threshold: float, max_frames: 
                     stop = "gain"
                     break
             before = total
+        # 4. Close the group
         end, total = accepted or (limit, before)
         groups.append(ReadinessGroup(start, end, total, stop))
         start = end

@@ -84,14 +84,17 @@ def tokenize_frames(
         VideoError: the file cannot be read as video.
         Ov2Error: an argument that makes no sense.
     """
+    # 1. Choose frames by number
     config = FramesConfig(num_frames, fps, max_pixels, patch_size, min_pixels)
     source = path if isinstance(path, Source) else Source.open(path_text(path, Ov2Error), stream, damaged)
     packets = source.packets
     wanted = sample_indices(len(packets.frame_times), packets.duration, config.num_frames, config.fps)
+    # 2. Decode and scale them; damaged ones are left out unless there is nothing else
     video = on_canvas(source, config.max_pixels, config.patch_size, config.min_pixels)
     sampled = list(candidates(video, wanted, None, usable_cores()))
     source.damage.warn()
     frames = [frame for frame in sampled if not frame.damaged] or sampled
+    # 3. Every patch of every frame, four frames to a group
     places = [whole_frame(f.index, video.height, video.width, video.patch_size).reshape(-1, 3) for f in frames]
     return VisualTokens(
         canvases=np.stack([f.picture for f in frames]),
@@ -125,13 +128,16 @@ def tokenize_image(
         ImageError: not readable as an image, or an array of another kind.
         Ov2Error: an aspect ratio beyond 200, bounds that make no sense, or a canvas of more than `images.MAX_PIXELS` pixels.
     """
+    # 1. The picture as 8-bit RGB
     max_pixels, patch_size = whole_number("max_pixels", max_pixels, 1), whole_number("patch_size", patch_size, 1)
     min_pixels = whole_number("min_pixels", min_pixels, 0)
     picture = open_image(image)
+    # 2. Scale it to a size that whole blocks fill
     height, width = canvas_size(picture.height, picture.width, max_pixels, patch_size, min_pixels)
     if height * width > MAX_PIXELS:
         raise Ov2Error(f"the canvas would have {width}x{height} pixels, at most {MAX_PIXELS} are made; lower min_pixels")
     canvas = np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
+    # 3. One canvas, a group of its own
     return VisualTokens(
         canvases=canvas[None],
         patch_positions=whole_frame(0, height, width, patch_size).reshape(-1, 3),

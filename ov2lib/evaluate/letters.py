@@ -218,9 +218,11 @@ def _mvbench(text: str, letters: str) -> str | None:
 
 
 def _crosspoint(text: str, letters: str) -> str | None:
+    # 1. Reasoning before the answer does not count
     text = text.strip()
     if "</think>" in text:
         text = text.split("</think>", 1)[1].strip()
+    # 2. A boxed letter, then other forms that mark an answer
     letter, lines = f"([{letters}])", text.split("\n")
     boxed = rf"\\boxed\{{(?:\\text\{{)?{letter}(?:\.[^}}]*+)?\}}"
     found = next(filter(None, (re.search(boxed, line[: line.rfind("}") + 1], re.I) for line in lines)), None)
@@ -236,11 +238,13 @@ def _crosspoint(text: str, letters: str) -> str | None:
     found = found or next(filter(None, (re.search(form, text, re.I | re.M) for form in forms)), None)
     if found:
         return found[1]
+    # 3. A letter after a word that draws a conclusion
     for line in lines:
         said = re.search("Final Answer|Therefore|So|Hence|Thus|The correct answer is|The answer is", line, re.I)
         after = said and re.search(rf"\\boxed\{{{letter}\}}|\*\*{letter}\*\*|{letter}", line[said.end() :], re.I)
         if after:
             return next(filter(None, after.groups()))
+    # 4. "Answer:" anywhere, or the only letter in the text
     found = re.search(rf"Answer:\s*+\(?{letter}", text, re.I)
     alone = re.findall(rf"\b{letter}\b", text)
     return found[1] if found else alone[0] if len(alone) == 1 else None

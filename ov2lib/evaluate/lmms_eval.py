@@ -191,6 +191,7 @@ def read_results(*paths: str | Path) -> list[Result]:
 
 
 def _command(row: dict, blind: bool, model: str, output: str, processes: int) -> Command:
+    # 1. The model's arguments
     codec = row["backend"] == "codec"
     name = f"{row['task']}_{row['backend']}_{row['budget']}" + ("_blind" if blind else "")
     arguments = {
@@ -206,11 +207,13 @@ def _command(row: dict, blind: bool, model: str, output: str, processes: int) ->
         "video_backend": row["backend"],
         **({"codec_target_canvas": row["budget"]} if codec else {}),
     }
+    # 2. The environment: codec settings and subtitles
     env = {"TOKENIZERS_PARALLELISM": "false"}
     if codec:  # published: the tuned codec settings of the guide, and a cache so that runs share canvases
         env |= {"LLAVA_CODEC_ONLINE_TUNED": "1", "ONLINE_CODEC_CACHE_DIR": f"{output}/canvases_{row['task']}_{row['budget']}"}
     if row["interleaved_subtitles"] == "1":
         env |= {"LMMS_IL_NOPREFIX": "1", "LMMS_IL_FILTER_NOISE": "1"}
+    # 3. The command line
     argv = (
         "accelerate", "launch", f"--num_processes={processes}", "-m", "ov2lib.evaluate.blind" if blind else "lmms_eval",
         "--model", "llava_onevision2", "--model_args", ",".join(f"{key}={value}" for key, value in arguments.items()),
@@ -244,6 +247,7 @@ def _result_files(path: Path) -> list[Path]:
 
 
 def _read_file(path: Path) -> list[Result]:
+    # 1. Which kind of file is it?
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -253,9 +257,11 @@ def _read_file(path: Path) -> list[Result]:
     fields = {"results": dict, "config": dict, "date": str}
     if not isinstance(data, dict) or any(not isinstance(data.get(name), kind) for name, kind in fields.items()):
         raise EvaluationError(f"{path}: no lmms-eval result file of a known version (0.7.x, or the guide's branch)")
+    # 2. Only whole runs count
     if data["config"].get("limit") not in (None, -1) or data["config"].get("offset"):
         raise EvaluationError(f"{path}: a run on part of its samples (limit or offset); only whole runs are compared")
     arguments = _arguments(data["config"].get("model_args"))
+    # 3. Every reported row that the file has results for
     found = []
     for target in _targets():
         parts = {task: scores for task, scores in data["results"].items() if fnmatchcase(task, target.task)}
@@ -267,12 +273,14 @@ def _read_file(path: Path) -> list[Result]:
 
 
 def _result(path: Path, data: dict, target: _Target, parts: dict, arguments: dict[str, str]) -> Result:
+    # 1. All tasks of the row, averaged by their samples
     if target.subtasks and len(parts) != target.subtasks:
         raise EvaluationError(f"{path}: {len(parts)} of the {target.subtasks} tasks of {target.benchmark}; run all of them")
     values = [_value(path, task, scores, target) for task, scores in parts.items()]
     counts = [scores.get("samples") for scores in parts.values()]
     counted = all(isinstance(count, int) and count > 0 for count in counts)
     weights = counts if counted else [1] * len(values)
+    # 2. How the video was shown
     codec = arguments.get("video_backend") == "codec" or _true(arguments, "use_codec")
     backend = "codec" if codec else "frames"
     return Result(

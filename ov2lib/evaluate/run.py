@@ -98,12 +98,14 @@ def evaluate(
     Raises:
         EvaluationError: no samples, an id twice, or a folder of another run.
     """
+    # 1. What is evaluated, exactly: a resumed run must be the same
     samples = list(samples)
     bad = {**(bad or {}), **_untruthful(samples)}
     settings = {
         "model": model, "revision": revision, "ov2lib": __version__, "options": dict(options or {}), "seed": seed,
         "dataset": {"name": dataset, "samples": len(samples), "digest": digest(samples)},
     }  # fmt: skip
+    # 2. Answer and score what is not done yet, and write it down batch by batch
     ledger = Ledger(folder, settings, date or datetime.date.today().isoformat())
     waiting = [sample for sample in samples if sample.id not in ledger.done and sample.id not in bad]
     for batch in _batches(waiting, getattr(predict, "batch_size", 1)):
@@ -112,6 +114,7 @@ def evaluate(
         bad |= {row["id"]: row["error"] for row in rows if "error" in row}
         if progress:
             progress(len(ledger.done), len(samples))
+    # 3. Average over all that was scored
     tasks = summarize([(sample, ledger.done.get(sample.id, {}).get("scores")) for sample in samples], seed)
     evaluation = Evaluation(tasks, bad, {**settings, "date": ledger.date})
     ledger.finish(evaluation.to_json())
@@ -218,6 +221,7 @@ def given_answers(path: str | os.PathLike) -> tuple[Callable[[Sample], str], dic
     Raises:
         EvaluationError: the file cannot be read.
     """
+    # 1. Read every line; a bad one is listed
     answers: dict[str, list] = {}
     bad = {}
     try:
@@ -230,6 +234,7 @@ def given_answers(path: str | os.PathLike) -> tuple[Callable[[Sample], str], dic
     except (OSError, UnicodeError) as error:
         raise EvaluationError(f"cannot read {path} ({error}); name a JSONL file") from error
 
+    # 2. Answering is looking up
     def predict(sample: Sample) -> str:
         given = answers.get(sample.id, [])
         if len(given) != 1:

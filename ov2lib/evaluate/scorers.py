@@ -128,12 +128,14 @@ def score_tracks(prediction: str, sample: Sample) -> dict[str, float]:
     each object of the scene as run lengths in raster order, background first ([] where it is not seen); and `targets`, the
     names asked for. J, F and F1 are means over the frames, J&F is (J + F) / 2.
     """
+    # 1. The truth: masks of every object over time
     truth = sample.truth
     times, (height, width) = _finite(truth["times"]), truth["size"]
     masks = {name: [read_runs(runs, height, width) for runs in frames] for name, frames in truth["objects"].items()}
     missing = [name for name in truth["targets"] if name not in masks]
     if missing or not truth["targets"] or not times or any(len(frames) != len(times) for frames in masks.values()):
         raise EvaluationError("tracks need a mask of every object at every time, and targets among the objects")
+    # 2. What the answer says at the stated time nearest to each true one
     reach = min((b - a for a, b in pairwise(times)), default=1.0) / 2
     said = tracking.parse_tracks(prediction)
     (selected, wanted), f1 = np.zeros((2, len(times), height, width), bool), []
@@ -141,6 +143,7 @@ def score_tracks(prediction: str, sample: Sample) -> dict[str, float]:
         nearest = min(said, key=lambda stated: abs(stated - time), default=math.inf)
         written = said[nearest].values() if abs(nearest - time) <= reach else ()
         points = [(x / tracking.GRID * width, y / tracking.GRID * height) for x, y in written]
+        # 3. A point selects every object that it touches; those asked for are wanted
         for frames in masks.values():
             if any(_covers(frames[t], point) for point in points):
                 selected[t] |= frames[t]
@@ -148,6 +151,7 @@ def score_tracks(prediction: str, sample: Sample) -> dict[str, float]:
         for mask in seen:
             wanted[t] |= mask
         f1.append(tracking.point_f1(points, [_middle(mask) for mask in seen], seen).f1)
+    # 4. Region and contour of the selection, and F1 of the points
     result = tracking.j_and_f(selected, wanted)
     return {"J&F": result.j_and_f, "J": result.j, "F": result.f, "F1": sum(f1) / len(f1)}
 

@@ -177,6 +177,7 @@ def _first_token(text: str) -> str:
 
 
 def _task_scores(rows, choice, number, read_number, clean) -> dict[str, float]:
+    # 1. Score each row by its type
     by_type = defaultdict(list)
     for row in rows:
         try:
@@ -191,6 +192,7 @@ def _task_scores(rows, choice, number, read_number, clean) -> dict[str, float]:
             raise EvaluationError(f"unknown question_type {kind!r}; known are {', '.join(sorted(choice | number))}")
     if not by_type:
         raise EvaluationError("no rows to average; score at least one sample first")
+    # 2. Average within types, over the types of a task, over tasks
     by_task = defaultdict(list)
     for kind, scores in by_type.items():
         by_task[(choice | number)[kind]].append(sum(scores) / len(scores))

@@ -56,14 +56,17 @@ class Runs:
 
 def plan_runs(lengths: list[int], order: torch.Tensor | None = None, device: torch.device | str = "cpu") -> Runs:
     """Sort runs into batches of (nearly) equal length; `order` (on the CPU) as in `Runs`."""
+    # 1. Runs of one length need no table
     starts = [0, *accumulate(lengths)]
     boundaries = torch.tensor(starts, dtype=torch.int32, device=device)
     if len(set(lengths)) <= 1 and order is None:
         return Runs(tuple(lengths), None, (), None, boundaries)
+    # 2. Runs of nearly equal length share a batch
     places = torch.arange(starts[-1]) if order is None else order
     buckets: dict[int, list[int]] = {}
     for run, length in enumerate(lengths):
         buckets.setdefault(-(-length // GRANULE), []).append(run)
+    # 3. Each batch: which places it reads (padded with the run's last one), and where its results go back
     batches, restore, offset = [], torch.empty_like(places), 0
     for runs in buckets.values():
         size = torch.tensor([lengths[run] for run in runs])

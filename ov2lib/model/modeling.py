@@ -158,11 +158,13 @@ class LlavaOnevision2Model(LlavaOnevision2PreTrainedModel):
         Raises:
             ModelError: see `check_inputs`.
         """
+        # 1. Visual features: given, or computed from patches
         features = (mm_encoder_outputs or {}).get("image")
         if pixel_values is not None:
             past_length = 0 if past_key_values is None else past_key_values.get_seq_length()
             self.check_inputs(input_ids, pixel_values, image_grid_thw, patch_positions, group_ids, past_length)
             features = self.get_image_features(pixel_values, image_grid_thw, patch_positions, group_ids, return_dict=True)
+        # 2. Text embeddings, with visual tokens in the places of their placeholders
         if inputs_embeds is None:
             inputs_embeds = self.get_input_embeddings()(input_ids)
         if features is not None:
@@ -170,6 +172,7 @@ class LlavaOnevision2Model(LlavaOnevision2PreTrainedModel):
             self._check_places(input_ids, len(tokens))
             places = (input_ids == self.config.image_token_id)[..., None].to(inputs_embeds.device)
             inputs_embeds = inputs_embeds.masked_scatter(places, tokens)
+        # 3. The language model
         return self.language_model(
             attention_mask=attention_mask,
             position_ids=position_ids,
@@ -222,6 +225,7 @@ class LlavaOnevision2ForConditionalGeneration(LlavaOnevision2PreTrainedModel, Ge
             bin_loss: the loss of packed training instead (`ov2lib.model.loss`), for which no logits are returned.
             others: as `LlavaOnevision2Model.forward`.
         """
+        # 1. Hidden states of every token
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -236,6 +240,7 @@ class LlavaOnevision2ForConditionalGeneration(LlavaOnevision2PreTrainedModel, Ge
             mm_encoder_outputs=mm_encoder_outputs,
             **kwargs,
         )
+        # 2. Logits and loss: over a packed bin without ever holding all logits, otherwise as in any causal model
         hidden, logits, loss = outputs.last_hidden_state, None, None
         if bin_loss:
             places = supervised_places(labels)

@@ -70,11 +70,9 @@ class LlavaOnevision2Processor(ProcessorMixin):
             frames_prompt: "inference" (one grid row per frame, each frame seen alone) or "training" (one row per video,
                 frames seen in groups of four); see `prompt`.
             timestamp_decimals: 1, or 2 for JumpScore.
-            timestamps: what time tags say, "presentation" (when a frame is shown) or "published" (frame index / fps, as the
-                released code does; far off where the frame rate varies, which a `VideoWarning` tells).
+            timestamps: what time tags say, "presentation" or "published"; see `prompt.source_seconds`.
             video_metadata: for decoded frames, one dict per video with `fps` and optionally `frames_indices`.
-            options: fields of `MediaOptions`, and the tokenizer's (`padding`, on by default; `padding_side`, "left" by
-                default, as generation needs; `max_length`, ...).
+            options: fields of `MediaOptions`, and the tokenizer's (`padding`, on by default; `padding_side`, "left"; ...).
 
         Returns:
             `input_ids` and `attention_mask` [B, S]; with visuals also `pixel_values` float [N, 3·P·P], `image_grid_thw`
@@ -85,6 +83,7 @@ class LlavaOnevision2Processor(ProcessorMixin):
             ModelError: placeholders and visuals differ in number, an unknown option, a prompt the tokenizer cuts.
             VideoError: a video that cannot be read.
         """
+        # 1. Check prompts and media against each other
         texts = [text] if isinstance(text, str) else text
         if not isinstance(texts, (list, tuple)) or not texts or not all(isinstance(prompt, str) for prompt in texts):
             raise ModelError("text is required: one prompt, or a list of prompts")
@@ -95,14 +94,17 @@ class LlavaOnevision2Processor(ProcessorMixin):
         kinds = [kind for prompt in texts for kind in places(prompt)]
         self._check_counts(kinds, len(pictures), len(clips))
 
+        # 2. Media become visual tokens, and these the text in place of their placeholders
         ordered = self._visual_tokens(kinds, iter(pictures), iter(clips), _metadata(video_metadata, len(clips)), media)
         written = iter([visual_text(tokens, frames_prompt, timestamp_decimals, timestamps) for tokens in ordered])
         expanded = [expand(prompt, written) for prompt in texts]
 
+        # 3. Text becomes ids, which the tokenizer must not have cut off
         data = dict(self.tokenizer([prompt for prompt, _ in expanded], return_tensors=return_tensors, **text_options))
         self._check_length([prompt for prompt, _ in expanded], data["input_ids"])
         if return_text_replacement_offsets:
             data["text_replacement_offsets"] = [spans for _, spans in expanded]
+        # 4. Visual tokens become the tensors of the vision tower
         if ordered:
             data |= self.visual_inputs(ordered, frames_prompt)
         return BatchFeature(data, tensor_type=return_tensors, skip_tensor_conversion=["text_replacement_offsets"])
@@ -112,13 +114,16 @@ class LlavaOnevision2Processor(ProcessorMixin):
         parts: dict[str, list] = {"pixel_values": [], "image_grid_thw": [], "patch_positions": [], "group_ids": []}
         first_group = 0
         for tokens in ordered:
+            # 1. Which canvases see each other: alone, or by group
             h, w = tokens.grid
             n = len(tokens.canvases)
             alone = tokens.kind == "frames" and frames_prompt == "inference"
             one_row = tokens.kind == "frames" and not alone
             groups = np.arange(n) if alone else np.unique(tokens.group_ids, return_inverse=True)[1]
+            # 2. Patches in the order in which 2x2 of them are merged
             positions = tokens.patch_positions[tokens.merge_order]
             pixels = self.image_processor(images=list(tokens.canvases), do_resize=False, return_tensors="pt")
+            # 3. Empty places get an odd group number, so that they see only each other
             parts["pixel_values"].append(pixels["pixel_values"])
             parts["image_grid_thw"].append(np.array([[n, h, w]]) if one_row else tokens.grid_thw)
             parts["patch_positions"].append(positions)

@@ -90,6 +90,7 @@ class VideoCost:
 
 def model_card(config: LlavaOnevision2Config, name: str = "") -> ModelCard:
     """Count the parameters of a configuration on the meta device."""
+    # 1. Build without storage, and count by part
     with torch.device("meta"):
         model = LlavaOnevision2ForConditionalGeneration(config)
     text = config.text_config
@@ -105,6 +106,7 @@ def model_card(config: LlavaOnevision2Config, name: str = "") -> ModelCard:
         )  # fmt: skip
         counts[part] += parameter.numel()
         experts += parameter.numel() if ".experts." in key else 0
+    # 2. A token uses only some of the experts
     total = sum(counts.values())
     idle = experts - experts * text.num_experts_per_tok // text.num_experts if experts else 0
     return ModelCard(

@@ -140,12 +140,14 @@ def check_patches(
     Raises:
         ModelError: a wrong shape or dtype, a grid that the merge does not divide, lengths that differ.
     """
+    # 1. Patches: floats of the right width
     channels, merge = config.num_channels * config.patch_size**2, config.spatial_merge_size
     if not pixel_values.is_floating_point() or pixel_values.ndim != 2 or pixel_values.shape[1] != channels:
         raise ModelError(
             f"pixel_values are {pixel_values.dtype} {tuple(pixel_values.shape)}; expected floats [N, {channels}], "
             "normalised and cut into patches by the processor"
         )
+    # 2. Whatever comes beside them: whole numbers, one row for each patch
     if image_grid_thw is None:
         raise ModelError("pixel_values came without image_grid_thw; pass all that the processor returned")
     patches = len(pixel_values)
@@ -157,6 +159,7 @@ def check_patches(
     for name, (tensor, shape) in wanted.items():
         if tensor is not None and (tensor.is_floating_point() or tuple(tensor.shape) != shape):
             raise ModelError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}; {patches} patches need integers {shape}")
+    # 3. The grid: whole merge blocks, as many patches as there are
     grid = image_grid_thw.tolist()
     for t, h, w in grid:
         if min(t, h, w) <= 0 or h % merge or w % merge:

@@ -128,16 +128,19 @@ def video_tokens(item: Any, options: MediaOptions, metadata: dict | None, patch_
 
 
 def _decoded(frames: Sequence | np.ndarray, options: MediaOptions, metadata: dict | None, patch_size: int) -> VisualTokens:
+    # 1. Decoded frames have no bitstream
     if options.video_backend == "codec":
         raise ModelError(
             "the codec backend reads a file's bitstream, and decoded frames have none; pass the video's path, or "
             "video_backend='frames'"
         )
+    # 2. Each frame is an image at its own time
     fps, indices = _times(metadata, len(frames))
     budget = FRAME_PIXELS | options.given("min_pixels", "max_pixels")
     shown = [tokenize_image(frame, patch_size=patch_size, **budget) for frame in frames]
     if len({tokens.canvases.shape for tokens in shown}) > 1:
         raise ModelError("the frames of a video differ in size; pass frames of one size")
+    # 3. Together they are one video
     return replace(
         shown[0],
         canvases=np.concatenate([tokens.canvases for tokens in shown]),
@@ -152,6 +155,7 @@ def _decoded(frames: Sequence | np.ndarray, options: MediaOptions, metadata: dic
 
 def _times(metadata: object, frames: int) -> tuple[float, np.ndarray]:
     """Frame rate of the source, and the index there of each decoded frame."""
+    # 1. A frame rate is needed
     if not frames:
         raise ModelError("a video has no frames; pass at least one")
     if metadata is not None and not isinstance(metadata, Mapping):
@@ -162,6 +166,7 @@ def _times(metadata: object, frames: int) -> tuple[float, np.ndarray]:
         )
     if not _is_rate(metadata["fps"]):
         raise ModelError(f"video_metadata has fps {metadata['fps']!r}; it must be positive, a number")
+    # 2. Places of the frames in the video: given, or one after another
     given = metadata.get("frames_indices")
     try:
         indices = np.arange(frames) if given is None else np.asarray(given)
@@ -173,6 +178,7 @@ def _times(metadata: object, frames: int) -> tuple[float, np.ndarray]:
         raise ModelError(
             f"frames_indices are not whole numbers from 0 to {MAX_FRAME_INDEX}; pass the frames' places in the video"
         )
+    # 3. Time runs forward
     indices = indices.astype(np.int64)
     if (np.diff(indices) < 0).any():
         raise ModelError("frames_indices go backwards; pass frames in the order of time")

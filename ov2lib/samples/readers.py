@@ -93,10 +93,12 @@ def read_hf(dataset: Any, media_dir: str | os.PathLike, report: Report, split: s
         TrainingError: `datasets` is not installed; the dataset cannot be found or read, or holds no sample; too many bad rows.
         Ov2Error: media cannot be written.
     """
+    # 1. Open the dataset with its media undecoded
     media_dir = Path(media_dir)
     origin = dataset if isinstance(dataset, str) else getattr(dataset, "split", None) or "dataset"
     opened = _load(dataset, split) if isinstance(dataset, str | os.PathLike) else _undecoded(dataset)
 
+    # 2. Rows, whatever the dataset's own code raises
     def rows() -> Iterator[tuple[str, Any]]:
         try:
             for number, row in enumerate(opened):
@@ -107,6 +109,7 @@ def read_hf(dataset: Any, media_dir: str | os.PathLike, report: Report, split: s
             why = error if isinstance(error, OSError | ValueError) else describe(error)
             raise TrainingError(f"{origin}: cannot be read ({why}); download it again") from error
 
+    # 3. A row becomes a sample
     def parse(place: str, row: Mapping) -> Sample:
         return _parsed(place, _from_columns(place, row, media_dir), media_dir)
 
@@ -160,6 +163,7 @@ def _is_deep(value: object, depth: int) -> bool:
 
 def _grouped(shard: str, media_dir: Path) -> Iterator[tuple[str, list[tuple[str, object]]]]:
     """(key, members) of a shard; a member is its name and its JSON text, the file it was written to, or what is wrong."""
+    # 1. List the members by sample, from their headers alone
     if not Path(shard).is_file():
         raise TrainingError(f"{shard}: no such shard; name local tar files (URLs, pipes and braces are not expanded)")
     try:
@@ -168,16 +172,19 @@ def _grouped(shard: str, media_dir: Path) -> Iterator[tuple[str, list[tuple[str,
             for member in archive:  # headers only
                 if not member.isdir() and (name := SHARD_NAME.fullmatch(member.name)):
                     groups.setdefault(name[1], []).append(member)
+            # 2. The archive must be whole
             file: Any = archive.fileobj
             file.seek(archive.offset)
             if file.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile takes any block it cannot read for the end
                 raise tarfile.ReadError(f"no member at byte {archive.offset}")
+            # 3. A compressed archive is read once, so that a sample's members must be neighbours
             places = [member.offset for members in groups.values() for member in members]
             if places != sorted(places) and not isinstance(file, io.BufferedReader):
                 raise TrainingError(
                     f"{shard}: a sample's members do not stand side by side, and a compressed shard is only read from "
                     "beginning to end; decompress it, or pack it anew with tar --sort=name"
                 )
+            # 4. Give the samples, their media written to files
             for key, members in groups.items():
                 yield key, [(member.name, _content(archive, member, media_dir)) for member in members]
     except DAMAGE as error:
@@ -199,9 +206,11 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, media_dir: Path)
 
 
 def _from_members(place: str, members: list[tuple[str, object]]) -> Sample:
+    # 1. A member that could not be read spoils its sample
     for _, content in members:
         if isinstance(content, TrainingError):
             raise TrainingError(f"{place}: {content}")
+    # 2. One JSON member says what the sample is; without media in it, the shard's own files are the media
     texts = [content for _, content in members if isinstance(content, bytes)]
     files = {name: content for name, content in members if isinstance(content, Path)}
     if len(texts) != 1:
@@ -212,6 +221,7 @@ def _from_members(place: str, members: list[tuple[str, object]]) -> Sample:
         kinds = KINDS | {".gif": "image"} if still else KINDS
         row = {**row, "media": [{"type": kinds[path.suffix], "path": name} for name, path in files.items()]}
     sample = _parsed(place, row)
+    # 3. Media are named by full name, by file name or by what follows the key
     base = {PurePosixPath(name).name: path for name, path in files.items()}
     after_key = {parts[2]: path for name, path in files.items() if (parts := SHARD_NAME.fullmatch(name))}
     files = after_key | base | files

@@ -78,6 +78,7 @@ def assemble(language: str | Path, vision: str | Path, output: str | Path, seed:
         ModelError: a folder lacks something, holds another architecture, or the two do not fit; tensors are named. Nothing
             has been written then.
     """
+    # 1. Read the parts' configurations, and build the model without storage
     language, vision, output = Path(language), Path(vision), Path(output)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ModelError(f"{output} exists; choose a new folder")
@@ -85,11 +86,13 @@ def assemble(language: str | Path, vision: str | Path, output: str | Path, seed:
     config = _configuration(language, vision, tokenizer)
     with torch.device("meta"):
         model = LlavaOnevision2ForConditionalGeneration(config)
+    # 2. Compare names and shapes before anything is written
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     if config.tie_word_embeddings:
         del wanted[HEAD]
     tower, spare = _tower(vision, wanted)
     stored, connector, dropped = _language(language, wanted)
+    # 3. The connector: the language model's own where it fits, otherwise a fresh one
     if connector:
         told = f"from {language.name}, as it fits"
     else:
@@ -98,6 +101,7 @@ def assemble(language: str | Path, vision: str | Path, output: str | Path, seed:
     made = Assembly(
         str(language), str(vision), told, model.num_parameters(), dropped | spare, _assumed(config, bool(connector))
     )
+    # 4. Write weights, configuration, processor and a note of what came from where
     with whole_folder(output, ModelError) as scratch:
         _write_weights(scratch, stored | connector, tower)
         config.architectures, config.dtype = [type(model).__name__], DTYPES[stored[f"{LANGUAGE}norm.weight"].dtype]
@@ -121,6 +125,7 @@ def _read_config(folder: Path, what: str) -> dict:
 
 def _configuration(language: Path, vision: Path, tokenizer: PreTrainedTokenizerBase) -> LlavaOnevision2Config:
     """The language model's and the encoder's own settings, joined; merge 2 as released."""
+    # 1. The language model's own settings
     given = _read_config(language, "LLaVA-OneVision-1.5 or Qwen3")
     text = {name: given[name] for name in given.keys() & {"tie_word_embeddings"}} | given.get("text_config", given)
     kind = str(text.get("model_type"))
@@ -128,10 +133,12 @@ def _configuration(language: Path, vision: Path, tokenizer: PreTrainedTokenizerB
         raise ModelError(f"{language} holds a language model of type {kind!r}; give LLaVA-OneVision-1.5's or a dense Qwen3")
     known = {field.name for field in fields(Qwen3Config)} | {"rope_theta", "rope_scaling"}
     text_config = Qwen3Config(**{name: value for name, value in text.items() if name in known and name != "model_type"})
+    # 2. The encoder's own settings, fitted to the language model
     seen = _read_config(vision, "a stand-alone OneVision-Encoder")
     known = {field.name for field in fields(LlavaOnevision2VisionConfig)} - {"model_type", "architectures", "dtype"}
     chosen = {"spatial_merge_size": MERGE, "out_hidden_size": text_config.hidden_size, "use_head": False}
     vision_config = LlavaOnevision2VisionConfig(**{name: seen[name] for name in known & seen.keys()} | chosen)
+    # 3. The special tokens, which the tokenizer must have
     names = {"image": IMAGE_PAD, "video": VIDEO_PAD, "vision_start": VISION_START, "vision_end": VISION_END}
     ids = {f"{name}_token_id": tokenizer.convert_tokens_to_ids(token) for name, token in names.items()}
     if absent := [token for name, token in names.items() if token not in tokenizer.get_vocab()]:
@@ -176,15 +183,19 @@ def _language(
     language: Path, wanted: dict[str, tuple[int, ...]]
 ) -> tuple[dict[str, Stored], dict[str, Stored], dict[str, int]]:
     """Tensors of the language model, of the connector if it fits, and how many were dropped."""
+    # 1. Every tensor the model needs, with its shape
     held = {_placed(name): stored for name, stored in checkpoint_tensors(language).items() if not name.endswith(".inv_freq")}
     mine = {name: shape for name, shape in wanted.items() if not name.startswith(VISUAL)}
     compare_shapes(mine, {name: stored.shape for name, stored in held.items()}, str(language))
+    # 2. The connector, if it fits as a whole
     connector = {name: shape for name, shape in wanted.items() if name.startswith(CONNECTOR)}
     fits = all(name in held and held[name].shape == shape for name, shape in connector.items())
     used = mine.keys() | (connector.keys() if fits else set())
+    # 3. Only plain floating-point weights are taken
     for name in used:
         if held[name].dtype not in DTYPES:
             raise ModelError(f"{language}: {name} is stored as {held[name].dtype}, quantized; give the unquantized checkpoint")
+    # 4. What is left must be the replaced vision tower, or a tied head
     rest = held.keys() - used
     tied = {HEAD} - mine.keys()  # a tied head is the embedding once more
     surplus = sorted(name for name in rest - tied if not name.startswith(VISUAL))

@@ -26,12 +26,14 @@ def plan_bins(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     Raises:
         TrainingError: samples that are empty or longer than a bin.
     """
+    # 1. No sample may be longer than a bin
     sizes = _checked(lengths)
     too_long = np.flatnonzero(sizes > capacity)
     if len(too_long):
         named = ", ".join(f"{index} ({sizes[index]} tokens)" for index in too_long[:5])
         rest = f" and {len(too_long) - 5} more" if len(too_long) > 5 else ""
         raise TrainingError(f"longer than a bin of {capacity}: samples {named}{rest}; cut their last rounds or leave them out")
+    # 2. Longest first, each into the open bin with the least room that still fits
     bins, by_room, rooms = [], {}, []
     for index in np.argsort(-sizes, kind="stable").tolist():
         length = int(sizes[index])
@@ -44,6 +46,7 @@ def plan_bins(lengths: Sequence[int], capacity: int) -> list[list[int]]:
             number = by_room[room].pop()
             if not by_room[room]:
                 del by_room[room], rooms[place]
+        # 3. Keep the open bins sorted by their room
         bins[number].append(index)
         room -= length
         if room and room not in by_room:

@@ -163,6 +163,7 @@ def training_flops(config: LlavaOnevision2Config, work: Work, recipe: Recipe) ->
     One saving is not modelled: when nothing before the language model learns, its first layer's q, k and v need no gradient
     of their input (0.1 % at 8B).
     """
+    # 1. FLOPs of one forward pass: (linear layers, attention)
     w, tokens = widths(config), work.tokens
     embed = 2 * work.patches * w.patch * w.vision
     blocks = 2 * work.patches * w.vision_layers * (4 * w.vision**2 + 2 * w.vision * w.vision_ffn)
@@ -175,6 +176,7 @@ def training_flops(config: LlavaOnevision2Config, work: Work, recipe: Recipe) ->
     # Recomputing stops before a layer's last product, whose result nobody needs.
     last = 0 if recipe.rank else w.ffn * w.hidden
     skipped = {"vision": 2 * work.patches * w.vision_layers * w.vision * w.vision_ffn, "language": 2 * tokens * w.layers * last}
+    # 2. Backward and recomputation, where gradients pass
     flops = {}
     for part, (linear, attention) in products.items():
         owner = "language" if part == "head" else part
@@ -182,6 +184,7 @@ def training_flops(config: LlavaOnevision2Config, work: Work, recipe: Recipe) ->
         recomputes = part == "head" or (part in skipped and recipe.checkpointing)  # the loss always recomputes its logits
         again = (linear + attention - skipped.get(part, 0)) * (recomputes and owner in recipe.reached)
         flops[part] = Flops(linear + attention, back, again)
+    # 3. The patch embedding and the adapters
     flops["vision"] += Flops(embed, embed * ("vision" in recipe.trained))
     lora, last = 2 * tokens * w.adapters(recipe.rank), 2 * tokens * w.layers * recipe.rank * w.hidden
     flops["adapters"] = Flops(lora, 2 * lora, (lora - last) * recipe.checkpointing)
@@ -285,12 +288,14 @@ def training_memory(
         parameters: by part, of `PARTS`; "language" with embedding and head.
         layout: "one GPU" and "DDP" hold the whole model, "FSDP2" shares it among `devices`.
     """
+    # 1. How many parameters are trained, frozen, and shared among devices
     w = widths(config)
     whole = sum(parameters[part] for part in recipe.trained)
     learns = whole + w.adapters(recipe.rank)
     frozen = sum(parameters.values()) - whole
     share = devices if layout == "FSDP2" else 1
     mixed = recipe.precision == "bf16"
+    # 2. What the passes keep, and what one layer or a chunk of logits takes for a moment
     kept, layer = saved_bytes(config, work, recipe, layout)
     head = _head_bytes(w, work, recipe, layout)
     if layout == "FSDP2":  # gathered: what belongs to no layer, for the whole step; two layers, one of them ahead of use
@@ -302,6 +307,7 @@ def training_memory(
         ahead = 8 * min(work.predicted, CHUNK) * w.vocabulary  # a chunk of logits and their log-softmax
         moments = [(cast, ahead), (cast * (not recipe.checkpointing), max(head, layer))]
         copies, transient = max(moments, key=sum)
+    # 3. Weights, gradients and moments of what this device holds
     if layout == "DDP":
         copies += 4.0 * learns
     return Memory(

@@ -77,6 +77,7 @@ def add_lora(model: "LlavaOnevision2ForConditionalGeneration", settings: LoraSet
     """
     from peft import LoraConfig, get_peft_model
 
+    # 1. The linears of every language layer, found by name
     targets = [name for name, _ in model.named_modules() if re.fullmatch(TARGETS, name)]
     layers = model.config.get_text_config().num_hidden_layers
     if len(targets) != len(LINEARS) * layers:
@@ -84,6 +85,7 @@ def add_lora(model: "LlavaOnevision2ForConditionalGeneration", settings: LoraSet
             f"LoRA would adapt {len(targets)} modules, not the {len(LINEARS)} linears of each of {layers} language layers; "
             "give a LlavaOnevision2ForConditionalGeneration with a dense Qwen3"
         )
+    # 2. Adapters on them, in float32 whatever the model's precision
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
@@ -212,11 +214,13 @@ def _check_shapes(model: "torch.nn.Module", folder: Path) -> None:
     """Compare an adapter file's tensors with the modules they adapt, before the model is touched."""
     from safetensors import SafetensorError, safe_open
 
+    # 1. Shapes of the stored adapter
     try:
         with safe_open(folder / WEIGHTS, framework="pt") as tensors:
             held = {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}
     except SafetensorError as error:
         raise TrainingError(f"{folder / WEIGHTS} is damaged ({error}); train or copy the adapter again") from error
+    # 2. Each must fit the module it adapts: A reads its input, B writes its output
     own = {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
     for name, shape in held.items():
         stem = name.removeprefix("base_model.model.")

@@ -96,6 +96,7 @@ def recipe_of(config: StageConfig) -> Recipe:
 
 def source_work(source: Source, config: StageConfig, model: LlavaOnevision2Config) -> Work:
     """One sample of a corpus; of a video that may be shown in two ways, their mean by the stage's `input_ratio`."""
+    # 1. Tokens of a still image or a text
     merge = model.vision_config.spatial_merge_size
     patches = config.max_pixels // model.vision_config.patch_size**2
     caption = {f"captions_{bucket.name.replace('-', '_')}": bucket.caption_tokens_per_clip for bucket in buckets()}
@@ -103,9 +104,11 @@ def source_work(source: Source, config: StageConfig, model: LlavaOnevision2Confi
     if source.kind != "video":
         shown = patches if source.kind == "image" else 0
         return sample_work(shown, patches, text, text, merge)
+    # 2. Tokens of a video: its pictures, and a time tag for each frame
     frames = source.max_frames or 0
     tagged = text + TAG * frames
     canvases = source.num_canvases or max(1, frames // FRAMES_PER_CANVAS)
+    # 3. The stage's mean of the ways in which it may be shown
     ratio = {form: config.input_ratio.get(form, 0.0) for form in ("codec", "frames")}
     shares = {form: share / sum(ratio.values()) for form, share in ratio.items()}
     if source.backend is not None:
@@ -139,15 +142,18 @@ def make_plan(
     Raises:
         TrainingError: a number that is not positive, a utilisation over 1, a model with experts.
     """
+    # 1. Check the numbers
     for name, value in (("gpus", gpus), ("utilisation", utilisation), ("gpu_tflops", gpu_tflops), ("gpu_memory", gpu_memory)):
         if not 0 < value < float("inf") or (name == "utilisation" and value > 1):
             raise TrainingError(f"{name} is {value:g}; it must be positive{', at most 1' if name == 'utilisation' else ''}")
+    # 2. One pass over the data, and as many passes as the stage makes
     works = {source.name: measured or source_work(source, config, model) for source in config.sources}
     counts = {source.name: source.samples or 0 for source in config.sources}
     once = sum((works[name] * count for name, count in counts.items()), Work())
     packed = once.tokens / (config.sequence_length * FILL) if config.packing == "bins" else sum(counts.values())
     bins = config.steps * config.global_batch if config.steps else -int(-packed // config.global_batch) * config.global_batch
     passes = config.steps * config.global_batch / packed if config.steps else 1.0
+    # 3. FLOPs, hours and memory follow
     recipe, work = recipe_of(config), once * passes
     flops = training_flops(model, work, recipe)
     return Plan(
@@ -187,6 +193,7 @@ def part_parameters(model: LlavaOnevision2Config) -> dict[str, int]:
 
 def _assumptions(config: StageConfig, works: dict[str, Work], passes: float, gpus: int, measured: bool) -> list[str]:
     """What a plan rests on, with the numbers."""
+    # 1. What the data are taken to be
     most = max(work.predicted / work.tokens for work in works.values())
     if measured:
         notes = ["tokens of a sample: as measured, whatever the sources say"]
@@ -197,6 +204,7 @@ def _assumptions(config: StageConfig, works: dict[str, Work], passes: float, gpu
             f"image), {TAG} tokens for the time of every frame",
             f"all text but time tags is supervised: {most:.0%} of a bin's tokens at most",
         ]
+    # 2. What holds for every stage
     notes += [
         f"logits are computed for supervised tokens only, {CHUNK:,} at a time, and again in the backward pass",
         f"bins are {FILL:.0%} full; attention kernels skip what a sample may not see and keep no scores",
@@ -205,6 +213,7 @@ def _assumptions(config: StageConfig, works: dict[str, Work], passes: float, gpu
         f"a GPU's memory serves tensors up to {SPARE:.0%}; FSDP2 shares everything among all GPUs",
         "utilisation is of all FLOPs, recomputed ones included; loading data, saving and waiting are not counted",
     ]
+    # 3. What this stage leaves out or changes
     unknown = [source.name for source in config.sources if source.samples is None]
     if unknown:
         notes.append(f"not counted, as their size is not published: {', '.join(unknown)} (say it with --samples)")

@@ -61,8 +61,7 @@ def train(
         start: model or adapter folder to start from; None takes the stage before.
         data: file, folder, shards or dataset by source name.
         media_dir: where media out of shards and tokenized videos are kept; None is `OUTPUT/media`.
-        prepare_only: stop when the samples are tokenized and packed. Before a run on many machines, which would otherwise
-            all wait for one, longer than they wait for anything.
+        prepare_only: stop when the samples are tokenized and packed, so that many machines need not wait for one.
 
     Returns:
         the folder of the saved model or adapter, or of the prepared data.
@@ -70,6 +69,7 @@ def train(
     Raises:
         TrainingError: see the functions above; a run of another configuration in the same folder.
     """
+    # 1. Where the run is kept and what it starts from
     limit = int(os.environ.get(STEPS_LIMIT) or 0)
     config = replace(config, steps=min(limit, config.steps or limit)) if limit else config
     state = PartialState(cpu=on_cpu())
@@ -77,12 +77,15 @@ def train(
     folder = run_folder(output, config.stage, config.variant, config.scale)
     with state.main_process_first():
         start = starting_point(config, output, start).absolute()
+    # 2. The same run goes on, a finished one is done, and another one is refused
     facts = describe_run(config, start, data or {})
     _refuse_another_run(folder, facts)
     if done := result_of(folder):
         return done
+    # 3. What would fail late is checked now
     check_folder(_result(folder, config), TrainingError)
     check_start(start)
+    # 4. Prepare the data once, on the main process
     processor = LlavaOnevision2Processor.from_pretrained(start)
     images = processor.image_processor
     cache = TokenCache((media_dir or output / "media") / "tokens", images.patch_size, images.size)
@@ -94,12 +97,14 @@ def train(
         _write_config(folder, facts)
     if prepare_only:
         return prepared.folder
+    # 5. Train from the newest checkpoint
     set_seed(config.seed)
     frozen = config.lora is not None and config.precision == "bf16"  # adapters are float32 over it
     model = make_trainable(load_start(start, torch.bfloat16 if frozen else torch.float32)[0], config)
     trainer = _trainer(model, processor, config, folder, prepared, encoder, state)
     newest = last_checkpoint(folder / "checkpoints")
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    # 6. Save the result
     return _save_result(trainer, processor, config, folder)
 
 

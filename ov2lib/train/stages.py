@@ -117,6 +117,7 @@ class StageConfig:
     origin: dict[str, str]
 
     def __post_init__(self):
+        # 1. Values from fixed lists
         for name, allowed in (("stage", STAGES), ("variant", VARIANTS), ("packing", ("bins", "pool")),
                               ("precision", ("bf16", "fp32")), ("timestamps", ("presentation", "published"))):  # fmt: skip
             if getattr(self, name) not in allowed:
@@ -125,6 +126,7 @@ class StageConfig:
                                       ("part_learning_rates", self.part_learning_rates, PARTS)):  # fmt: skip
             if unknown := set(chosen) - set(allowed):
                 raise TrainingError(f"{name} names {', '.join(sorted(unknown))}; use {', '.join(allowed)}")
+        # 2. Values that depend on each other
         shares = self.input_ratio
         if min(shares.values(), default=0) < 0 or shares.get("codec", 0) + shares.get("frames", 0) <= 0:
             raise TrainingError(f"input_ratio is {shares}; give 'codec' or 'frames' a positive share, and none a negative one")
@@ -134,6 +136,7 @@ class StageConfig:
             raise TrainingError(f"global_batch {self.global_batch} is no multiple of micro_batch {self.micro_batch}")
         if len({source.name for source in self.sources}) < len(self.sources):
             raise TrainingError(f"two sources share a name: {', '.join(source.name for source in self.sources)}")
+        # 3. Every field says where it is from
         named = {field.name for field in fields(self)} - {"origin"}
         wrong = {name for name in named if not self.origin.get(name, "").startswith(ORIGINS)} | (set(self.origin) - named)
         if wrong:
@@ -229,12 +232,14 @@ _LORA = {
 
 
 def _8b(stage: int) -> dict:
+    # 1. Settings of the public script that is nearest to the stage
     script = "mid_training.sh" if stage == 1 else "instruct_780k.sh"
     settings = {row["field"]: row["value"] for row in reported.rows("training_scripts") if row["script"] == script}
     proxy = f"proxy: {script}" + ("; no script of a long-video or codec stage is public" if stage > 2 else "")
     numbers = {"learning_rate": "lr", "min_learning_rate": "min_lr", "warmup_fraction": "warmup_fraction", "eps": "adam_eps",
                "weight_decay": "weight_decay", "clip": "clip"}  # fmt: skip
     found: dict[str, tuple[Any, str]] = {field: (float(settings[name]), proxy) for field, name in numbers.items()}
+    # 2. What the paper says, or else the script
     found |= {
         "sources": (_SOURCES[stage], "published: corpora, sizes and frames; None where a size is not; canvases are assumed, "
                     f"one for {FRAMES_PER_CANVAS} frames as in the released code"),
@@ -249,6 +254,7 @@ def _8b(stage: int) -> dict:
         "global_batch": (int(settings["global_batch"]), proxy),
         "sequence_length": (int(settings["seq_len"]), proxy),
     }  # fmt: skip
+    # 3. Where the script's number cannot be right for this stage
     if stage > 1:
         why = f"assumed: {script} has {settings['global_batch']}, which does not divide among nodes of 8 GPUs"
         found["global_batch"] = (128, f"{why}; mid_training.sh has 128")

@@ -111,12 +111,14 @@ class StageTrainer(Trainer):
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
         """One group per part and decay, so that parts may have learning rates of their own."""
         if self.optimizer is None:  # type: ignore[has-type]
+            # 1. Parameters by part of the model and by whether they decay
             trained = self.model if model is None else model
             decayed = set(self.get_decay_parameter_names(trained))
             groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
             for name, parameter in trained.named_parameters():
                 if parameter.requires_grad:
                     groups.setdefault((part_of(name), name in decayed), []).append(parameter)
+            # 2. One group for each, with its own rate
             kind, settings = self.get_optimizer_cls_and_kwargs(self.args, trained)
             self.optimizer = kind(
                 [

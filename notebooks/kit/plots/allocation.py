@@ -41,13 +41,16 @@ def draw_allocation(
     upper: Axes, lower: Axes, weights: np.ndarray, times: np.ndarray, canvases: int, colours: Colours
 ) -> list[dict]:
     """Frame weights w_t (lower) and their cumulative share F with the interval of each P-canvas (upper)."""
+    # 1. The cumulative share of each frame and the canvas it falls on
     share = packing.cumulative_share(weights)
     owner = packing.interval_of(share, canvases)
     step = float(np.median(np.diff(times)))
     shades = [colours(t) for t in times]
+    # 2. Above the curve F, below the weights
     upper.step(times, share, where="post", color="#777777", linewidth=1, zorder=1)
     upper.scatter(times, share, c=shades, s=18, zorder=3)
     lower.bar(times, weights, 0.6 * step, color=shades)
+    # 3. One band for each canvas, with a line where its frames begin
     for r in range(canvases):
         first = times[owner == r][0] - step / 2 if (owner == r).any() else times[-1]
         upper.axhspan(r / canvases, (r + 1) / canvases, color="#ececec" if r % 2 else "#ffffff", zorder=0)

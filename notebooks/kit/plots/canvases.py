@@ -34,8 +34,10 @@ def draw_canvas(ax: Axes, picture: np.ndarray, positions: np.ndarray, colours: C
 
     positions: int64 [h, w, 3] of its patches.
     """
+    # 1. The picture
     ax.imshow(picture)
     ax.set_axis_off()
+    # 2. A line on each side of a block whose neighbour is from another time; empty places have none
     t = positions[::MERGE, ::MERGE, 0]
     side = picture.shape[0] / t.shape[0]
     framed = np.pad(t, 1, constant_values=-2)
@@ -55,6 +57,7 @@ def draw_canvas(ax: Axes, picture: np.ndarray, positions: np.ndarray, colours: C
             if framed[row + down, col + across] != t[row, col]:
                 lines.append(np.array(line) - 0.5)
                 shades.append(colours(t[row, col]))
+    # 3. All lines at once, which is much faster
     ax.add_collection(LineCollection(lines, colors=shades, linewidths=width, capstyle="butt"))
 
 

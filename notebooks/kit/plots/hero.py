@@ -28,12 +28,14 @@ def hero_figure(tokens: VisualTokens, group: int) -> Figure:
     Raises:
         VideoError: `tokens.source` cannot be read as video.
     """
+    # 1. The video's packets, groups and one frame's scores
     source = Source.open(tokens.source, tokens.config.get("stream"))
     packets = source.packets
     config = PaperConfig(num_canvases=tokens.config["num_canvases"])
     partition = partition_packets(packets, config)
     strip = tokenize_frames(tokens.source, num_frames=10)
     candidate = _candidate(tokens, source, plan_groups(packets, partition, config.num_canvases)[group].frames)
+    # 2. Above: film strip, packets, bit cost
     fig = plt.figure(figsize=SIZE)
     rows = fig.add_gridspec(6, 1, height_ratios=[0.78, 0.9, 1.3, 0.4, 1.5, 0.2], hspace=0.05)
     film, stream, curve = (fig.add_subplot(rows[i]) for i in range(3))
@@ -53,6 +55,7 @@ def hero_figure(tokens: VisualTokens, group: int) -> Figure:
     ):
         ax.set_title(text, fontsize=11, weight="bold", pad=14 if ax is curve else 5)
 
+    # 3. Below: scores and canvases of one group
     numbers = np.flatnonzero(tokens.group_ids == group)[:CANVASES]
     start, end = partition.edges[group : group + 2]
     colours = time_colours(start, end)
@@ -61,6 +64,7 @@ def hero_figure(tokens: VisualTokens, group: int) -> Figure:
     _draw_scores(score_ax, candidate.picture, candidate.scores)
     for place, number in enumerate(numbers, start=1):
         _draw_packed(fig, curve, fig.add_subplot(lower[place]), tokens, number, colours)
+    # 4. Captions, and lines around the group on the curve
     captions = rows[5].subgridspec(1, 1 + len(numbers), wspace=0.06)
     for cell, text in (
         (captions[0], "③ block scores"),

@@ -78,16 +78,19 @@ def draw_positions(ax, tokens: VisualTokens, seconds: float | None = None) -> li
 
     ax: a 3D axes. seconds: end of the time axis; None takes the tokens' own.
     """
+    # 1. One record for each token, without padding
     first = tokens.merge_order[:: MERGE**2]
     records = tokens.records()[first]
     records = records[records["t"] >= 0]
     time = tokens.frame_times[records["t"]]
     shades = [group_colour(group) for group in records["group"]]
+    # 2. Points in time, column and row
     ax.scatter(time, records["source_col"], records["source_row"], c=shades, s=7, marker="s", linewidths=0, depthshade=False)
     h, w = records["source_row"].max() + MERGE, records["source_col"].max() + MERGE
     ax.set(xlim=(0, seconds or tokens.frame_times[-1]), ylim=(w, 0), zlim=(h, 0))
     ax.set(yticks=range(0, w + 1, 6), zticks=range(0, h + 1, 4))
     ax.set_box_aspect((2.4, 1.4, 0.9), zoom=1.2)
+    # 3. Axes as a film lies: time to the right, rows downwards
     ax.set_xlabel("time of t, s", fontsize=8, labelpad=4)
     ax.set_ylabel("col", fontsize=8, labelpad=-4)
     ax.text(ax.get_xlim()[1], 0, -0.18 * h, "row", fontsize=8)
@@ -130,11 +133,13 @@ def sight_figure(tokens: VisualTokens, rules: dict[str, np.ndarray], query: int)
 
     query: number of the token, which is framed in red.
     """
+    # 1. Sizes: a band of canvases for each rule
     n, (h, w) = len(tokens.canvases), tokens.grid
     h, w, side = h // MERGE, w // MERGE, tokens.patch_size * MERGE
     height = WIDTH / n * tokens.canvases.shape[1] / tokens.canvases.shape[2]
     fig = plt.figure(figsize=(WIDTH, len(rules) * (height + 0.24)))
     bands = fig.subfigures(len(rules), 1)
+    # 2. In each band, what the query sees stays bright
     for band, (name, visible) in zip(np.atleast_1d(bands), rules.items(), strict=True):
         band.suptitle(name, x=0.005, y=0.99, ha="left", va="top", fontsize=8)
         seen = visible[query].reshape(n, h, w).repeat(side, axis=1).repeat(side, axis=2)
@@ -146,6 +151,7 @@ def sight_figure(tokens: VisualTokens, rules: dict[str, np.ndarray], query: int)
             faded = 238 - (255 - tokens.canvases[i].mean(axis=2, keepdims=True)) * 0.06
             ax.imshow(np.where(seen[i][..., None], tokens.canvases[i], faded).astype(np.uint8))
             ax.set_axis_off()
+            # 3. The query itself is framed
             if i == query // (h * w):
                 row, col = divmod(query % (h * w), w)
                 ax.add_patch(
@@ -172,10 +178,12 @@ def prompt_figure(prompts: dict[str, str], seconds: float, columns: int = 92, li
 
     columns: characters a line; lines: shown of each prompt, "…" where it goes on.
     """
+    # 1. Lay the pieces out in lines
     colours = time_colours(0, seconds)
     laid_out = {name: _lay_out(prompt_pieces(text), columns, lines) for name, text in prompts.items()}
     rows = sum(placed[-1][0] + 2.5 for placed in laid_out.values())
     fig, ax = plt.subplots(figsize=(WIDTH, 0.155 * rows))
+    # 2. Write them, coloured by what they are
     size = 0.96 * WIDTH * 72 / columns / 0.602  # a letter of the monospaced font is 0.602 em wide
     top = 0.0
     for name, placed in laid_out.items():
@@ -188,6 +196,7 @@ def prompt_figure(prompts: dict[str, str], seconds: float, columns: int = 92, li
                 column, top + row + 1.1, piece, fontsize=size, family="DejaVu Sans Mono", color=shade, weight=bold, va="center"
             )
         top += placed[-1][0] + 2.5
+    # 3. Nothing but text
     ax.set(xlim=(0, columns), ylim=(top - 1, -0.6))
     ax.set_axis_off()
     return fig

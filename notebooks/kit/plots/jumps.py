@@ -57,9 +57,11 @@ def draw_matching(ax: Axes, pred: Sequence[float], truth: Sequence[float], toler
 
     Returns a row per prediction: tolerance, prediction, truth (None where it takes none).
     """
+    # 1. Match answers to the truth
     pred, truth = sorted(pred), sorted(truth)
     taken = match(pred, truth, tolerance)
     rows = []
+    # 2. The truth with its tolerance
     for time in truth:
         ax.fill_betweenx(
             [0.25, 1], time - tolerance, time + tolerance, color=SHADES.get(tolerance, EVENT), alpha=0.18, linewidth=0
@@ -67,6 +69,7 @@ def draw_matching(ax: Axes, pred: Sequence[float], truth: Sequence[float], toler
     hit = {place for place in taken if place is not None}
     ax.scatter(truth, np.ones(len(truth)), marker="v", s=34, zorder=3, edgecolors=EVENT,
                facecolors=[EVENT if place in hit else "white" for place in range(len(truth))])  # fmt: skip
+    # 3. Answers, joined to what they hit
     for time, place in zip(pred, taken, strict=True):
         if place is not None:
             ax.plot([time, truth[place]], [0.25, 0.93], color="#555555", linewidth=0.9, zorder=2)

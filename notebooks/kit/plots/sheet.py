@@ -72,14 +72,17 @@ def _as_html(heads, rows, bold, notes, right) -> str:
     def line(cells: list[str]) -> str:
         return f"<tr>{''.join(cells)}</tr>\n"
 
+    # 1. Headings, with a line for the groups above them
     top = line([cell("th", _coloured(name), i) for i, (_, name) in enumerate(heads)])
     if any(group for group, _ in heads):
         spans = [(html.escape(group), len(members)) for group, members in _groups(heads)]
         top = line([f'<th colspan="{span}" style="text-align:center">{group}</th>' for group, span in spans]) + top
+    # 2. The body
     body = ""
     for r, row in enumerate(rows):
         texts = [f"<b>{html.escape(text)}</b>" if (r, i) in bold else html.escape(text) for i, text in enumerate(row)]
         body += line([cell("td", text, i) for i, text in enumerate(texts)])
+    # 3. Notes
     below = "<br>\n".join(html.escape(note) for note in notes)
     return f"<table>\n<thead>\n{top}</thead>\n<tbody>\n{body}</tbody>\n</table>\n<small>{below}</small>"
 
@@ -97,14 +100,17 @@ def _as_text(heads, rows, bold, notes, right, width) -> str:
         lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
         return [line + tail for line in lines] or [""]
 
+    # 1. Wrap every cell
     table = [[wrapped(name, i, False) for i, (_, name) in enumerate(heads)]]
     table += [[wrapped(text, i, (r, i) in bold) for i, text in enumerate(row)] for r, row in enumerate(rows)]
+    # 2. Columns as wide as their widest line, or as their group's name
     widths = [max(len(line) for row in table for line in row[i]) for i in range(len(heads))]
     grouped = []
     for group, members in _groups(heads):
         room = sum(widths[i] for i in members) + 2 * (len(members) - 1)
         widths[members[-1]] += max(0, len(group) - room)
         grouped.append(f"{group:^{max(room, len(group))}}")
+    # 3. Lines of all rows side by side
     out = ["  ".join(grouped).rstrip()] if any(group for group, _ in heads) else []
     for row in table:
         for parts in itertools.zip_longest(*row, fillvalue=""):

@@ -73,6 +73,7 @@ def draw_gaps(ax: Axes, table: pd.DataFrame, names: Mapping[tuple[str, str], str
 
     names: label by (backend, arm) of the difference rows.
     """
+    # 1. An interval for each budget, filled where it excludes zero
     labels, place = [], 0
     for (backend, arm), label in names.items():
         mine = table[(table["backend"] == backend) & (table["arm"] == arm) & (table["seed"] == "all")].sort_values("budget")
@@ -86,6 +87,7 @@ def draw_gaps(ax: Axes, table: pd.DataFrame, names: Mapping[tuple[str, str], str
             place += 1
         place += 0.6
         labels.append(None)
+    # 2. Labels, with room between the groups
     ticks, texts, at = [], [], 0.0
     for label in labels:
         if label is None:
@@ -95,6 +97,7 @@ def draw_gaps(ax: Axes, table: pd.DataFrame, names: Mapping[tuple[str, str], str
             texts.append(label)
             at += 1
     ax.set_yticks(ticks, texts)
+    # 3. The line of no difference
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.set(ylim=(at - 0.8, -0.6), xlabel="difference of scores")
     ax.tick_params(axis="y", length=0)

@@ -25,21 +25,25 @@ def results(category: str, compared: pd.DataFrame) -> Sheet:
 
     Averages come twice: as printed, and as the mean of the rows above. Columns of the guide appear where it has a row.
     """
+    # 1. What was reported, and the guide's and our own runs where there are any
     table = reported.load("main", wide=True).loc[category]
     guide = derived.nearest_guide()
     guided = not table.index.intersection(guide.index).empty
     columns = ["benchmark", *(("reported on the project page", model) for model in table.columns)]
     columns += [("authors' guide", "score"), ("authors' guide", "input")] * guided
     columns += [("own runs", "reproduced"), ("own runs", "gap")]
+    # 2. One row for each benchmark, the best in bold
     rows, best = [], set()
     for r, (name, values) in enumerate(table.iterrows()):
         best |= {(r, i) for i, value in enumerate(values, 1) if value == values.max()}
         own = _own(*compared.loc[name, ["reproduced", "gap"]]) if name in compared.index else ["", ""]
         label = "average, printed" if name == "Average" else name
         rows.append([label, *(f"{value:.1f}" for value in values), *(_guide(guide, name) if guided else []), *own])
+    # 3. Averages recomputed
     means, run = table.drop("Average").mean(), compared["reproduced"].mean(skipna=False)
     last = [*(f"{value:.2f}" for value in means), *(["", ""] if guided else []), *_own(run, run - means[MODEL])]
     rows.append(["average, recomputed", *last])
+    # 4. Notes
     notes = [f"percent, higher is better; bold (* in text): best of the six; gap = reproduced − reported; {NOT_RUN}: no file"]
     if guided:
         notes.append("guide: a later run of the same model by its authors; of two inputs the one nearer to the reported value")

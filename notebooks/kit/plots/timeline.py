@@ -91,6 +91,7 @@ def valley_rows(bin_cost: np.ndarray, quota: float, cut, min_bins: int, max_bins
 
 def draw_valley(upper: Axes, lower: Axes, rows: list[dict], quota: float, bin_seconds: float, scale: float = 1e3) -> None:
     """Draw `valley_rows` on two axes that share x: the running sum against the quota, and e_b with window, trigger and cut."""
+    # 1. Above: what has been spent, against the quota
     bins = np.array([row["bin"] for row in rows])
     cost, spent = (np.array([row[name] for row in rows]) / scale for name in ("cost", "spent"))
     upper.plot(bins, spent, color=SIGNALS["bits"], marker="o", markersize=4, linewidth=1.4)
@@ -100,10 +101,12 @@ def draw_valley(upper: Axes, lower: Axes, rows: list[dict], quota: float, bin_se
         textcoords="offset points", fontsize=8,
     )  # fmt: skip
     upper.set(ylabel="spent, kB", ylim=(0, max(spent.max(), quota / scale) * 1.15))
+    # 2. Below: the bins, with the window in which the valley is sought
     window = [row["window"] for row in rows]
     lower.bar(bins, cost, 0.9, color=[SIGNALS["bits"] if inside else "#d0d0d0" for inside in window])
     halo = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
     lower.bar_label(lower.containers[0], [f"{c:.1f}" for c in cost], fontsize=7, padding=2, bbox=halo)
+    # 3. Where the quota was reached and where the cut fell
     for row in rows:
         if row["role"]:
             for ax in (upper, lower):

@@ -108,9 +108,11 @@ def draw_scores(ax: Axes, rows: Sequence[dict], stage: int, asked: int) -> list[
     Returns:
         the rows drawn, with the name of their mark.
     """
+    # 1. The rows to show, and their tasks in order
     chosen = [row | {"mark": name} for row in rows if row["stage"] == asked and (name := _mark(row, stage))]
     tasks = list(dict.fromkeys((row["task"], row["metric"]) for row in chosen))
     marks = [name for name in LOOKS if any(row["mark"] == name for row in chosen)]
+    # 2. One mark for each model, shifted so that none hides another
     for name, (label, colour, marker) in LOOKS.items():
         own = [row for row in chosen if row["mark"] == name]
         if not own:
@@ -121,6 +123,7 @@ def draw_scores(ax: Axes, rows: Sequence[dict], stage: int, asked: int) -> list[
         ax.hlines(places, *np.transpose(intervals), color=colour, linewidth=1.2)
         words = "the start" if name == "before" and stage == 1 else label
         ax.plot([row["score"] for row in own], places, marker, color=colour, markersize=4.5, label=words)
+    # 3. Axes
     ax.set(xlim=(-0.02, 1.02), xlabel="score", ylim=(len(tasks) - 0.5, -0.5))
     ax.set_yticks(range(len(tasks)), [f"{_kind(task)}\n{metric}" for task, metric in tasks], fontsize=7)
     ax.tick_params(axis="y", length=0)

@@ -45,12 +45,14 @@ def draw_composition(ax: Axes, shares: dict[str, dict[str, float]]) -> list[dict
     Returns:
         A row per part.
     """
+    # 1. A bar for each corpus, its parts from large to small
     rows = []
     for place, (corpus, parts) in enumerate(shares.items()):
         left = 0.0
         for number, (component, share) in enumerate(sorted(parts.items(), key=lambda item: -item[1])):
             shade = SHADES[number % len(SHADES)]
             ax.barh(place, share, left=left, color=shade, height=0.62, edgecolor="white", linewidth=0.6)
+            # 2. Names where they fit
             letters = int((share - 0.5) / 0.9)  # that fit side by side
             lines = textwrap.wrap(component, max(letters, 1), break_long_words=False)
             if len(lines) <= 3 and max(map(len, lines)) <= letters:
@@ -59,6 +61,7 @@ def draw_composition(ax: Axes, shares: dict[str, dict[str, float]]) -> list[dict
                 ax.text(left + share / 2, place, words, ha="center", va="center", fontsize=6, color=colour, linespacing=0.95)
             rows.append({"corpus": corpus, "component": component, "percent": share})
             left += share
+    # 3. Axes
     ax.set(xlim=(0, 100.5), xlabel="percent", yticks=range(len(shares)), yticklabels=list(shares))
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
@@ -72,6 +75,7 @@ def draw_stage_sources(ax: Axes, configs: Sequence[StageConfig]) -> list[dict]:
     Returns:
         A row per source.
     """
+    # 1. A point for each source, on a logarithmic scale
     rows, places, names = [], [], []
     for number, config in enumerate(configs):
         for source in config.sources:
@@ -85,8 +89,10 @@ def draw_stage_sources(ax: Axes, configs: Sequence[StageConfig]) -> list[dict]:
             rows.append({"stage": config.stage, "source": source.name, "kind": source.kind, "samples": source.samples})
             places.append(place)
             names.append(source.name)
+        # 2. Stages beside their sources
         middle = np.mean(places[-len(config.sources) :])
         ax.annotate(f"stage {config.stage}", (1, middle), xycoords=ax.get_yaxis_transform(), va="center", fontsize=8)
+    # 3. Legend and axes
     ax.plot([], [], "o-", color=KINDS["image"], label="images and text")
     ax.plot([], [], "o-", color=KINDS["video"], label="video")
     ax.set(xscale="log", xlim=(_LEAST, 3e8), xlabel="samples")
