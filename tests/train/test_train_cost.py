@@ -14,9 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from ov2lib.errors import TrainingError
 from ov2lib.model import LlavaOnevision2Config, LlavaOnevision2ForConditionalGeneration, modeling
 from ov2lib.model.loss import bin_mean_loss
-from ov2lib.model.sizes import published_config
+from ov2lib.model.sizes import Work, published_config
 from ov2lib.train import cost
-from ov2lib.train.cost import Recipe, Work, training_flops, training_memory, widths
+from ov2lib.train.cost import Recipe, training_flops, training_memory, widths
 from ov2lib.train.lora import LoraSettings, add_lora
 from ov2lib.train.plan import part_parameters
 
