@@ -39,7 +39,8 @@ def picture(item: object) -> object:
         return load_image(item, timeout=30)
     except Exception as error:  # whatever a network, a decoder or a codec raises
         name = item if len(item) <= 100 else f"{item[:60]}… ({len(item):,} characters)"
-        raise ImageError(name, f"cannot be read ({describe(error)})", "check the address or the encoding") from error
+        why = describe(error).replace(item, "it")[:200]
+        raise ImageError(name, f"cannot be read ({why})", "check the address or the encoding") from error
 
 
 def nested(options: Mapping) -> tuple[dict, dict, dict]:
