@@ -11,7 +11,6 @@ from ..codec.config import PaperConfig
 from ..codec.frontend import partition_packets
 from ..codec.gop import Partition
 from ..errors import Ov2Error
-from ..video.info import VideoInfo, probe
 from ..video.packets import Packets
 from ..video.source import Source
 from .reading import add_reading_arguments, open_source
@@ -38,10 +37,10 @@ def run(args: argparse.Namespace) -> int:
     """
     source = open_source(args)
     source.damage.warn()
-    packets, info = source.packets, probe(source)
+    packets = source.packets
     partition = partition_packets(packets, DEFAULT)
     columns = min(shutil.get_terminal_size().columns, WIDEST)
-    told = facts(source, info, partition)
+    told = facts(source, partition)
     if args.png:
         told.append(("timeline", str(draw(args.png, packets, partition))))
     for name, value in told:
@@ -51,31 +50,35 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def facts(source: Source, info: VideoInfo, partition: Partition) -> list[tuple[str, str]]:
+def facts(source: Source, partition: Partition) -> list[tuple[str, str]]:
     """What the stream offers, as (name, value) for people."""
     # 1. What takes more than one word to say
     packets = source.packets
-    display, (height, width) = info.display, info.display.coded
+    display, (height, width), shown = source.display, source.coded, source.display.shown
     stored = f" as shown, stored {width}x{height}, {display}" if str(display) else ""
     groups = f"{len(partition)} by bit cost, {_range(np.diff(partition.edges), '.3g')} s"
     # 2. One row for each fact; some rows only where they apply
     return [
-        ("file", info.path),
+        ("file", source.path),
         *(("stream", f"{line}{' (read)' if int(line.split(':')[0]) == source.stream else ''}") for line in source.streams),
-        ("container", f"{info.container}, {'audio beside' if info.has_audio else 'no audio'}"),
-        ("codec", f"{info.codec}, {info.pixel_format}"),
-        ("size", f"{info.width}x{info.height}{stored}"),
+        ("container", f"{source.container}, {'audio beside' if source.has_audio else 'no audio'}"),
+        ("codec", f"{source.codec}, {source.pixel_format}"),
+        ("size", f"{shown[1]}x{shown[0]}{stored}"),
         *([("interlaced", "canvases show the first field, lines between filled in")] if display.interlaced else []),
         *([("dynamic range", f"high ({display.transfer}); canvases show it as BT.709 would")] if display.transfer else []),
-        ("frame rate", f"{info.fps:.3f} fps, {'constant' if info.constant_rate else 'on average (it varies)'}"),
+        ("frame rate", f"{packets.fps:.3f} fps, {'constant' if packets.constant_rate else 'on average (it varies)'}"),
         (
             "duration",
-            f"{info.duration:.3f} s, first frame at {info.start:.3f} s" + ("" if packets.ordered else " (guessed: no times)"),
+            f"{packets.duration:.3f} s, first frame at {packets.start:.3f} s"
+            + ("" if packets.ordered else " (guessed: no times)"),
         ),
-        ("packets", f"{info.packets} for {info.frames} frames, {packets.size.sum() / 125 / info.duration:.0f} kbit/s"),
+        (
+            "packets",
+            f"{len(packets)} for {len(packets.frame_packet)} frames, {packets.size.sum() / 125 / packets.duration:.0f} kbit/s",
+        ),
         ("frame kinds", _kinds(packets)),
         ("key frames", _key_frames(packets)),
-        ("signals", _signals(info, packets)),
+        ("signals", _signals(source)),
         ("groups", f"{groups} long, for a budget of {DEFAULT.num_canvases} canvases"),
     ]
 
@@ -103,11 +106,11 @@ def _range(values: np.ndarray, form: str) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _signals(info: VideoInfo, packets: Packets) -> str:
-    origins = "; ".join(f"{name} {origin}" for name, origin in info.origins.items())
-    if info.origins["motion"] == "exported":
+def _signals(source: Source) -> str:
+    origins = "; ".join(f"{name} {origin}" for name, origin in source.origins.items())
+    if source.origins["motion"] == "exported":
         return f"{origins} (by FFmpeg from the bitstream, or worked out from that)"
-    reason = "all frames are key frames" if packets.key.all() else f"FFmpeg exports no motion vectors of {info.codec}"
+    reason = "all frames are key frames" if source.packets.key.all() else f"FFmpeg exports no motion vectors of {source.codec}"
     return f"{origins} ({reason}: its pictures are encoded again as H.264, which does)"
 
 

@@ -7,7 +7,6 @@ fits a block best is kept, since the exported vectors do not say which reference
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -41,20 +40,18 @@ def compensated_residual(picture: np.ndarray, references: Sequence[MovedBy], sou
     cells = _cells(*picture.shape, *references[0].used.shape, *source_size)
     intra = ~np.any([r.used for r in references], axis=0).ravel()
     target = picture.astype(np.float32).ravel()
-    best: Any = None
-    best_error: Any = None
+    best, least = np.zeros_like(target), np.full(intra.shape, np.inf)
     for number, reference in enumerate(references):
-        counted = reference.used.ravel() if number else reference.used.ravel() | intra
+        # 1. What is left of the picture when this reference is moved below it
         vector = np.where(reference.used[..., None], reference.vector, 0).reshape(-1, 2)
         residual = target - _moved(reference.picture, vector * (cells.scale / QUARTER), cells)
         if len(references) == 1:
             return residual.reshape(picture.shape)
+        # 2. Where that is less than with the references before
+        counted = reference.used.ravel() if number else reference.used.ravel() | intra
         error = np.where(counted, np.bincount(cells.of_pixel, np.abs(residual), len(counted)), np.inf)
-        if best is None:
-            best, best_error = residual, error
-        else:
-            best = np.where((error < best_error).take(cells.of_pixel), residual, best)
-            best_error = np.minimum(best_error, error)
+        best = np.where((error < least).take(cells.of_pixel), residual, best)
+        least = np.minimum(error, least)
     return best.reshape(picture.shape)
 
 
@@ -77,20 +74,14 @@ def _cells(height: int, width: int, rows: int, cols: int, source_height: int, so
     y_cell = np.minimum((np.arange(height) * source_height // height) // CELL, rows - 1)
     x_cell = np.minimum((np.arange(width) * source_width // width) // CELL, cols - 1)
     stride = width + 2 * MARGIN
-    low, high = [], []
-    for cell, count, size in ((x_cell, cols, width), (y_cell, rows, height)):
-        first = np.searchsorted(cell, np.arange(count), side="left")
-        last = np.searchsorted(cell, np.arange(count), side="right") - 1
-        low.append(-MARGIN - first)
-        high.append(size + MARGIN - 2 - last)
     y, x = np.divmod(np.arange(rows * cols), cols)
-    return _Cells(
-        of_pixel=(y_cell[:, None] * cols + x_cell).ravel(),
-        pixel=((np.arange(height)[:, None] + MARGIN) * stride + np.arange(width) + MARGIN).ravel(),
-        low=np.stack([low[0][x], low[1][y]], axis=1).astype(np.float32),
-        high=np.stack([high[0][x], high[1][y]], axis=1).astype(np.float32),
-        scale=np.array([width / source_width, height / source_height], np.float32),
-    )
+    low, high = np.empty((2, rows * cols, 2), np.float32)
+    for axis, (cell, own, size) in enumerate(((x_cell, x, width), (y_cell, y, height))):
+        low[:, axis] = -MARGIN - np.searchsorted(cell, own, side="left")
+        high[:, axis] = size + MARGIN - 1 - np.searchsorted(cell, own, side="right")
+    pixel = (np.arange(height)[:, None] + MARGIN) * stride + np.arange(width) + MARGIN
+    scale = np.array([width / source_width, height / source_height], np.float32)
+    return _Cells((y_cell[:, None] * cols + x_cell).ravel(), pixel.ravel(), low, high, scale)
 
 
 def _moved(picture: np.ndarray, vector: np.ndarray, cells: _Cells) -> np.ndarray:

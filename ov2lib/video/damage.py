@@ -26,7 +26,7 @@ class Damage:
         self.path, self.policy = path, policy
         self._causes: dict[str, str] = {}  # what is wrong with the file: remedy, if it needs one
         self._frames: dict[int, tuple[float, str]] = {}  # index: (seconds, what is wrong with it)
-        self._told = 0
+        self._reported = 0
 
     def of_file(self, cause: str, remedy: str) -> None:
         """Note what is wrong with the file. Raises VideoError if it is to be refused."""
@@ -46,9 +46,12 @@ class Damage:
 
     def warn(self) -> None:
         """Say what has been survived since the last warning, in one `VideoWarning`."""
-        if len(self._causes) + len(self._frames) == self._told:
+        # 1. Is there anything new?
+        count = len(self._causes) + len(self._frames)
+        if count == self._reported:
             return
-        self._told = len(self._causes) + len(self._frames)
+        self._reported = count
+        # 2. One sentence on the file and one on its frames, then what to do about them
         causes, remedies = list(self._causes), set(self._causes.values()) - {""}
         if self._frames:
             (seconds, cause), count = min(self._frames.values()), len(self._frames)

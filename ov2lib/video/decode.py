@@ -19,12 +19,11 @@ from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from ..errors import VideoError
-from .headers import h264_crop
+from .headers import H264
 from .marginals import Marginals, marginals_reader
 from .packets import Packets
 from .residual import PaddedLuma
-from .scaler import plane
-from .side_data import side_data
+from .scaler import plane, side_data
 from .source import Source
 from .stream import ERRORS, LIMITS, coded_packets, decode_packet, open_video
 
@@ -79,12 +78,11 @@ class CodedFrame:
     def vectors(self) -> np.ndarray | None:
         """FFmpeg's motion vector records (structured array), or None, as for the last frame of MPEG-4 with reordering."""
         data = None if self.scaled else self._side_data.get("MOTION_VECTORS")
-        vectors = None if data is None else data.to_ndarray()
-        if vectors is not None and any(self.cropped):
-            vectors = vectors.copy()
-            for axis, macroblocks in zip("xy", self.cropped, strict=True):
-                for end in ("src", "dst"):
-                    vectors[f"{end}_{axis}"] -= 16 * macroblocks
+        if data is None or not any(self.cropped):
+            return None if data is None else data.to_ndarray()
+        vectors = data.to_ndarray().copy()
+        for name in ("src_x", "src_y", "dst_x", "dst_y"):
+            vectors[name] -= 16 * self.cropped[name.endswith("y")]
         return vectors
 
     @cached_property
@@ -162,8 +160,7 @@ def decode(
         context = stream.codec_context
         _configure(stream, source, threads)
         reader = marginals_reader(stream) if measured else None
-        crop = h264_crop(context.extradata) if context.name == "h264" else (0, 0)
-        cropped = (crop[0] // 16, crop[1] // 16)
+        left, top = H264(context.extradata).crop if context.name == "h264" else (0, 0)
         # 3. Packet by packet, and None at the end for the frames that the decoder still holds
         for packet in chain(_fed(numbered, source, start, stop, feed), [None]):
             if packet is not None:
@@ -172,7 +169,7 @@ def decode(
                 packet.opaque = (number, known)
             pictures, error = decode_packet(context, packet)
             failed = failed or error
-            for frame in _frames(packets, pictures, cropped):
+            for frame in _frames(packets, pictures, (left // 16, top // 16)):
                 if frame.kind == "I" and source.display.turns_away(frame.picture):
                     damage.note("is turned another way later; shown as it begins")
                 if frame.index <= last:  # a second picture for the same time, which nobody sees, or one come too late
@@ -180,8 +177,10 @@ def decode(
                 last, awaited[frame.index] = frame.index, False
                 if frame.damaged:
                     damage.of_frame(frame.index, frame.time, "its data is corrupt")
-                if (frame.picture.height, frame.picture.width) != source.coded:
-                    frame = _at_size(frame, source, scaler)
+                if (frame.picture.height, frame.picture.width) != (size := source.coded):
+                    smooth = Interpolation.BILINEAR
+                    picture = scaler.reformat(frame.picture, size[1], size[0], interpolation=smooth, threads=1)
+                    frame = replace(frame, picture=picture, scaled=True)
                 yield frame
             if packet is None:
                 context.flush_buffers()
@@ -206,6 +205,7 @@ def _opened_at(source: Source, start: int):
 
     Containers seek by presentation or by decode time, and some land too late; reading from the top always works.
     """
+    # 1. Seek, and see which packet that leads to
     path, packets = source.path, source.packets
     for ticks in (packets.pts[start], packets.dts[start]) if start and packets.ordered else ():
         with open_video(path, source.stream) as (container, stream):
@@ -219,6 +219,7 @@ def _opened_at(source: Source, start: int):
             if len(at) == 1 and at[0] <= start:
                 yield stream, _from(path, packets, start, enumerate(chain([landed], coded), int(at[0])))
                 return
+    # 2. Or read from the top
     with open_video(path, source.stream) as (container, stream):
         yield stream, _from(path, packets, start, enumerate(coded_packets(container, stream)))
 
@@ -259,12 +260,6 @@ def _behind(preamble: bytes, packet: av.Packet) -> av.Packet:
     return out
 
 
-def _at_size(frame: CodedFrame, source: Source, scaler: VideoReformatter) -> CodedFrame:
-    height, width = source.coded
-    picture = scaler.reformat(frame.picture, width, height, interpolation=Interpolation.BILINEAR, threads=1)
-    return replace(frame, picture=picture, scaled=True)
-
-
 def _frames(packets: Packets, pictures: Iterable[av.VideoFrame], cropped: tuple[int, int]) -> Iterator[CodedFrame]:
     """What the decoder put out, with what is known of it; hidden pictures are left out."""
     for picture in pictures:
@@ -273,20 +268,12 @@ def _frames(packets: Packets, pictures: Iterable[av.VideoFrame], cropped: tuple[
         if picture.colorspace not in MATRICES:  # a rare one or a damaged header: FFmpeg's scaler would refuse the picture
             picture.colorspace = UNSPECIFIED
         number, marginals = picture.opaque
-        index = int(packets.frame[number])
+        index, kind = int(packets.frame[number]), KINDS.get(int(picture.pict_type), "P")
         yield CodedFrame(
-            index=index,
-            time=float(packets.frame_times[index]),
-            kind=KINDS.get(int(picture.pict_type), "P"),
-            size=int(packets.frame_sizes[index]),
-            is_reference=bool(packets.reference[number]),
-            order=number,
-            damaged=bool(picture.is_corrupt),
-            picture=picture,
-            cropped=cropped,
-            restart=bool(packets.clean[number]),
-            marginals=marginals,
-        )
+            index, time=float(packets.frame_times[index]), kind=kind, size=int(packets.frame_sizes[index]),
+            is_reference=bool(packets.reference[number]), order=number, damaged=bool(picture.is_corrupt),
+            picture=picture, cropped=cropped, restart=bool(packets.clean[number]), marginals=marginals,
+        )  # fmt: skip
 
 
 def quantisers(attached: SideDataContainer, picture: av.VideoFrame, cropped: tuple[int, int]) -> np.ndarray | None:
@@ -295,9 +282,10 @@ def quantisers(attached: SideDataContainer, picture: av.VideoFrame, cropped: tup
     There is a record for every macroblock that was coded, those that were cropped away (and the padding of an interlaced
     picture to pairs of rows) included.
     """
-    data = attached.get("VIDEO_ENC_PARAMS")
-    if data is None or data.codec_type not in (VideoEncParamsType.H264, VideoEncParamsType.MPEG2):
+    data, mpeg = attached.get("VIDEO_ENC_PARAMS"), VideoEncParamsType.MPEG2
+    if data is None or data.codec_type not in (VideoEncParamsType.H264, mpeg):
         return None  # VP9 exports a base quantiser that means something else
+    # 1. The records as a map of macroblocks, cut to those that are shown
     blocks = np.frombuffer(data, np.int32, offset=data.blocks_offset).reshape(-1, data.block_size // 4)
     columns = int(blocks[-1, 0]) // 16 + 1 if len(blocks) else 1  # fields: x, y, width, height, offset of the quantiser
     (first_col, first_row), mb_rows, mb_cols = cropped, -(-picture.height // 16), -(-picture.width // 16)
@@ -305,34 +293,35 @@ def quantisers(attached: SideDataContainer, picture: av.VideoFrame, cropped: tup
     delta = coded[first_row : first_row + mb_rows, first_col : first_col + mb_cols]
     if delta.shape != (mb_rows, mb_cols):
         return None
-    # exported from the lowest quantiser up, which is -12 for 10 bits of H.264, and in half units for MPEG-4
-    lowest = 0 if data.codec_type == VideoEncParamsType.MPEG2 else 6 * (picture.format.components[0].bits - 8)
-    qp = delta + (data.qp - lowest)
-    return qp // 2 if data.codec_type == VideoEncParamsType.MPEG2 else qp
+    # 2. Exported from the lowest quantiser up, which is -12 for 10 bits of H.264, and in half units for MPEG-4
+    if data.codec_type == mpeg:
+        return (delta + data.qp) // 2
+    return delta + (data.qp - 6 * (picture.format.components[0].bits - 8))
 
 
 def link(frames: Iterable[CodedFrame]) -> Iterator[Linked]:
     """Give each frame its references, in display order; a B frame waits for the next reference."""
-    past: deque[CodedFrame] = deque(maxlen=2 * PAST)  # twice as many: those decoded after a frame are not its references
-    room = 2 * PAST
+    past: deque[CodedFrame] = deque()
+    room = 2 * PAST  # twice as many: those decoded after a frame are not its references
     waiting: list[Linked] = []
     anchor = None
     for frame in frames:
+        # 1. A reference is what B frames before it wait for; a clean key frame ends all references
         if frame.is_reference:
             yield from (replace(w, following=None if frame.restart else frame) for w in waiting)
             waiting.clear()
         if frame.restart:
             past.clear()
             anchor = None
-        linked = Linked(frame, tuple(islice((p for p in past if p.order < frame.order), PAST)), None)
-        if frame.kind == "B":
-            linked = replace(linked, anchor=anchor)
-        else:
-            anchor = linked
-        if frame.kind == "B" or waiting:
+        # 2. The frame with its earlier references
+        is_b, before = frame.kind == "B", tuple(islice((p for p in past if p.order < frame.order), PAST))
+        linked = Linked(frame, before, None, anchor if is_b else None)
+        anchor = anchor if is_b else linked
+        if is_b or waiting:
             waiting.append(linked)
         else:
             yield linked
+        # 3. Keep it for those that follow, as far as memory allows
         if frame.is_reference:
             room = min(room, room_for(frame.picture.height, frame.picture.width, frame.picture.format))
             past.appendleft(frame)

@@ -13,8 +13,8 @@ import av
 import numpy as np
 
 from ..errors import VideoWarning
-from .headers import h264_fields
-from .side_data import side_data
+from .headers import H264
+from .scaler import side_data
 from .tone import TRANSFERS
 
 WIDEST_PIXEL = 4  # assumed: a pixel longer than 4:1 is damage (real ones end at 32:11, wide-screen pictures of 352x576)
@@ -45,27 +45,21 @@ class Display:
     @classmethod
     def read(cls, path: object, stream: av.VideoStream, picture: av.VideoFrame) -> "Display":
         """What a stream and its first decoded picture say; `path` is for warnings of what cannot be meant."""
-        context, aspect = (
-            stream.codec_context,
-            stream.sample_aspect_ratio or Fraction(1),
-        )  # FFmpeg's guess: the container's first
+        # 1. The shape of a pixel: FFmpeg's guess, which trusts the container first
+        context, aspect = stream.codec_context, stream.sample_aspect_ratio or Fraction(1)
         if not 1 / WIDEST_PIXEL <= aspect <= WIDEST_PIXEL:
-            warnings.warn(
-                f"{path}: pixels cannot be {aspect} times as wide as high; taken as square", VideoWarning, stacklevel=2
-            )
+            cause = f"pixels cannot be {aspect} times as wide as high; taken as square"
+            warnings.warn(f"{path}: {cause}", VideoWarning, stacklevel=2)
             aspect = Fraction(1)
+        # 2. How the picture is turned and mirrored
         turns, mirrored, off = orientation(display_matrix(picture))
         if abs(off) > CROOKED:
             warnings.warn(f"{path}: is shown askew by {off:.0f}°; taken as {90 * turns}°", VideoWarning, stacklevel=2)
-        fields = context.name == "h264" and h264_fields(context.extradata)
-        return cls(
-            coded=(picture.height, picture.width),
-            turns=turns,
-            mirrored=mirrored,
-            aspect=aspect,
-            interlaced=fields or picture.interlaced_frame or context.field_order in FIELD_ORDERS,
-            transfer=TRANSFERS.get(picture.color_trc, ""),
-        )
+        # 3. Its lines and its light
+        fields = context.name == "h264" and H264(context.extradata).fields is not None
+        interlaced = fields or picture.interlaced_frame or context.field_order in FIELD_ORDERS
+        transfer = TRANSFERS.get(picture.color_trc, "")
+        return cls((picture.height, picture.width), turns, mirrored, aspect, interlaced, transfer)
 
     def turns_away(self, picture: av.VideoFrame) -> bool:
         """Whether a later picture is to be turned another way than the first."""

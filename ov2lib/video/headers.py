@@ -3,7 +3,9 @@
 Only headers are read. Known: H.264, HEVC, MPEG-1, 2 and 4, H.263, VP8 and VP9; otherwise the key flag is all there is.
 """
 
+import re
 from collections.abc import Callable, Iterator
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 
@@ -23,10 +25,8 @@ class Header(NamedTuple):
 
 def header_reader(codec: str, extradata: bytes | None) -> Callable[[memoryview], Header]:
     """The function that reads a packet's bytes for this codec, to be called on every packet in decode order."""
-    if codec == "h264":
-        return _H264(extradata or b"")
-    if codec == "hevc":
-        return _Hevc(extradata or b"")
+    if codec in ("h264", "hevc"):
+        return H264(extradata) if codec == "h264" else _Hevc(extradata or b"")
     readers = {"mpeg4": _mpeg4, "mpeg1video": _mpeg2, "mpeg2video": _mpeg2, "h263": _h263, "vp8": _vp8, "vp9": _vp9}
     return readers.get(codec, lambda data: Header())
 
@@ -63,18 +63,19 @@ def nal_units(data: memoryview, length_size: int) -> Iterator[tuple[int, int]]:
             if at > start:
                 yield start, min(at, len(data))
         return
-    raw = bytes(data)
-    at = raw.find(b"\0\0\1")
-    while 0 <= at < len(raw) - 3:
-        after = raw.find(b"\0\0\1", at + 3)
-        yield at + 3, after if after >= 0 else len(raw)
-        at = after
+    codes = (code.start() for code in re.finditer(b"\0\0\1", data))
+    yield from ((at + 3, end) for at, end in pairwise(chain(codes, [len(data)])) if at + 3 < len(data))
 
 
-class _H264:
-    """Reads H.264 packets; remembers of the sequence parameter set whether pictures may be single fields, and their crop."""
+class H264:
+    """Reads H.264 packets, and remembers what the sequence parameter set says.
 
-    def __init__(self, extradata: bytes):
+    fields: how a slice header says that its picture is a single field, None where all are whole frames; crop: (left, top)
+    pixels that are cut off before a picture is shown, (0, 0) where the stream's head does not say.
+    """
+
+    def __init__(self, extradata: bytes | None):
+        extradata = extradata or b""
         self.fields: _FieldSyntax | None = None
         self.crop = (0, 0)
         boxed = len(extradata) > 7 and extradata[0] == 1  # an avcC box: length-prefixed units, parameter sets inside
@@ -117,16 +118,6 @@ class _FieldSyntax(NamedTuple):
 
 
 CHROMA_PROFILES = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)  # published: 7.3.2.1.1 of the standard
-
-
-def h264_crop(extradata: bytes | None) -> tuple[int, int]:
-    """(left, top) pixels that H.264 cuts off before a picture is shown; (0, 0) where the stream's head does not say."""
-    return _H264(extradata or b"").crop
-
-
-def h264_fields(extradata: bytes | None) -> bool:
-    """Whether H.264 pictures may be coded as fields, whole or macroblock by macroblock."""
-    return _H264(extradata or b"").fields is not None
 
 
 def _sequence(sps: bytes) -> tuple[_FieldSyntax | None, tuple[int, int]]:
@@ -223,12 +214,13 @@ def _vp9(data: memoryview) -> Header:
     """Of a superframe (several pictures in a packet, the last one shown) the first picture's kind is read."""
     if not len(data):
         return Header()
+    # 1. Frame marker and profile, which has a third bit if it is 3
     bits = Bits(bytes(data[:16]))
-    bits.read(2)  # frame marker
-    if bits.read(1) + 2 * bits.read(1) == 3:
+    if bits.read(4) & 3 == 3:
         bits.read(1)
+    # 2. Whether a picture that was decoded before is shown, or else what the new one is
     if bits.read(1):
-        return Header("P", False)  # shows a picture that was decoded before
+        return Header("P", False)
     kind, shown = "P" if bits.read(1) else "I", bool(bits.read(1))
     several = data[-1] >> 5 == 0b110
     # a later picture needs its pixels, or else its vectors, segments and probabilities, but for error-resilient streams

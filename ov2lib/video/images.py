@@ -29,15 +29,11 @@ ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # a second picture in other formats i
 FITS_HEADER = 1 << 20  # assumed: bytes of a FITS file that are searched for the scale of its values
 STRIP = 1 << 22  # pixels converted at a time, which bounds the memory
 
+_T = Image.Transpose
 _TURNS = {  # published: orientation in Exif 2.3
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+    2: _T.FLIP_LEFT_RIGHT, 3: _T.ROTATE_180, 4: _T.FLIP_TOP_BOTTOM,
+    5: _T.TRANSPOSE, 6: _T.ROTATE_270, 7: _T.TRANSVERSE, 8: _T.ROTATE_90,
+}  # fmt: skip
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF tags
 
 
@@ -85,6 +81,7 @@ def _opened(source: str | os.PathLike | Image.Image):
 
 
 def _decoded(name: str, image: Image.Image) -> Image.Image:
+    # 1. What Pillow reads otherwise than it is meant; its decoders forget some of it
     if image.format in ANIMATED and _is_animated(image):
         warnings.warn(f"{name}: an animation; its first picture is used", VideoWarning, stacklevel=4)
     if image.palette and image.palette.rawmode:  # some BMP files declare more colours than 8 bits can name
@@ -95,9 +92,11 @@ def _decoded(name: str, image: Image.Image) -> Image.Image:
     if image.format == "TIFF":
         _check_signs(name, image)
         image.filename = ""  # without a name Pillow maps no file, which it does with the sides of a turned one exchanged
+    # 2. Decode
     image.load()
     if scale:
         image.info["transparency"] = scale(image.info["transparency"])
+    # 3. To RGB, and upright
     turn = _TURNS.get(_orientation(name, image))
     picture = _rgb(image if zero is None else _shifted(image, zero))
     return picture if turn is None else picture.transpose(turn)

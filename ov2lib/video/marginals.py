@@ -9,8 +9,8 @@ H.264 and MPEG-1/2 the first numbers of each slice suffice.
 
 import re
 import threading
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -23,6 +23,7 @@ from av.bitstream import BitStreamFilterContext
 from .headers import Bits, header_reader, nal_units
 
 MACROBLOCK, SUPERBLOCK = 16, 64  # pixels
+PARAMETER_SETS = {"Sequence Parameter Set": "sps_seq_parameter_set_id", "Picture Parameter Set": "pps_pic_parameter_set_id"}
 LINE = re.compile(r"(\d+)\s+([a-z][\w.]*)(?:\[\d+\])*\s+([01]*) = (-?\d+)\s*$")
 _LOCK = threading.Lock()  # FFmpeg has one log level for all threads
 
@@ -93,22 +94,20 @@ class _Parts:
         """rows, cols: where tiles begin, in units (0 may be left out); by_row: each row of units is a run of its own."""
         self.unit, self.shape = unit, (-(-size[0] // unit), -(-size[1] // unit))
         row, col = np.indices(self.shape).reshape(2, -1)
-        tile = np.searchsorted(sorted(rows), row, side="right") * (len(cols) + 1) + np.searchsorted(
-            sorted(cols), col, side="right"
-        )
-        run = tile * (self.shape[0] + 1) + (row if by_row else 0)
+        down, across = (np.searchsorted(sorted(s), at, side="right") for s, at in ((rows, row), (cols, col)))
+        run = (down * (len(cols) + 1) + across) * (self.shape[0] + 1) + (row if by_row else 0)
         self.order = np.lexsort((col, row, run))
         self.run = run[self.order]
 
     def marginals(self, slices: list[tuple[int, list[int]]]) -> Marginals | None:
         """slices: (raster index of the first unit, bytes of each of its runs), in coding order. None if they do not fit."""
-        place = np.empty(len(self.order), np.int64)
-        place[self.order] = np.arange(len(self.order))
+        # 1. Where in coding order the slices begin
+        place = np.argsort(self.order)
         starts = [int(place[first]) for first, _ in slices]
         if not slices or starts[0] != 0 or (np.diff(starts) <= 0).any():
             return None
-        new = np.diff(self.run, prepend=-1) != 0
-        sizes = []
+        # 2. A part begins with a slice or a run; where the runs were miscounted, with the slice alone
+        new, sizes = np.diff(self.run, prepend=-1) != 0, []
         for (_, runs), start, end in zip(slices, starts, [*starts[1:], len(new)], strict=True):
             new[start] = True
             if len(runs) != new[start:end].sum():
@@ -116,31 +115,28 @@ class _Parts:
             sizes += runs
         if len(sizes) < 2 or min(sizes) < 0:
             return None
-        part = np.empty(len(new), np.int64)
-        part[self.order] = np.cumsum(new) - 1
+        # 3. The part of each unit, back in raster order
+        part = (np.cumsum(new) - 1)[place]
         return Marginals(part.reshape(self.shape), self.unit, np.array(sizes))
 
 
 # --- codecs whose headers FFmpeg parses -----------------------------------------------------------------------------
 
 
-class _Traced(ABC):
+class _Traced:
     """Reads packets through FFmpeg's `trace_headers`, which prints every field of every header."""
 
     def __init__(self, stream, size: tuple[int, int]):
-        self.size = size
+        self.size, self.sets = size, {}
         context = stream.codec_context
-        hvcc = bytes(context.extradata or b"") if context.codec.canonical_name == "hevc" else b""
-        self.length_size = (hvcc[21] & 3) + 1 if len(hvcc) > 22 and hvcc[0] == 1 else 0
-        with _Captured() as lines:
+        self.length_size = getattr(header_reader(context.codec.canonical_name, context.extradata), "length_size", 0)
+        with _captured_log() as lines:
             self.filter = BitStreamFilterContext("trace_headers", stream)
         self.note(_headers(lines))
 
-    @abstractmethod
     def note(self, headers: list) -> None:
         """Remember what later packets need."""
 
-    @abstractmethod
     def read(self, data: bytes, headers: list) -> Marginals | None:
         """What the headers of one packet say of its parts."""
 
@@ -149,7 +145,7 @@ class _Traced(ABC):
         copy = av.Packet(data)  # the filter keeps what it is given
         copy.is_keyframe = packet.is_keyframe
         try:
-            with _Captured() as lines:
+            with _captured_log() as lines:
                 self.filter.filter(copy)
             headers = _headers(lines)
             self.note(headers)
@@ -158,19 +154,17 @@ class _Traced(ABC):
             return None  # damaged or odd headers: the decoder may still cope
 
 
-class _Captured:
+@contextmanager
+def _captured_log() -> Iterator[list]:
     """What FFmpeg says in this thread, as a list of (level, name, message)."""
-
-    def __enter__(self) -> list:
-        _LOCK.acquire()
-        self.level, self.capture = av.logging.get_level(), av.logging.Capture()
+    with _LOCK:
+        level = av.logging.get_level()
         av.logging.set_level(av.logging.INFO)
-        return self.capture.__enter__()
-
-    def __exit__(self, *error) -> None:
-        self.capture.__exit__(*error)
-        av.logging.set_level(self.level)
-        _LOCK.release()
+        try:
+            with av.logging.Capture() as lines:
+                yield lines
+        finally:
+            av.logging.set_level(level)
 
 
 class _Header(dict):
@@ -201,24 +195,18 @@ def _headers(lines: list) -> list[_Header]:
 class _Hevc(_Traced):
     """HEVC: rows of coding tree units, tiles and slices (7.3.6.1 and 9.3.1 of the standard)."""
 
-    def __init__(self, stream, size: tuple[int, int]):
-        self.sps: dict[int, _Header] = {}
-        self.pps: dict[int, _Header] = {}
-        self.parts: _Parts | None = None
-        super().__init__(stream, size)
+    parts: _Parts | None = None
 
     def note(self, headers: list[_Header]) -> None:
         for header in headers:
-            if header.title == "Sequence Parameter Set":
-                self.sps[header.one("sps_seq_parameter_set_id")], self.parts = header, None
-            elif header.title == "Picture Parameter Set":
-                self.pps[header.one("pps_pic_parameter_set_id")], self.parts = header, None
+            if header.title in PARAMETER_SETS:
+                self.sets[header.title, header.one(PARAMETER_SETS[header.title])], self.parts = header, None
 
     def read(self, data: bytes, headers: list[_Header]) -> Marginals | None:
         segments = [h for h in headers if h.title == "Slice Segment Header"]
         units = [(s, e) for s, e in nal_units(memoryview(data), self.length_size) if data[s] >> 1 & 63 < 32]
         if self.parts is None and segments:
-            self.parts = self._parts(self.pps[segments[0].one("slice_pic_parameter_set_id")])
+            self.parts = self._parts(self.sets["Picture Parameter Set", segments[0].one("slice_pic_parameter_set_id")])
         slices = []
         for header, (start, end) in zip(segments, units, strict=True):
             runs = [offset + 1 for offset in header.get("entry_point_offset_minus1", ())]
@@ -226,26 +214,31 @@ class _Hevc(_Traced):
         return self.parts.marginals(slices) if self.parts and slices else None
 
     def _parts(self, pps: _Header) -> _Parts:
-        sps = self.sps[pps.one("pps_seq_parameter_set_id")]
+        # 1. Units, and how many: a size that is not the decoder's belongs to a damaged parameter set
+        sps = self.sets["Sequence Parameter Set", pps.one("pps_seq_parameter_set_id")]
         smallest = sps.one("log2_min_luma_coding_block_size_minus3") + 3
         unit = 1 << (smallest + sps.one("log2_diff_max_min_luma_coding_block_size"))
         size = sps.one("pic_height_in_luma_samples"), sps.one("pic_width_in_luma_samples")
         if size[0] - self.size[0] not in range(2 * unit) or size[1] - self.size[1] not in range(2 * unit):
             raise ValueError("not the size of the pictures")
+        # 2. Where tiles begin
         starts = []
-        for side, name in zip(size, ("row", "column"), strict=True):
+        for side, name, length in zip(size, ("row", "column"), ("row_height_minus1", "column_width_minus1"), strict=True):
             count = pps.one(f"num_tile_{name}s_minus1") + 1
-            lengths = pps.get("row_height_minus1" if name == "row" else "column_width_minus1", [])
-            even = [i * -(-side // unit) // count for i in range(1, count)]
-            starts.append(even if pps.one("uniform_spacing_flag", 1) else (np.cumsum(lengths) + np.arange(1, count)).tolist())
+            if pps.one("uniform_spacing_flag", 1):
+                starts.append(_even_starts(-(-side // unit), count))
+            else:
+                starts.append((np.cumsum(pps.get(length, [])) + np.arange(1, count)).tolist())
         return _Parts(size, unit, starts[0], starts[1], by_row=bool(pps.one("entropy_coding_sync_enabled_flag")))
+
+
+def _even_starts(units: int, count: int) -> list[int]:
+    """Where all but the first of `count` tiles of about one size begin."""
+    return [i * units // count for i in range(1, count)]
 
 
 class _Vp9(_Traced):
     """VP9: tiles, each behind its size in four bytes, the last one to the end; hidden pictures of a packet are added."""
-
-    def note(self, headers: list[_Header]) -> None:
-        """Each picture says all there is to know."""
 
     def read(self, data: bytes, headers: list[_Header]) -> Marginals | None:
         pictures = [h for h in headers if h.title == "Frame"]
@@ -253,13 +246,10 @@ class _Vp9(_Traced):
         for header, end in zip(pictures, _superframe(data), strict=True):
             if "header_size_in_bytes" in header:
                 counts = [1 << header.one(f"tile_{axis}_log2") for axis in ("rows", "cols")]
-                starts = [
-                    [i * -(-side // SUPERBLOCK) // count for i in range(1, count)]
-                    for side, count in zip(self.size, counts, strict=True)
-                ]
+                rows, cols = (_even_starts(-(-side // SUPERBLOCK), n) for side, n in zip(self.size, counts, strict=True))
                 body = at + -(-header.end // 8) + header.one("header_size_in_bytes")
                 sizes = _sized(data[body:end], counts[0] * counts[1], 4, "big", 0)
-                total = _add(total, _Parts(self.size, SUPERBLOCK, starts[0], starts[1]).marginals([(0, sizes)]))
+                total = _add(total, _Parts(self.size, SUPERBLOCK, rows, cols).marginals([(0, sizes)]))
             at = end
         return total
 
@@ -290,24 +280,27 @@ class _Av1(_Traced):
 
     def read(self, data: bytes, headers: list[_Header]) -> Marginals | None:
         total, frame, sizes = None, None, []
-        for header, (kind, start, end) in zip([h for h in headers if h.title == "OBU header"], _obus(data), strict=True):
-            place = next(i for i, h in enumerate(headers) if h is header)
-            following = headers[place + 1 : place + 3]
-            frame = next((h for h in following if h.title == "Frame Header"), frame) if kind in (3, 6) else frame
-            group = next((h for h in following if h.title == "Tile Group"), None) if kind in (4, 6) else None
+        places = [i for i, h in enumerate(headers) if h.title == "OBU header"]
+        for place, (kind, start, end) in zip(places, _obus(data), strict=True):
+            # 1. What the headers of this unit belong to: a picture, a group of its tiles, or both
+            titled = {h.title: h for h in reversed(headers[place + 1 : place + 3])}
+            if kind in (3, 6):
+                frame = titled.get("Frame Header", frame)
+            group = titled.get("Tile Group") if kind in (4, 6) else None
             if group is None or frame is None:
                 continue
-            starts = [self._starts(frame, axis) for axis in (0, 1)]
-            tiles = (len(starts[0]) + 1) * (len(starts[1]) + 1)
+            # 2. How the picture is cut
+            rows, cols = (self._starts(frame, axis) for axis in (0, 1))
+            tiles = (len(rows) + 1) * (len(cols) + 1)
             self.tiled = tiles > 1
-            if tiles == 1:
+            if not self.tiled:
                 continue
+            # 3. The sizes in front of the tiles; the picture is complete with its last group
             first, last = group.one("tg_start"), group.one("tg_end", tiles - 1)
             body = start + -(-(group.end or frame.end) // 8)
             sizes += _sized(data[body:end], last - first + 1, frame.one("tile_size_bytes_minus1") + 1, "little", 1)
             if len(sizes) == tiles:
-                total = _add(total, _Parts(self.size, self.unit, starts[0], starts[1]).marginals([(0, sizes)]))
-                sizes = []
+                total, sizes = _add(total, _Parts(self.size, self.unit, rows, cols).marginals([(0, sizes)])), []
         return total
 
     def _starts(self, frame: _Header, axis: int) -> list[int]:
@@ -383,15 +376,12 @@ class _Mpeg2Slices:
         self.parts = _Parts(size, MACROBLOCK)
 
     def __call__(self, packet: av.Packet) -> Marginals | None:
-        data = bytes(packet)
-        units = list(nal_units(memoryview(data), 0))
-        rows, cols = self.parts.shape
+        data, (rows, cols) = memoryview(packet), self.parts.shape
         size = np.zeros(rows, np.int64)
-        for start, end in units:
-            if data[start] == 0xB5 and data[start + 1 : start + 2] and data[start + 1] >> 4 == 8 and end - start > 3:
-                if data[start + 3] & 3 != 3:  # picture coding extension: picture_structure
-                    return None
-            if 1 <= data[start] <= 0xAF and data[start] <= rows:
-                size[data[start] - 1] += end - start
-        begins = np.flatnonzero(size)
-        return self.parts.marginals([(int(row) * cols, [int(size[row])]) for row in begins])
+        for start, end in nal_units(data, 0):
+            unit = bytes(data[start : min(end, start + 4)])
+            if unit[0] == 0xB5 and len(unit) > 3 and unit[1] >> 4 == 8 and unit[3] & 3 != 3:
+                return None  # picture coding extension: its picture_structure is a field
+            if 1 <= unit[0] <= min(rows, 0xAF):
+                size[unit[0] - 1] += end - start
+        return self.parts.marginals([(int(row) * cols, [int(size[row])]) for row in np.flatnonzero(size)])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+NO_RECORDS = np.zeros(0, [(name, np.int32) for name in "source w h dst_x dst_y motion_x motion_y motion_scale".split()])
 QUARTER = 4  # units per pixel; MPEG-4's half pixels are doubled
 NONE, WHOLE, ROWS, COLUMNS, QUARTERS = range(5)  # how a macroblock is split: intra, 16x16, 16x8, 8x16, 8x8
 
@@ -52,29 +53,26 @@ def motion_field(records: Sequence[np.ndarray | None], mb_rows: int, mb_cols: in
 
     Records that point outside the coded picture are left out.
     """
+    # 1. All records in one array; joined as bytes, since joining records costs more
     n, rows, cols = len(records), 2 * mb_rows, 2 * mb_cols
-    counts = [0 if r is None else len(r) for r in records]
-    frame = np.repeat(np.arange(n), counts)
-    if not len(frame):
-        empty = np.zeros(0, dtype=np.intp)
-        none = Vectors(empty, empty, empty, empty, empty > 0, empty > 0, np.zeros((0, 2), np.int16))
-        field, used = np.zeros((n, 2, rows, cols, 2), np.int16), np.zeros((n, 2, rows, cols), bool)
-        return MotionField(field, used, np.zeros((n, mb_rows, mb_cols), np.uint8), np.zeros(n, bool), none)
-    raw = np.concatenate([r.view(np.uint8) for r in records if r is not None and len(r)])
-    v = raw.view(next(r.dtype for r in records if r is not None))  # joined as bytes: joining records costs more
+    given = [NO_RECORDS if r is None else r for r in records]
+    frame = np.repeat(np.arange(n), [len(r) for r in given])
+    present = [r for r in given if len(r)] or [NO_RECORDS]
+    v = np.concatenate([r.view(np.uint8) for r in present]).view(present[0].dtype)
+    # 2. Cells, sizes and values in quarter pixels
     wide, tall = v["w"] > 8, v["h"] > 8
     col = (v["dst_x"] - (v["w"] >> 1)).astype(np.intp) >> 3
     row = (v["dst_y"] - (v["h"] >> 1)).astype(np.intp) >> 3
     future = v["source"] > 0
     value = np.stack([v["motion_x"], v["motion_y"]], axis=1).astype(np.int16)
-    value *= QUARTER // max(1, int(v["motion_scale"][0]))
+    value *= QUARTER // max([1, *v["motion_scale"][:1].tolist()])
     inside = (col >= 0) & (row >= 0) & (col + wide < cols) & (row + tall < rows)
     vectors = Vectors(frame, future.astype(np.intp), row, col, wide, tall, value)
     if not inside.all():
         vectors = _keep(vectors, inside)
     bidirectional = np.zeros(n, dtype=bool)
     bidirectional[frame[future]] = True
-
+    # 3. The same on the grid
     field = np.zeros((n, 2, rows, cols, 2), np.int16)
     used = np.zeros((n, 2, rows, cols), bool)
     _fill(field, used, vectors, True)
@@ -82,6 +80,7 @@ def motion_field(records: Sequence[np.ndarray | None], mb_rows: int, mb_cols: in
     if unused.any():
         _fill(field, used, _keep(vectors, unused), False)
         vectors = _keep(vectors, ~unused)
+    # 4. How each macroblock is split
     split = np.zeros((n, mb_rows, mb_cols), np.uint8)
     kinds = np.array([QUARTERS, ROWS, COLUMNS, WHOLE], np.uint8)
     split[vectors.frame, vectors.row >> 1, vectors.col >> 1] = kinds[vectors.wide + 2 * vectors.tall]

@@ -5,7 +5,6 @@ times in decode order, equal times), one quick pass of the decoder says which pa
 """
 
 import os
-from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -99,9 +98,22 @@ class Packets:
         """Frames per second on average."""
         return len(self.frame_times) / self.duration
 
+    @property
+    def constant_rate(self) -> bool:
+        """All frame intervals agree within 1 ms plus a tick."""
+        gaps = np.diff(self.frame_times)
+        return not len(gaps) or float(np.ptp(gaps)) <= 1e-3 + 2 * self.time_base
 
-COLUMNS = ("pts", "dts", "duration", "size", "key", "dropped", "corrupt", "kind", "reference", "shown", "clean", "field")
-KINDS = "?IPB"
+    @property
+    def start(self) -> float:
+        """Time stamp of the first frame in seconds, as stored."""
+        return float(self.pts[self.frame_packet[0]] * self.time_base)
+
+
+COLUMNS = {
+    "pts": "i8", "dts": "i8", "duration": "i8", "size": "i8", "key": "?", "dropped": "?", "corrupt": "?",
+    "kind": "U1", "reference": "?", "shown": "?", "clean": "?", "field": "i8",
+}  # fmt: skip
 
 
 def list_packets(container, stream, demuxed: Iterable[av.Packet], damage: Damage) -> Packets:
@@ -116,28 +128,16 @@ def list_packets(container, stream, demuxed: Iterable[av.Packet], damage: Damage
     Raises:
         VideoError: no packets, no key frame to start from, nothing that is ever shown, or times that span more than a week.
     """
-    context = stream.codec_context
-    codec, reorders, rate = context.codec.canonical_name, context.has_b_frames, stream.guessed_rate or Fraction(25)
-    read_header = header_reader(codec, context.extradata)
-    rows = array("q")
-    for packet in demuxed:
-        if len(rows) >= MAX_PACKETS * len(COLUMNS):
-            raise VideoError(damage.path, f"has over {MAX_PACKETS} packets", "split it first")
-        rows.extend(_row(packet, read_header(memoryview(packet))))
-    if not rows:
-        raise VideoError(damage.path, "no video packet can be read from it (truncated?)", AGAIN)
-    row = dict(zip(COLUMNS, np.frombuffer(rows, np.int64).reshape(-1, len(COLUMNS)).T.copy(), strict=True))
-    needs_head = codec in NEEDS_HEAD or context.pix_fmt == "pal8"
-    return _Listing(
-        container.format.name, codec, needs_head, reorders, stream.index, row, stream.time_base, rate, damage
-    ).packets()
+    listing = _Listing(container, stream, damage)
+    listing.read(demuxed)
+    return listing.packets()
 
 
-def _row(packet: av.Packet, header: Header) -> tuple[int, ...]:
+def _row(packet: av.Packet, header: Header) -> tuple:
     """One packet as `COLUMNS`; dropped: the container says not to show it; field: 2 · frame number + is bottom, or -1."""
     key = packet.is_keyframe and (header.kind in "?I" or header.clean is not None)
     clean = key if header.clean is None else key and header.clean
-    kind = KINDS.index("I" if key and header.kind == "?" else header.kind)
+    kind = "I" if key and header.kind == "?" else header.kind
     field = -1 if header.field is None else 2 * header.field[0] + header.field[1]
     times = (_UNKNOWN if time is None else time for time in (packet.pts, packet.dts))
     state = packet.size, key, packet.is_discard, packet.is_corrupt
@@ -145,78 +145,87 @@ def _row(packet: av.Packet, header: Header) -> tuple[int, ...]:
     return *times, packet.duration or 0, *state, kind, reference, header.shown, clean, field
 
 
-@dataclass
 class _Listing:
     """What was read of the packets, on its way to `Packets`."""
 
-    container: str
-    codec: str
-    needs_head: bool
-    reorders: bool
-    stream: int
-    row: dict[str, np.ndarray]
-    time_base: Fraction
-    rate: Fraction
-    damage: Damage
+    def __init__(self, container, stream, damage: Damage):
+        context = stream.codec_context
+        self.container, self.codec, self.stream, self.damage = (
+            container.format.name,
+            context.codec.canonical_name,
+            stream,
+            damage,
+        )
+        self.reorders, self.time_base = context.has_b_frames, stream.time_base  # decoding may change the first
+        self.step = max(1, round(1 / ((stream.guessed_rate or 25) * self.time_base)))  # ticks from frame to frame
+
+    def read(self, demuxed: Iterable[av.Packet]) -> None:
+        """Take down every packet."""
+        read_header = header_reader(self.codec, self.stream.codec_context.extradata)
+
+        def rows():
+            for number, packet in enumerate(demuxed):
+                if number >= MAX_PACKETS:
+                    raise VideoError(self.damage.path, f"has over {MAX_PACKETS} packets", "split it first")
+                yield _row(packet, read_header(memoryview(packet)))
+
+        table = np.fromiter(rows(), list(COLUMNS.items()))
+        if not len(table):
+            raise VideoError(self.damage.path, "no video packet can be read from it (truncated?)", AGAIN)
+        self.row = {name: table[name].copy() for name in COLUMNS}
 
     def packets(self) -> Packets:
-        row, path = self.row, self.damage.path
-        row["key"] = self._keys()
-        key, pts, dts = row["key"] != 0, row["pts"], row["dts"]
-        second = _second_fields(row["field"])
-        # 1. what headers and times say
+        """The packets with their order and times; what does not fit is told to `damage`."""
+        row, path, number = self.row, self.damage.path, np.arange(len(self.row["size"]))
+        key, pts, dts = self._keys(), row["pts"], row["dts"]
+        # 1. What headers and times say
         if not key.any() and self.codec not in STARTS_ANYWHERE:
             raise VideoError(path, "there is no key frame to start decoding from", AGAIN)
         first = int(np.argmax(key)) if key.any() else len(key)
-        shown = (row["shown"] != 0) & (row["dropped"] == 0) & ~second
+        second = _second_fields(row["field"])
+        shown = row["shown"] & ~row["dropped"] & ~second
         if not self.reorders:
             pts = np.where(pts == _UNKNOWN, dts, pts)
         if row["corrupt"].any():
             self.damage.of_file(f"is damaged or truncated at packet {int(np.argmax(row['corrupt']))}", AGAIN)
-        # 2. where they do not settle it, what the decoder shows
+        # 2. Where they do not settle it, what the decoder shows
         known = bool((pts[shown] != _UNKNOWN).all())
-        rank, stop, number = (pts if known else np.arange(len(pts))), self._in_doubt(pts, shown, first), np.arange(len(pts))
+        rank, stop = (pts if known else number), self._in_doubt(pts, shown, first)
         if not stop or self.codec not in STARTS_ANYWHERE:
             self._leave_out(shown[:first])
         if stop:
-            decoded = shown_order(path, self.stream, len(pts), stop)
+            decoded = shown_order(path, self.stream.index, len(pts), stop)
             shown &= (decoded >= 0) | (number >= stop)
             rank = np.where(number < stop, decoded, stop + np.argsort(np.argsort(rank, kind="stable")))
         if not shown.any():
             cause = "no frame can be decoded from it" if key.any() else "there is no key frame to start decoding from"
             raise VideoError(path, cause, AGAIN)
-        # 3. the frames in the order in which they are shown, and their times
+        # 3. The frames in the order in which they are shown, and their times
         place = np.flatnonzero(shown)
         place = place[np.argsort(rank[place], kind="stable")]
         stored = known and not (self.container == "avi" and self.reorders) and bool((np.diff(pts[place]) >= 0).all())
-        if not stored:
-            pts = pts.copy()
-            pts[place] = self._times(pts, dts, key, place)
-        span = (int(pts[place[-1]]) - int(pts[place[0]])) * self.time_base
-        if span > MAX_SECONDS:
-            pts, stored = pts.copy(), False
-            pts[place] = self._without_jump(pts[place])
-            span = (int(pts[place[-1]]) - int(pts[place[0]])) * self.time_base
-        if span > MAX_SECONDS:
+        times = pts[place] if stored else self._times(pts, dts, key, place)
+        if self._seconds(times) > MAX_SECONDS:
+            times, stored = self._without_jump(times), False
+        if self._seconds(times) > MAX_SECONDS:
             raise VideoError(path, f"its time stamps span more than {MAX_SECONDS // 3600} hours", RETIME)
-        frame = np.full(len(pts), -1)
-        frame[place] = np.arange(len(place))
-        # 4. where decoding may start
+        pts, frame = pts.copy(), np.full(len(pts), -1)
+        pts[place], frame[place] = times, np.arange(len(place))
+        # 4. Where decoding may start
         start = first if first <= place.min() else 0
-        clean = (row["clean"] != 0) & (_closed(frame, shown) & shown if stop else _closed(pts, shown))
-        clean &= not self.needs_head
-        clean[start] = True
-        clean[:start] = False
+        clean = row["clean"] & (_closed(frame, shown) & shown if stop else _closed(pts, shown))
+        clean &= self.codec not in NEEDS_HEAD and self.stream.codec_context.pix_fmt != "pal8"
+        clean[start], clean[:start] = True, False
+        # 5. The second field of a frame, and how long the last frame stays: two fields say half of it, or all
         for column in (pts, frame):
             column[second] = column[np.flatnonzero(second) - 1]
         last = np.flatnonzero(frame == frame.max())
-        stays = int(row["duration"][last[0]]) * self.time_base if len(last) == 1 else 0  # two fields say half of it, or all
+        stays = float(int(row["duration"][last[0]]) * self.time_base) if len(last) == 1 else 0.0
         return Packets(
             pts=pts, dts=np.where(dts == _UNKNOWN, pts, dts), size=row["size"], key=key,
-            kind=np.array(list(KINDS))[row["kind"]], reference=row["reference"] != 0, clean=clean,
-            frame=frame, owner=_owner(frame, hidden=(row["shown"] == 0) & (np.arange(len(pts)) > start)),
-            time_base=float(self.time_base), ordered=stored,
-            last_duration=float(stays) if 0 < stays <= MAX_SECONDS else 0.0,
+            kind=row["kind"], reference=row["reference"], clean=clean,
+            frame=frame, owner=_owner(frame, hidden=~row["shown"] & (number > start)),
+            time_base=float(self.time_base), last_duration=stays if 0 < stays <= MAX_SECONDS else 0.0, ordered=stored,
         )  # fmt: skip
 
     def _keys(self) -> np.ndarray:
@@ -225,10 +234,9 @@ class _Listing:
         key, kind = self.row["key"], self.row["kind"]
         if key.any() or self.codec in STARTS_ANYWHERE:
             return key
-        intra = kind == KINDS.index("I")
-        if (kind == KINDS.index("?")).all():
-            intra[0], kind[0] = True, KINDS.index("I")
-        return intra.astype(np.int64)
+        if (kind == "?").all():
+            kind[0] = "I"
+        return kind == "I"
 
     def _leave_out(self, shown: np.ndarray) -> None:
         """Show none of the frames before the first key frame: their decoder makes pictures of them that are mostly grey."""
@@ -240,41 +248,47 @@ class _Listing:
 
     def _in_doubt(self, pts: np.ndarray, shown: np.ndarray, first: int) -> int:
         """How many packets from the first on a decoder must see to say which are shown, and when; 0 for none."""
+        # 1. Damage, missing times, and pictures that may be left out
         row, whole = self.row, len(pts)
         shown = shown & (np.arange(whole) >= first)
-        times, kinds = pts[shown], row["kind"][shown]
+        times, kinds = pts[shown], set(row["kind"][shown])
         missing = (times == _UNKNOWN).any()
-        if row["corrupt"].any() or self.codec == "gif" or not shown.any() or (missing and self.reorders):
+        skips = self.codec == "mpeg4" and ((row["size"] <= TINY) & ~row["key"]).any()
+        if row["corrupt"].any() or self.codec == "gif" or not shown.any() or skips or (missing and self.reorders):
             return whole
-        if self.codec == "mpeg4" and ((row["size"] <= TINY) & (row["key"] == 0)).any():
-            return whole
+        # 2. Times in decode order, although pictures change places
         if self.reorders and len(times) > 1:
-            named = KINDS.index("?") not in kinds or not set(ORDERED_FORMATS).isdisjoint(self.container.split(","))
-            may_reorder = KINDS.index("B") in kinds or not named
+            named = "?" not in kinds or not set(ORDERED_FORMATS).isdisjoint(self.container.split(","))
+            may_reorder = "B" in kinds or not named
             if self.container == "avi" or (may_reorder and (np.diff(times) >= 0).all()):
                 return whole
         if missing:
             return 0
+        # 3. Equal times, and times farther out of order than a codec allows
         order = np.argsort(times, kind="stable")
         if (np.diff(times[order]) == 0).any() or np.abs(order - np.arange(len(order))).max() > MAX_REORDER:
             return whole
-        early = np.flatnonzero(shown & (row["key"] == 0) & (pts < pts[first])) if self.codec != "hevc" else ()
+        # 4. Pictures shown before the first key frame: only up to the next clean one
+        early = np.flatnonzero(shown & ~row["key"] & (pts < pts[first])) if self.codec != "hevc" else ()
         if len(early) or (first and self.codec in STARTS_ANYWHERE):
             doubtful = max([first, *early])
-            closed = (row["clean"] != 0) & _closed(pts, shown) & (np.arange(whole) >= doubtful)
+            closed = row["clean"] & _closed(pts, shown) & (np.arange(whole) >= doubtful)
             return int(np.argmax(closed)) if closed.any() else whole
         return 0
+
+    def _seconds(self, times: np.ndarray) -> Fraction:
+        """From the first to the last of some times; as whole numbers of any size, since those of a damaged file are."""
+        return (int(times[-1]) - int(times[0])) * self.time_base
 
     def _without_jump(self, times: np.ndarray) -> np.ndarray:
         """Ascending times without their longest gap, if it is over a week, as where a camera's clock is set in between."""
         at = int(np.argmax(np.diff(times))) + 1
-        gap = int(times[at]) - int(times[at - 1])
-        if gap * self.time_base <= MAX_SECONDS:
+        gap = self._seconds(times[at - 1 : at + 1])
+        if gap <= MAX_SECONDS:
             return times
-        seconds = float((int(times[at - 1]) - int(times[0])) * self.time_base)
-        self.damage.of_file(f"its time stamps jump ahead by {float(gap * self.time_base):.0f} s near {seconds:.2f} s", RETIME)
-        step = max(1, round(1 / (self.rate * self.time_base)))
-        return np.concatenate([times[:at], times[at:] - (gap - step)])
+        near = float(self._seconds(times[:at]))
+        self.damage.of_file(f"its time stamps jump ahead by {float(gap):.0f} s near {near:.2f} s", RETIME)
+        return np.concatenate([times[:at], times[at:] - (int(times[at]) - int(times[at - 1]) - self.step)])
 
     def _times(self, pts: np.ndarray, dts: np.ndarray, key: np.ndarray, place: np.ndarray) -> np.ndarray:
         """Presentation times of the packets `place`, which stand in the order in which they are shown.
@@ -282,19 +296,20 @@ class _Listing:
         AVI stores none, so there decode times are shared out; where a time is missing all are counted at the stream's rate.
         Times that the file gives are kept as a set, and those of recordings joined in one file follow each other.
         """
-        step = max(1, round(1 / (self.rate * self.time_base)))
         times = (dts if self.container == "avi" and self.reorders else pts)[place]
         if (times == _UNKNOWN).any():
-            return np.arange(len(place)) * step
+            return np.arange(len(place)) * self.step
+        # 1. Where the next of several recordings begins: far back, or at a key frame
         back = np.flatnonzero(np.diff(times) < 0) + 1
-        far = back[(times[back - 1] - times[back] > MAX_REORDER * step) | key[place[back]]]
-        joins = far if len(far) == len(back) else back[times[back - 1] - times[back] > MAX_REORDER * step]
+        far = times[back - 1] - times[back] > MAX_REORDER * self.step
+        joins = back if (far | key[place[back]]).all() else back[far]
+        # 2. Each in ascending order, behind the one before
         parts = [np.sort(part) for part in np.split(times, joins)]
         if len(joins):
-            seconds = float((int(times[joins[0] - 1]) - int(times[0])) * self.time_base)
-            self.damage.of_file(f"its time stamps jump back near {seconds:.2f} s (several recordings in one file?)", RETIME)
+            near = float(self._seconds(times[: joins[0]]))
+            self.damage.of_file(f"its time stamps jump back near {near:.2f} s (several recordings in one file?)", RETIME)
         for before, part in zip(parts, parts[1:], strict=False):
-            part += before[-1] + step - part[0]
+            part += before[-1] + self.step - part[0]
         return np.concatenate(parts)
 
 

@@ -1,9 +1,11 @@
 """Run generators on a few threads at once and hand out what they yield in order."""
 
 import os
-import queue
-import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Full, Queue
+from threading import Event
 from typing import TypeVar
 
 Job = TypeVar("Job")
@@ -27,47 +29,40 @@ def in_order(jobs: Sequence[Job], work: Callable[[Job], Iterable[Item]], workers
         for job in jobs:
             yield from work(job)
         return
-    results = [queue.Queue(maxsize=ahead) for _ in jobs]
-    slots, numbers, leave = threading.Semaphore(workers + 1), iter(range(len(jobs))), threading.Event()
-    lock = threading.Lock()
 
-    def put(number: int, item) -> None:
-        while not leave.is_set():
-            try:
-                return results[number].put(item, timeout=0.1)
-            except queue.Full:
-                continue
+    # 1. What a thread does: run one job to its end, or until the reader leaves
+    leave = Event()
 
-    def run() -> None:
-        while True:
-            slots.acquire()
-            with lock:
-                number = next(numbers, None)
-            if number is None or leave.is_set():
-                return
-            try:
-                for item in work(jobs[number]):
-                    put(number, (item, None))
-                    if leave.is_set():
-                        return
-            except BaseException as error:  # handed over, and raised where the items are read
-                put(number, (None, error))
-            put(number, _DONE)
+    def run(job: Job, results: Queue) -> None:
+        try:
+            for item in work(job):
+                _put(results, item, leave)
+                if leave.is_set():
+                    return
+        finally:
+            _put(results, _DONE, leave)
 
-    threads = [threading.Thread(target=run, daemon=True) for _ in range(min(workers, len(jobs)))]
-    for thread in threads:
-        thread.start()
-    try:
-        for result in results:
-            while (got := result.get()) is not _DONE:
-                item, error = got
-                if error is not None:
-                    raise error
-                yield item
-            slots.release()
-    finally:
-        leave.set()
-        for _ in threads:
-            slots.release()
-        for thread in threads:
-            thread.join()
+    # 2. Read the jobs' results in order; each job that has been read makes room for one more
+    under_way: deque[tuple[Future, Queue]] = deque()
+    with ThreadPoolExecutor(min(workers, len(jobs) or 1)) as pool:
+        try:
+            for number in range(len(jobs)):
+                for job in jobs[number + len(under_way) : number + workers + 1]:
+                    results: Queue = Queue(maxsize=ahead)
+                    under_way.append((pool.submit(run, job, results), results))
+                future, results = under_way.popleft()
+                while (item := results.get()) is not _DONE:
+                    yield item
+                future.result()  # raises the job's error, if it had one
+        finally:
+            leave.set()
+            pool.shutdown(cancel_futures=True)
+
+
+def _put(results: Queue, item: object, leave: Event) -> None:
+    """Wait for room in the queue, but not longer than somebody reads it."""
+    while not leave.is_set():
+        try:
+            return results.put(item, timeout=0.1)
+        except Full:
+            continue

@@ -20,13 +20,11 @@ import av
 import numpy as np
 from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import PictureType
-from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from .decode import CodedFrame, quantisers, room_for
 from .headers import header_reader
 from .residual import PaddedLuma
-from .scaler import plane
-from .side_data import side_data
+from .scaler import Scaler, plane, side_data
 
 MAX_PIXELS = 1 << 19  # assumed: 960x540 in full; larger pictures are scaled down to about that
 TYPES = {"I": PictureType.I, "P": PictureType.P, "B": PictureType.B}
@@ -115,7 +113,7 @@ class _Run:
     def __init__(self, size: tuple[int, int]):
         self.size, self.last, self.count, self.coded = size, -1, 0, 0
         self.waiting: dict[int, dict] = {}
-        self.scale = VideoReformatter()
+        self.scaler = Scaler(*size)
 
     def _open(self, picture: av.VideoFrame) -> None:
         bframes = min(BFRAMES, room_for(picture.height, picture.width, picture.format) - 1)
@@ -132,9 +130,7 @@ class _Run:
         """Encode one more frame."""
         if not self.count:
             self._open(frame.picture)
-        as_is = {"src_color_range": ColorRange.JPEG, "dst_color_range": ColorRange.JPEG}
-        height, width = self.size
-        small = self.scale.reformat(frame.picture, width, height, "gray", interpolation=Interpolation.AREA, threads=1, **as_is)
+        small = self.scaler.gray_picture(frame.picture)
         kind = "P" if frame.restart else frame.kind  # a restart within a run: all frames are intra
         kind = kind if self.count else "I"
         small.pict_type = TYPES[kind]

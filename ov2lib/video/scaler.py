@@ -1,9 +1,11 @@
-"""From decoded pictures to arrays: luma, RGB at the size of a canvas, one field of an interlaced picture."""
+"""From decoded pictures to arrays: luma, RGB at the size of a canvas, one field of an interlaced picture, side data."""
 
+from contextlib import suppress
 from fractions import Fraction
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from .tone import TRANSFERS, to_sdr
@@ -15,6 +17,19 @@ def plane(picture: av.VideoFrame, dtype: type | np.dtype = np.uint8) -> np.ndarr
     """View [height, width] of a picture's first plane, without its row padding."""
     p, dtype = picture.planes[0], np.dtype(dtype)
     return np.frombuffer(p, dtype).reshape(-1, p.line_size // dtype.itemsize)[: p.height, : p.width]
+
+
+def side_data(picture: av.VideoFrame) -> SideDataContainer:
+    """What FFmpeg attaches to a picture (vectors, quantisers, the display matrix) by its name of each kind.
+
+    It attaches kinds that PyAV 18 does not name (Exif, view numbers of stereo video), and PyAV's container then raises midway:
+    what stands before the first such kind is there. Not `picture.side_data`: it makes the picture part of a reference cycle,
+    and its pixels stay until a garbage collection.
+    """
+    data = SideDataContainer.__new__(SideDataContainer, picture)  # type: ignore[call-arg]
+    with suppress(ValueError):
+        data.__init__(picture)
+    return data
 
 
 class Scaler:
@@ -34,25 +49,22 @@ class Scaler:
 
         High dynamic range becomes what an ordinary screen shows.
         """
-        small = self._scale.reformat(
-            deinterlaced(picture) if self.interlaced else picture,
-            self.width,
-            self.height,
-            "yuv420p",
-            interpolation=Interpolation.BILINEAR,
-            threads=1,
-        )
+        shown = deinterlaced(picture) if self.interlaced else picture
+        smooth = Interpolation.BILINEAR
+        small = self._scale.reformat(shown, self.width, self.height, "yuv420p", interpolation=smooth, threads=1)
         rgb = self._color.reformat(small, format="rgb24", threads=1).to_ndarray()
         transfer = TRANSFERS.get(picture.color_trc)
         return to_sdr(rgb, transfer) if transfer else rgb
 
     def gray(self, picture: av.VideoFrame) -> np.ndarray:
-        """uint8 [height, width] luma, averaged over the area each pixel covers; black stays what it is (16 in most video)."""
+        """uint8 [height, width], the values of `gray_picture`."""
+        return plane(self.gray_picture(picture))
+
+    def gray_picture(self, picture: av.VideoFrame) -> av.VideoFrame:
+        """A picture of luma alone, averaged over the area each pixel covers; black stays what it is (16 in most video)."""
         as_is = {"src_color_range": ColorRange.JPEG, "dst_color_range": ColorRange.JPEG}
-        small = self._gray.reformat(
-            picture, self.width, self.height, "gray", interpolation=Interpolation.AREA, threads=1, **as_is
-        )
-        return plane(small)
+        average = Interpolation.AREA
+        return self._gray.reformat(picture, self.width, self.height, "gray", interpolation=average, threads=1, **as_is)
 
 
 def deinterlaced(picture: av.VideoFrame) -> av.VideoFrame:
@@ -67,9 +79,8 @@ def deinterlaced(picture: av.VideoFrame) -> av.VideoFrame:
         return picture
     graph = av.filter.Graph()
     graph.threads = 1
-    source = graph.add_buffer(
-        width=picture.width, height=picture.height, format=picture.format, time_base=picture.time_base or Fraction(1, 25)
-    )
+    size = {"width": picture.width, "height": picture.height}
+    source = graph.add_buffer(**size, format=picture.format, time_base=picture.time_base or Fraction(1, 25))
     graph.link_nodes(source, graph.add("yadif", "mode=send_frame:deint=all"), graph.add("buffersink")).configure()
     graph.push(picture)
     graph.push(None)

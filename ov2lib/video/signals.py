@@ -91,6 +91,7 @@ def read_signals(
         VideoError: the file cannot be read as video.
         Ov2Error: an argument that makes no sense.
     """
+    # 1. Check what was given, and open the file
     if size is not None:
         if not isinstance(size, tuple | list) or len(size) != 2:
             raise Ov2Error(f"size={size!r}; must be (height, width)")
@@ -98,14 +99,13 @@ def read_signals(
         if max(size) > MAX_SIDE:
             raise Ov2Error(f"size={size}; must be at most {MAX_SIDE} on a side")
     source = path if isinstance(path, Source) else Source.open(path_text(path, Ov2Error), stream, damaged)
-    display = source.display
-    scaler = Scaler(*display.upright_size(size or canvas_size(*display.shown)))
+    # 2. Decode; work out the vectors and bits of some frames together
+    scaler = Scaler(*source.display.upright_size(size or canvas_size(*source.display.shown)))
     frames = decode(source, measured=range(len(source.packets.frame_packet)), threads=usable_cores())
     for batch in batches(linked_frames(source, frames), source.coded):
         motion, gray = batch_motion(batch, source), cached_gray(scaler)
-        bits = batch_bits(batch, source, motion)
-        for i, linked in enumerate(batch):
-            yield _frame_signals(linked, motion, i, bits[i], source, gray)
+        for i, (linked, bits) in enumerate(zip(batch, batch_bits(batch, source, motion), strict=True)):
+            yield _frame_signals(linked, motion, i, bits, source, gray)
     source.damage.warn()
 
 
@@ -128,35 +128,25 @@ def bits_cell(source: Source) -> tuple[float, float]:
 
 
 def _frame_signals(linked: Linked, motion: MotionField, i: int, bits, source: Source, gray) -> FrameSignals:
-    display, frame, past, future = source.display, linked.frame, None, None
-    if frame.vectors is not None:
-        scale = scale_of(source) / QUARTER
-        past = motion.vector[i, 0] * scale
-        if motion.bidirectional[i]:
-            future = motion.vector[i, 1] * scale
+    display, frame = source.display, linked.frame
+    original = getattr(frame, "original", frame)
 
     def upright(grid):
         return None if grid is None else display.upright(grid)
 
+    def vectors(which: int, known: bool) -> np.ndarray | None:
+        return display.upright_vectors(motion.vector[i, which] * (scale_of(source) / QUARTER)) if known else None
+
     def residual() -> np.ndarray | None:
         return upright(motion_and_residual(linked, motion, i, source, gray)[1]) if linked.past else None
 
-    original = getattr(frame, "original", frame)
+    has_vectors = frame.vectors is not None
     return FrameSignals(
-        index=frame.index,
-        time=frame.time,
-        kind=original.kind,
-        size=frame.size,
-        damaged=frame.damaged,
-        luma=upright(frame.luma),
-        motion=None if past is None else display.upright_vectors(past),
-        motion_future=None if future is None else display.upright_vectors(future),
-        qp=upright(original.qp),
-        bits=upright(bits),
-        profile=None if frame.marginals is None else upright(frame.marginals.profile),
-        origins=source.origins,
-        _residual=residual,
-    )
+        index=frame.index, time=frame.time, kind=original.kind, size=frame.size, damaged=frame.damaged,
+        luma=upright(frame.luma), motion=vectors(0, has_vectors),
+        motion_future=vectors(1, has_vectors and motion.bidirectional[i]), qp=upright(original.qp), bits=upright(bits),
+        profile=upright(frame.marginals and frame.marginals.profile), origins=source.origins, _residual=residual,
+    )  # fmt: skip
 
 
 def scale_of(source: Source) -> np.ndarray:
@@ -192,8 +182,10 @@ def leaned_on(batch: list[Linked], source: Source) -> list[Linked]:
     """Frames whose bits the estimate of the batch's B frames needs, but that are not in the batch: only with a proxy."""
     if source.origins["bits"] == "exported":
         return []
-    own = {x.frame.index for x in batch}
-    return list({x.anchor.frame.index: x.anchor for x in batch if x.anchor and x.anchor.frame.index not in own}.values())
+    anchors = {x.anchor.frame.index: x.anchor for x in batch if x.anchor}
+    for linked in batch:
+        anchors.pop(linked.frame.index, None)
+    return list(anchors.values())
 
 
 def cached_gray(scaler: Scaler) -> Callable:
@@ -231,15 +223,19 @@ def motion_and_residual(
 def batch_bits(batch: list[Linked], source: Source, motion: MotionField) -> list[np.ndarray | None]:
     """Bits of each frame, float32, on cells of `bits_cell`: estimated from what FFmpeg exports of it or of its proxy, scaled
     to its packet and to the exact bytes of its parts. None where an exporting decoder lacks the frame's quantisers."""
+    # 1. Frames with quantisers; where all is intra, the stream's own, without the vectors of its proxy
     frames = [*batch, *leaned_on(batch, source)]
-    if source.exported and source.origins["motion"] == "proxy":  # all intra: the stream's own quantisers, no vectors
+    own = source.exported and source.origins["motion"] == "proxy"
+    if own:
         frames = [replace(x, frame=x.frame.original, past=()) for x in frames]  # type: ignore[attr-defined]
-        motion = None
-    told = [x for x in frames if x.frame.qp is not None]
-    if motion is None or len(told) < len(frames):
-        motion = motion_field([x.frame.vectors for x in told], *told[0].frame.qp.shape) if told else None  # type: ignore
-    estimates = estimate_bits(told, motion, "h264" if not source.exported else source.codec) if told else ()
-    bits = {x.frame.index: estimate for x, estimate in zip(told, estimates, strict=True)}
+    known = [x for x in frames if x.frame.qp is not None]
+    if not known:
+        return [None] * len(batch)
+    # 2. Their bits, from the vectors of these very frames
+    if own or len(known) < len(frames):
+        motion = motion_field([x.frame.vectors for x in known], *known[0].frame.qp.shape)  # type: ignore[union-attr]
+    estimates = estimate_bits(known, motion, source.codec if source.exported else "h264")
+    bits = {x.frame.index: estimate for x, estimate in zip(known, estimates, strict=True)}
     return [_fitted(x, bits, source) for x in batch]
 
 
@@ -249,11 +245,10 @@ def _fitted(linked: Linked, bits: dict[int, np.ndarray], source: Source) -> np.n
     B frames of a proxy are its weakest: half of their estimate is that of the picture before, scaled. On the clip of `proxy`
     that takes them from .49 to .53, and with the bytes of rows from .54 to .58.
     """
-    frame = linked.frame
+    frame, before = linked.frame, linked.anchor.frame if linked.anchor else None
     estimate = bits.get(frame.index)
     if estimate is None:
         return None
-    if linked.anchor and linked.anchor.frame.index in bits and not source.exported:
-        before = linked.anchor.frame
+    if before and before.index in bits and not source.exported:
         estimate = (estimate + bits[before.index] * np.float32(frame.size / before.size)) / 2
     return estimate if frame.marginals is None else frame.marginals.fit(estimate, bits_cell(source))

@@ -12,6 +12,7 @@ from .display import Display
 from .packets import Packets, list_packets
 from .stream import EXPORTS_QUANTISERS, EXPORTS_VECTORS, LIMITS, coded_packets, decode_packet, open_video, still_image
 
+Progress = Callable[[int, int], None]
 REPORT_EVERY = 256  # packets
 NO_SIZE = "its frame size is unknown or impossible (damaged or truncated)"
 
@@ -47,11 +48,7 @@ class Source:
 
     @classmethod
     def open(
-        cls,
-        path: str | os.PathLike,
-        stream: int | None = None,
-        damaged: str = "skip",
-        progress: Callable[[int, int], None] | None = None,
+        cls, path: str | os.PathLike, stream: int | None = None, damaged: str = "skip", progress: Progress | None = None
     ) -> "Source":
         """Read the file through once: list its packets, and decode its first frame for what only that tells.
 
@@ -65,12 +62,13 @@ class Source:
             VideoError: as `stream.open_video` and `packets.list_packets`; or damage, where it is refused.
             Ov2Error: another policy than these two.
         """
+        # 1. Open the file, and decode its first picture while the packets go by
         damage = Damage(os.fsdecode(path), damaged)
         with open_video(path, stream) as (container, chosen):
             context, first = chosen.codec_context, _First()
             pixel_format = context.pix_fmt
-            coded = first.watch(coded_packets(container, chosen, damage), context)
-            coded = _reported(coded, os.path.getsize(path), progress)
+            coded = first.watch(coded_packets(container, chosen, damage), context, os.path.getsize(path), progress)
+            # 2. List all packets; refuse what holds no moving picture
             try:
                 packets = list_packets(container, chosen, coded, damage)
             except VideoError as error:
@@ -79,24 +77,15 @@ class Source:
                 raise still_image(path)
             if first.picture is None:
                 raise VideoError(path, "no frame can be decoded from it" if context.width else NO_SIZE, AGAIN)
+            # 3. What the stream and its first picture tell
+            codec = context.codec.canonical_name  # the decoder's own name may differ (av1 is read by libdav1d)
+            streams, has_audio = tuple(_describe(s) for s in container.streams), bool(container.streams.audio)
             return cls(
-                path=damage.path,
-                container=container.format.name,
-                codec=context.codec.canonical_name,  # the decoder's own name may differ (av1 is read by libdav1d)
-                pixel_format=pixel_format or first.picture.format.name,
-                packets=packets,
-                display=Display.read(path, chosen, first.picture),
-                stream=chosen.index,
-                streams=tuple(_describe(s) for s in container.streams),
-                has_audio=bool(container.streams.audio),
-                preamble=first.preamble if context.name == "h264" else b"",
-                damage=damage,
-            )
-
-    @classmethod
-    def of(cls, video: "str | os.PathLike | Source", stream: int | None = None, damaged: str = "skip") -> "Source":
-        """A source as it is, a path opened (see `open`)."""
-        return video if isinstance(video, Source) else cls.open(video, stream, damaged)
+                path=damage.path, container=container.format.name, codec=codec,
+                pixel_format=pixel_format or first.picture.format.name, packets=packets,
+                display=Display.read(path, chosen, first.picture), stream=chosen.index, streams=streams, has_audio=has_audio,
+                preamble=first.preamble if context.name == "h264" else b"", damage=damage,
+            )  # fmt: skip
 
     @property
     def coded(self) -> tuple[int, int]:
@@ -116,13 +105,10 @@ class Source:
     @property
     def origins(self) -> dict[str, str]:
         """Where each signal comes from: "exported" (FFmpeg, from the bitstream, or worked out from that), "proxy", "none"."""
-        motion = "exported" if self.exported and not self.intra else "proxy"
-        return {
-            "motion": motion,
-            "residual": motion,
-            "qp": "exported" if self.codec in EXPORTS_QUANTISERS else "none",
-            "bits": "exported" if self.exported else "proxy",
-        }
+        bits = "exported" if self.exported else "proxy"
+        motion = "proxy" if self.intra else bits
+        qp = "exported" if self.codec in EXPORTS_QUANTISERS else "none"
+        return {"motion": motion, "residual": motion, "qp": qp, "bits": bits}
 
 
 def read_packets(path: str | os.PathLike) -> Packets:
@@ -131,21 +117,27 @@ def read_packets(path: str | os.PathLike) -> Packets:
 
 
 class _First:
-    """Decodes packets that pass by until there is a picture."""
+    """The first picture of a stream, decoded from packets that pass by, and the message of x264 in the first packet."""
 
-    def __init__(self):
-        self.picture, self.preamble = None, b""
+    picture, preamble = None, b""
 
-    def watch(self, packets: Iterator[av.Packet], context: av.VideoCodecContext) -> Iterator[av.Packet]:
+    def watch(
+        self, packets: Iterator[av.Packet], context: av.VideoCodecContext, total: int, progress: Progress | None
+    ) -> Iterator[av.Packet]:
+        """The packets as they are; `progress` hears how many of the file's `total` bytes they reach."""
         context.options = LIMITS | {"flags": "+unaligned"}  # as `decode` does, for the same size
         for number, packet in enumerate(packets):
             if number == 0:
                 self.preamble = _x264_version(bytes(packet))
             if self.picture is None:
                 self.picture = next(iter(decode_packet(context, packet)[0]), None)
+            if progress and number % REPORT_EVERY == 0:
+                progress(max(packet.pos or 0, 0), total)
             yield packet
         if self.picture is None:
             self.picture = next(iter(decode_packet(context, None)[0]), None)
+        if progress:
+            progress(total, total)
 
 
 def _x264_version(packet: bytes) -> bytes:
@@ -154,21 +146,12 @@ def _x264_version(packet: bytes) -> bytes:
     return packet[: packet.index(b"\x80", at) + 1] if at >= 0 and b"\x80" in packet[at:] else b""
 
 
-def _reported(packets: Iterator[av.Packet], total: int, progress: Callable[[int, int], None] | None) -> Iterator[av.Packet]:
-    for number, packet in enumerate(packets):
-        if progress and number % REPORT_EVERY == 0:
-            progress(max(packet.pos or 0, 0), total)
-        yield packet
-    if progress:
-        progress(total, total)
-
-
 def _describe(stream: av.stream.Stream) -> str:
     """Number, type, codec and, of video, size; or what else it is."""
     context = stream.codec_context
-    told = [stream.type or "unknown", context.codec.canonical_name if context else "unknown codec"]
+    facts = [stream.type or "unknown", context.codec.canonical_name if context else "unknown codec"]
     if stream.type == "video" and context:
-        told.append(f"{context.width}x{context.height}")
+        facts.append(f"{context.width}x{context.height}")
         if stream.disposition & av.stream.Disposition.attached_pic:
-            told.append("an attached picture")
-    return f"{stream.index}: {', '.join(told)}"
+            facts.append("an attached picture")
+    return f"{stream.index}: {', '.join(facts)}"

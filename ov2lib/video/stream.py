@@ -88,6 +88,7 @@ def still_image(path: str | os.PathLike) -> VideoError:
 
 
 def _video_stream(path, container, number: int | None):
+    # 1. Which stream
     streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
     if not streams:
         raise VideoError(path, "there is no video stream in it", "name a file that holds video")
@@ -98,6 +99,7 @@ def _video_stream(path, container, number: int | None):
         stream = next((s for s in streams if s.index == number), None)
     if stream is None:
         raise VideoError(path, f"stream {number} is no video", f"choose among {', '.join(str(s.index) for s in streams)}")
+    # 2. Whether it can be decoded
     context = stream.codec_context
     if context is None:
         raise VideoError(path, "its video codec is unknown to this FFmpeg", "re-encode it, for example to H.264")

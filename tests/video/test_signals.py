@@ -10,7 +10,6 @@ import pytest
 import zoo
 
 from ov2lib.geometry import canvas_size
-from ov2lib.video.info import probe
 from ov2lib.video.signals import read_signals
 from ov2lib.video.source import Source, read_packets
 
@@ -119,21 +118,21 @@ def test_memory_does_not_grow_with_the_video(tmp_path):
 
 
 @pytest.mark.parametrize("name", zoo.GOOD)
-def test_a_probe_tells_what_a_file_is(name, specimen):
+def test_a_source_tells_what_a_file_is(name, specimen):
     known = specimen(name)
-    info = probe(Source.open(known.path))
-    assert (info.height, info.width) == known.shown
-    assert info.display.coded == known.size and info.display.aspect == known.aspect
+    info = Source.open(known.path)
+    assert info.display.shown == known.shown
+    assert info.coded == info.display.coded == known.size and info.display.aspect == known.aspect
     assert (info.display.turns, info.display.mirrored) == (known.turns, known.mirrored)
     assert info.display.interlaced == ("interlaced" in name or "fields" in name)
     assert info.display.transfer == ("PQ" if name == "hdr_pq" else "")
-    assert info.codec == known.codec and info.frames == known.frames
+    assert info.codec == known.codec and len(info.packets.frame_packet) == known.frames
     assert info.has_audio == name.startswith("audio")
     exported = known.vectors and name not in ("one_frame", "h264_all_intra")
     assert info.origins["motion"] == info.origins["residual"] == ("exported" if exported else "proxy")
     assert info.origins["qp"] == ("exported" if known.vectors else "none")
     assert info.origins["bits"] == ("exported" if known.vectors else "proxy")
-    assert info.constant_rate == (not name.startswith("variable") and name not in ("vp8_hidden", "screen_recording"))
-    assert known.start is None or info.start == pytest.approx(known.start, abs=1e-3)
-    assert info.key_frames >= 1 and info.packets >= info.frames
+    assert info.packets.constant_rate == (not name.startswith("variable") and name not in ("vp8_hidden", "screen_recording"))
+    assert known.start is None or info.packets.start == pytest.approx(known.start, abs=1e-3)
+    assert info.packets.key.any() and len(info.packets) >= known.frames
     assert info.path == str(known.path) and info.container and info.pixel_format.startswith("yuv")
