@@ -129,7 +129,7 @@ def bits_cell(source: Source) -> tuple[float, float]:
 
 def _frame_signals(linked: Linked, motion: MotionField, i: int, bits, source: Source, gray) -> FrameSignals:
     display, frame = source.display, linked.frame
-    original = getattr(frame, "original", frame)
+    original = frame.original or frame
 
     def upright(grid):
         return None if grid is None else display.upright(grid)
@@ -227,7 +227,7 @@ def batch_bits(batch: list[Linked], source: Source, motion: MotionField) -> list
     frames = [*batch, *leaned_on(batch, source)]
     own = source.exported and source.origins["motion"] == "proxy"
     if own:
-        frames = [replace(x, frame=x.frame.original, past=()) for x in frames]  # type: ignore[attr-defined]
+        frames = [replace(x, frame=x.frame.original or x.frame, past=()) for x in frames]
     known = [x for x in frames if x.frame.qp is not None]
     if not known:
         return [None] * len(batch)
