@@ -52,7 +52,7 @@ class CodedFrame:
             are without them; where the cut goes through a macroblock, their grid begins that much beside the picture.
         scaled: to the size of the first picture, so that vectors and quantisers no longer fit.
         restart: nothing from here on needs anything before (a clean key frame).
-        asked: somebody wants this frame for itself, not as another's reference.
+        target: the frame is read for itself, not as another's reference.
         marginals: exact bytes of its parts, None where they were not asked for or it is coded in one piece.
         original: of a frame with a proxy (see `proxy`), the frame as decoded; small: its luma at the proxy's size; coding: the
             proxy's picture, of which vectors and quantisers are read.
@@ -69,7 +69,7 @@ class CodedFrame:
     cropped: tuple[int, int] = (0, 0)
     scaled: bool = False
     restart: bool = False
-    asked: bool = True
+    target: bool = True
     marginals: Marginals | None = None
     original: "CodedFrame | None" = None
     small: av.VideoFrame | None = None

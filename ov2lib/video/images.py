@@ -121,8 +121,8 @@ def _fits_zero(name: str, image: Image.Image) -> int | None:
     image.fp.seek(0)
     header = image.fp.read(min(image.tile[0].offset, FITS_HEADER))
     cards = [header[start : start + 80].decode("latin-1") for start in range(0, len(header), 80)]
-    given = {card[:8].strip(): card[9:].partition("/")[0].strip().replace("D", "E") for card in cards if card[8:9] == "="}
-    scale, zero = float(given.get("BSCALE", 1)), float(given.get("BZERO", 0))
+    values = {card[:8].strip(): card[9:].partition("/")[0].strip().replace("D", "E") for card in cards if card[8:9] == "="}
+    scale, zero = float(values.get("BSCALE", 1)), float(values.get("BZERO", 0))
     deep = image.mode == "I;16"
     if scale != 1 or zero not in ((0, 32768) if deep else (0,)):
         raise ImageError(name, f"its values are scaled (BSCALE {scale:g}, BZERO {zero:g})", "save it as a 16-bit PNG")

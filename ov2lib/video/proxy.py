@@ -44,15 +44,15 @@ def proxy_size(coded: tuple[int, int]) -> tuple[int, int]:
 
 
 def proxied(
-    frames: Iterator[CodedFrame], size: tuple[int, int], asked: Container[int] | None, intra: bool
+    frames: Iterator[CodedFrame], size: tuple[int, int], targets: Container[int] | None, intra: bool
 ) -> Iterator[CodedFrame]:
     """Frames in display order, encoded again; each stretch from one clean key frame to the next by itself.
 
     Args:
         frames: decoded, with all references among them.
         size: see `proxy_size`.
-        asked: the frames that are wanted, None for all. The reference before each comes too, and what follows a B frame,
-            marked as not asked for.
+        targets: the frames to be had, None for all. The reference before each comes too, and what follows a B frame,
+            marked as no target.
         intra: all frames are key frames: each is predicted from the one before, which no later one depends on.
     """
     run, before, waiting = _Run(size), None, False
@@ -61,8 +61,8 @@ def proxied(
         if frame.restart and not intra:
             yield from run.end()
             run, before, waiting = _Run(size), None, False
-        # 2. A frame that is asked for comes with the reference before it, and a B frame with the one that follows
-        if asked is None or frame.index in asked:
+        # 2. A target comes with the reference before it, and a B frame with the one that follows
+        if targets is None or frame.index in targets:
             if intra:
                 yield from run.end()
                 run = _Run(size)
@@ -97,7 +97,7 @@ class _Run:
         self.decoder.thread_type = "NONE"
         self.header = header_reader("h264", None)
 
-    def push(self, frame: CodedFrame, asked: bool) -> Iterator[CodedFrame]:
+    def push(self, frame: CodedFrame, target: bool) -> Iterator[CodedFrame]:
         """Encode one more frame."""
         if not self.count:
             self._open(frame.picture)
@@ -105,8 +105,8 @@ class _Run:
         kind = kind if self.count else "I"
         small = self.scaler.gray_picture(frame.picture)
         small.pict_type, small.pts, small.time_base = TYPES[kind], self.count, TICK
-        known = replace(frame, kind=kind, asked=asked, restart=not self.count, cropped=(0, 0), scaled=False)
-        self.waiting[self.count] = replace(known, original=frame, small=small)
+        entry = replace(frame, kind=kind, target=target, restart=not self.count, cropped=(0, 0), scaled=False)
+        self.waiting[self.count] = replace(entry, original=frame, small=small)
         self.count, self.last = self.count + 1, frame.index
         yield from self._decoded(self.encoder.encode(small))
 

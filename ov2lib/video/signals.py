@@ -109,11 +109,11 @@ def read_signals(
     source.damage.warn()
 
 
-def linked_frames(source: Source, frames: Iterator[CodedFrame], asked: Container[int] | None = None) -> Iterator[Linked]:
-    """The frames that are asked for (None: all), with their references, vectors exported or from a proxy."""
+def linked_frames(source: Source, frames: Iterator[CodedFrame], targets: Container[int] | None = None) -> Iterator[Linked]:
+    """The frames `targets` (None: all), with their references, vectors exported or from a proxy."""
     if source.origins["motion"] == "proxy":
-        frames = proxied(frames, proxy_size(source.coded), asked, source.intra)
-    return (x for x in link(frames) if x.frame.asked and (asked is None or x.frame.index in asked))
+        frames = proxied(frames, proxy_size(source.coded), targets, source.intra)
+    return (x for x in link(frames) if x.frame.target and (targets is None or x.frame.index in targets))
 
 
 def motion_size(source: Source) -> tuple[int, int]:
@@ -161,13 +161,13 @@ def batches(frames: Iterator[Linked], coded: tuple[int, int]) -> Iterator[list[L
     coded: (height, width) of a coded frame in pixels.
     """
     limit = BATCH_BYTES // (coded[0] * coded[1] * 3 // 2)
-    batch, held = [], set()
+    batch, pictures = [], set()
     for linked in frames:
         batch.append(linked)
-        held.update(id(f) for f in (linked.frame, *linked.past, linked.following) if f is not None)
-        if len(batch) == BATCH or len(held) >= limit:
+        pictures.update(id(f) for f in (linked.frame, *linked.past, linked.following) if f is not None)
+        if len(batch) == BATCH or len(pictures) >= limit:
             yield batch
-            batch, held = [], set()
+            batch, pictures = [], set()
     if batch:
         yield batch
 
