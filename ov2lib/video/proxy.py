@@ -87,11 +87,13 @@ class _Run:
         self.scaler = Scaler(*size)
 
     def _open(self, picture: av.VideoFrame) -> None:
+        # 1. x264 with as many B frames in a row as memory allows
         bframes = min(BFRAMES, room_for(picture.height, picture.width, picture.format) - 1)
         options = {name: value.format(bframes=bframes) for name, value in X264.items()}
         self.encoder, self.decoder = (av.CodecContext.create(*name) for name in (("libx264", "w"), ("h264", "r")))
         self.encoder.height, self.encoder.width = self.size
         self.encoder.pix_fmt, self.encoder.time_base, self.encoder.options = "gray", TICK, options
+        # 2. The decoder, which needs no pixels to export what we want
         self.decoder.options = LEAN
         self.encoder.thread_count = self.decoder.thread_count = 1
         self.decoder.thread_type = "NONE"

@@ -128,6 +128,7 @@ def bits_cell(source: Source) -> tuple[float, float]:
 
 
 def _frame_signals(linked: Linked, motion: MotionField, i: int, bits, source: Source, gray) -> FrameSignals:
+    # 1. All is brought upright
     display, frame = source.display, linked.frame
     original = frame.original or frame
 
@@ -140,6 +141,7 @@ def _frame_signals(linked: Linked, motion: MotionField, i: int, bits, source: So
     def residual() -> np.ndarray | None:
         return upright(motion_and_residual(linked, motion, i, source, gray)[1]) if linked.past else None
 
+    # 2. What the frame has, of its proxy only the vectors
     has_vectors = frame.vectors is not None
     return FrameSignals(
         index=frame.index, time=frame.time, kind=original.kind, size=frame.size, damaged=frame.damaged,
@@ -211,11 +213,13 @@ def motion_and_residual(
         gray: gives a frame's luma at the size of the residual.
         past: how many earlier references to try; a frame with a later one takes one on either side.
     """
+    # 1. The references, with the vectors that lead to them
     vector, used = motion.vector[i], motion.used[i]
     earlier = linked.past[: 1 if linked.following is not None else past]
     references = [MovedBy(gray(frame), vector[0], used[0]) for frame in earlier]
     if linked.following is not None:
         references.append(MovedBy(gray(linked.following), vector[1], used[1]))
+    # 2. What they leave
     residual = compensated_residual(gray(linked.frame), references, motion_size(source))
     return vector[0] * (scale_of(source) / QUARTER), residual
 
