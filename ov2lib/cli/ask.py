@@ -12,15 +12,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("media", metavar="VIDEO_OR_IMAGE", help="path of a video or an image")
     parser.add_argument("question")
     parser.add_argument("--model", required=True, metavar="DIR", help="checkpoint folder")
-    parser.add_argument("--backend", choices=BACKENDS, default="codec", help="how a video becomes tokens (default codec)")
+    parser.add_argument("--backend", choices=tuple(BACKENDS), help="how a video becomes tokens (default: the checkpoint's way)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; a GPU where there is one by default")
     parser.add_argument("--canvases", type=int, metavar="N", help="codec: canvases to make")
     parser.add_argument("--frames", type=int, metavar="N", help="frames: frames to sample")
     parser.add_argument(
         "--timestamps",
         choices=TIMESTAMPS,
-        default="presentation",
-        help="time tags say when a frame is shown, or frame index / fps as the released code does (default %(default)s)",
+        help="time tags say when a frame is shown, or frame index / fps as the released code does (default: the checkpoint's)",
     )
     parser.add_argument(
         "--max-new-tokens", type=int, default=256, metavar="N", help="length of the answer at most (default 256)"

@@ -48,14 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--frames-prompt",
         choices=("inference", "training"),
-        default="inference",
-        help="how frames are written (default %(default)s)",
+        help="how frames are written (default: the checkpoint's way)",
     )
     model.add_argument(
         "--timestamps",
         choices=("presentation", "published"),
-        default="presentation",
-        help="time tags say when a frame is shown, or frame index / fps as the released code does (default %(default)s)",
+        help="time tags say when a frame is shown, or frame index / fps as the released code does (default: the checkpoint's)",
     )
 
 

@@ -13,7 +13,7 @@ from ..model.ask import check_folder, find_device, load_processor
 from ..model.modeling import LlavaOnevision2ForConditionalGeneration
 from ..model.processing import LlavaOnevision2Processor
 from ..model.prompt import IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER, check_decimals
-from ..samples.media import MediaOptions, image_tokens, video_tokens
+from ..samples.media import MediaOptions, image_tokens, override, video_tokens
 from ..samples.sample import Media, Sample
 from ..tokens import VisualTokens
 
@@ -34,7 +34,8 @@ class Predictor:
         batch_size: samples generated together, prompts padded on the left. Answers may differ in the last bits of the logits
             from those of another batch size.
         blind: every pixel value becomes 0, the mean colour, while time tags, positions and token counts stay.
-        frames_prompt: "inference" or "training", how sampled frames are written; see `ov2lib.model.prompt`.
+        frames_prompt: "inference" or "training", how sampled frames are written; see `ov2lib.model.prompt`. None is the
+            checkpoint's own, as for `timestamps`.
         timestamps: "presentation" or "published", what time tags say; see `ov2lib.model.prompt.source_seconds`.
         overrides: fields of `MediaOptions` for every video, and `timestamp_decimals`; they win over a sample's own options.
     """
@@ -44,9 +45,13 @@ class Predictor:
     max_new_tokens: int = MAX_NEW_TOKENS
     batch_size: int = 1
     blind: bool = False
-    frames_prompt: str = "inference"
+    frames_prompt: str | None = None
     overrides: Mapping = field(default_factory=dict)
-    timestamps: str = "presentation"
+    timestamps: str | None = None
+
+    def __post_init__(self):
+        for name in ("frames_prompt", "timestamps"):
+            object.__setattr__(self, name, getattr(self, name) or getattr(self.processor, name))
 
     @property
     def options(self) -> dict:
@@ -104,12 +109,13 @@ class Predictor:
             size, options = images.size, MediaOptions(**given)
             least, most = options.min_pixels or size["shortest_edge"], options.max_pixels or size["longest_edge"]
             return image_tokens(item.path, least, most, patch)
-        given |= {name: value for name, value in self.overrides.items() if name != "timestamp_decimals"}
-        return video_tokens(item.path, MediaOptions(**given), None, patch)
+        own = {name: value for name, value in self.overrides.items() if name != "timestamp_decimals"}
+        return video_tokens(item.path, self.processor.media_options(override(given, own)), None, patch)
 
     def _decimals(self, sample: Sample) -> int:
         videos = [item for item in sample.media if item.kind == "video"]
-        stated = {check_decimals(item.options.get("timestamp_decimals", 1)) for item in videos} or {1}
+        default = self.processor.timestamp_decimals
+        stated = {check_decimals(item.options.get("timestamp_decimals", default)) for item in videos} or {default}
         if len(stated) > 1 and "timestamp_decimals" not in self.overrides:
             raise ModelError(f"{sample.id}: its videos write times with {sorted(stated)} decimals; use one number for all")
         return self.overrides.get("timestamp_decimals", stated.pop())

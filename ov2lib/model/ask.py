@@ -17,11 +17,11 @@ def ask(
     media: str | Path,
     question: str,
     model: str | Path,
-    backend: str = "codec",
+    backend: str | None = None,
     device: str | None = None,
     max_new_tokens: int = 256,
     stream: bool = False,
-    timestamps: str = "presentation",
+    timestamps: str | None = None,
     **media_options,
 ) -> str:
     """Answer a question about one image or video, greedily.
@@ -29,10 +29,10 @@ def ask(
     Args:
         media: path of an image or a video.
         model: checkpoint folder.
-        backend: "codec" or "frames", for videos.
+        backend: "codec" or "frames", for videos; None follows from the media options, or else from the checkpoint.
         device: "cpu", "cuda", ...; None takes a GPU where there is one.
         stream: print the answer to stdout as it comes.
-        timestamps: "presentation" or "published", what time tags say; see `prompt.source_seconds`.
+        timestamps: "presentation" or "published", what time tags say; None is the checkpoint's, see `prompt.source_seconds`.
         media_options: further fields of `media.MediaOptions`.
 
     Raises:

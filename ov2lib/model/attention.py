@@ -53,6 +53,17 @@ class Runs:
     restore: torch.Tensor | None
     boundaries: torch.Tensor
 
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Runs":
+        """The same runs on another device; accelerate calls this where the vision tower is spread over several."""
+        if self.boundaries.device == torch.device(device):
+            return self
+
+        def moved(tensor: torch.Tensor | None) -> torch.Tensor | None:
+            return None if tensor is None else tensor.to(device, non_blocking=non_blocking)
+
+        batches = tuple(Batch(batch.index.to(device), moved(batch.lengths)) for batch in self.batches)
+        return Runs(self.lengths, moved(self.order), batches, moved(self.restore), self.boundaries.to(device))
+
 
 def plan_runs(lengths: list[int], order: torch.Tensor | None = None, device: torch.device | str = "cpu") -> Runs:
     """Sort runs into batches of (nearly) equal length; `order` (on the CPU) as in `Runs`."""

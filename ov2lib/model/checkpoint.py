@@ -12,7 +12,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from ..errors import ModelError
-from .configuration import LlavaOnevision2Config
 
 HUB_MODEL = "lmms-lab-encoder/LLaVA-OneVision-2-8B-Instruct"  # published, the released 8B
 
@@ -70,28 +69,35 @@ def _header(file: Path) -> dict[str, Stored]:
         raise ModelError(f"{file} is damaged ({error}); get it again") from error
 
 
-def check_checkpoint(cls: type, path: str | Path, config: Any = None) -> None:
-    """Compare a local checkpoint with the model it is loaded into; what is not a folder is left to transformers.
+def unreadable(source: str | Path, error: Exception) -> Exception:
+    """What to raise where transformers could not read a checkpoint: the cause and the remedy, if it is a folder of ours."""
+    folder = Path(source)
+    if not (folder / "config.json").is_file():
+        return error
+    try:
+        checkpoint_tensors(folder)
+    except ModelError as known:
+        return known
+    return ModelError(f"{folder}: {error}")
+
+
+def refuse_gaps(model: Any, info: Any, may_differ: bool) -> None:
+    """Refuse a model that was not filled whole.
+
+    Args:
+        info: transformers' loading info.
+        may_differ: whether tensors of another shape may stay as initialised.
 
     Raises:
         ModelError: naming the first missing or misshaped tensors and how many there are.
     """
-    folder = Path(path)
-    if not (folder / "config.json").is_file():
-        return
-    if not isinstance(config, LlavaOnevision2Config):
-        config = LlavaOnevision2Config.from_pretrained(folder)
-    if getattr(config, "quantization_config", None) is not None:  # packed weights have shapes of their own
-        return
-    held = checkpoint_shapes(folder)
-    with torch.device("meta"):
-        model = cls(config)
-    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    if config.tie_word_embeddings:
-        wanted.pop("lm_head.weight", None)
-    if not any(name.startswith("model.") for name in wanted):  # a bare LlavaOnevision2Model reads the whole checkpoint too
-        held = {name.removeprefix("model."): shape for name, shape in held.items()}
-    compare_shapes(wanted, held, str(folder))
+    where = model.name_or_path
+    shapes = {name: (tuple(held), tuple(wanted)) for name, held, wanted in info["mismatched_keys"]}
+    missing = sorted(info["missing_keys"] - shapes.keys())
+    if missing:
+        raise _missing(where, missing, len(model.state_dict()))
+    if shapes and not may_differ:
+        raise _misshaped(where, {name: shapes[name] for name in sorted(shapes)})
 
 
 def compare_shapes(wanted: dict[str, tuple[int, ...]], held: dict[str, tuple[int, ...]], where: str) -> None:
@@ -101,16 +107,26 @@ def compare_shapes(wanted: dict[str, tuple[int, ...]], held: dict[str, tuple[int
         ModelError: naming the first missing or misshaped tensors and how many there are.
     """
     missing = [name for name in wanted if name not in held]
-    misshaped = [f"{n} is {held[n]}, the model has {s}" for n, s in wanted.items() if n in held and held[n] != s]
     if missing:
-        raise ModelError(
-            f"{where} lacks {len(missing)} of {len(wanted)} tensors, first {missing[0]}; get the whole checkpoint, "
-            "or the one that belongs to this config.json"
-        )
-    if misshaped:
-        raise ModelError(
-            f"{where}: {len(misshaped)} tensors have another shape, first {misshaped[0]}; config.json is another model's"
-        )
+        raise _missing(where, missing, len(wanted))
+    shapes = {name: (held[name], shape) for name, shape in wanted.items() if held[name] != shape}
+    if shapes:
+        raise _misshaped(where, shapes)
+
+
+def _missing(where: str, names: list[str], total: int) -> ModelError:
+    return ModelError(
+        f"{where} lacks {len(names)} of {total} tensors, first {names[0]}; get the whole checkpoint, or the one that "
+        "belongs to this config.json"
+    )
+
+
+def _misshaped(where: str, shapes: dict[str, tuple]) -> ModelError:
+    name, (held, wanted) = next(iter(shapes.items()))
+    return ModelError(
+        f"{where}: {len(shapes)} tensors have another shape, first {name} is {held}, the model has {wanted}; config.json is "
+        "another model's"
+    )
 
 
 def load_encoder(visual: torch.nn.Module, directory: str | Path) -> None:

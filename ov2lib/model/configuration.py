@@ -107,4 +107,14 @@ class LlavaOnevision2Config(PreTrainedConfig):
             )
 
 
-__all__ = ["LlavaOnevision2Config", "LlavaOnevision2VisionConfig"]
+class LlavaOnevision2MoeConfig(LlavaOnevision2Config):
+    """The same with experts in the language model (30B-A3B), under the model type of the released files."""
+
+    model_type = "llava_onevision2_moe"
+    sub_configs_defaults = {
+        "vision_config": SubConfigSpec(config_class=LlavaOnevision2VisionConfig),
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="qwen3_moe"),
+    }
+
+
+__all__ = ["LlavaOnevision2Config", "LlavaOnevision2MoeConfig", "LlavaOnevision2VisionConfig"]

@@ -8,6 +8,7 @@ language model is transformers' own Qwen3 with its cache, generation and attenti
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModel
 from transformers.cache_utils import Cache
@@ -17,8 +18,8 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.utils.generic import can_return_tuple
 
 from ..errors import ModelError
-from .checkpoint import check_checkpoint
-from .configuration import LlavaOnevision2Config
+from .checkpoint import refuse_gaps, unreadable
+from .configuration import LlavaOnevision2Config, LlavaOnevision2MoeConfig
 from .loss import bin_mean_loss, supervised_places
 from .vision import LlavaOnevision2VisionModel, check_patches
 
@@ -38,13 +39,23 @@ class LlavaOnevision2PreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
-        """As transformers' `from_pretrained`, after comparing names and shapes of a local checkpoint with the model's.
+        """As transformers' `from_pretrained`, with every option of it; weights are safetensors, never pickle.
 
         Raises:
-            ModelError: a tensor is missing or has another shape. (transformers would fill it at random and warn.)
+            ModelError: a tensor is missing, or has another shape and `ignore_mismatched_sizes` is not set (transformers
+                would fill it at random and warn); files that are missing or damaged; pickled weights.
         """
-        check_checkpoint(cls, pretrained_model_name_or_path, kwargs.get("config"))
-        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        if kwargs.get("use_safetensors") is False:
+            raise ModelError("weights are read from safetensors only, as pickle runs code; leave out use_safetensors=False")
+        with_info = kwargs.pop("output_loading_info", False)
+        may_differ = kwargs.pop("ignore_mismatched_sizes", False)
+        kwargs |= {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
+        try:
+            model, info = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        except (OSError, SafetensorError) as error:
+            raise unreadable(pretrained_model_name_or_path, error) from error
+        refuse_gaps(model, info, may_differ)
+        return (model, info) if with_info else model
 
     def enable_input_require_grads(self) -> None:
         """As transformers' (trainers call it with checkpointing), for text only: patches would take gradients through a frozen
@@ -76,7 +87,9 @@ class LlavaOnevision2Model(LlavaOnevision2PreTrainedModel):
         blocks = (image_grid_thw.prod(-1) // unit).tolist()
         if patch_positions is None:
             return blocks
-        return [int((part >= 0).sum()) for part in patch_positions[::unit, 0].split(blocks)]
+        seen = (patch_positions[::unit, 0] >= 0).cumsum(0)  # one transfer from the device, however many rows
+        ends = seen.cpu()[torch.tensor(blocks).cumsum(0) - 1]
+        return ends.diff(prepend=ends.new_zeros(1)).tolist()
 
     @can_return_tuple
     def get_image_features(
@@ -271,4 +284,22 @@ class LlavaOnevision2ForConditionalGeneration(LlavaOnevision2PreTrainedModel, Ge
         return super().generate(inputs, *args, **kwargs)
 
 
-__all__ = ["LlavaOnevision2ForConditionalGeneration", "LlavaOnevision2Model", "LlavaOnevision2PreTrainedModel"]
+class LlavaOnevision2MoeModel(LlavaOnevision2Model):
+    """`LlavaOnevision2Model` under the model type of the size with experts."""
+
+    config_class = LlavaOnevision2MoeConfig
+
+
+class LlavaOnevision2MoeForConditionalGeneration(LlavaOnevision2ForConditionalGeneration):
+    """`LlavaOnevision2ForConditionalGeneration` under the model type of the size with experts."""
+
+    config_class = LlavaOnevision2MoeConfig
+
+
+__all__ = [
+    "LlavaOnevision2ForConditionalGeneration",
+    "LlavaOnevision2Model",
+    "LlavaOnevision2MoeForConditionalGeneration",
+    "LlavaOnevision2MoeModel",
+    "LlavaOnevision2PreTrainedModel",
+]

@@ -1,7 +1,9 @@
 """The processor: text, images and videos in, the model's tensors out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,12 +12,24 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from transformers.processing_utils import ProcessorMixin, TextKwargs
 
 from ..errors import ModelError
-from ..samples.media import IMAGE_PIXELS, MediaOptions, flatten, image_tokens, is_image, is_video, video_tokens
+from ..samples.media import (
+    BACKENDS,
+    FRONT_END,
+    IMAGE_PIXELS,
+    MediaOptions,
+    flatten,
+    image_tokens,
+    is_image,
+    is_video,
+    stated_backend,
+    video_tokens,
+)
 from ..tokens import MERGE, VisualTokens
-from .prompt import CHAT_TEMPLATE, FRAMES_PROMPTS, IMAGE_PAD, VIDEO_PAD, expand, places, visual_text
+from .inputs import nested, picture, plain
+from .prompt import CHAT_TEMPLATE, FRAMES_PROMPTS, IMAGE_PAD, VIDEO_PAD, check_decimals, expand, places, visual_text
 
 MEDIA_OPTIONS = {field.name for field in fields(MediaOptions)}
-TEXT_OPTIONS = set(TextKwargs.__annotations__)
+TEXT_OPTIONS = set(TextKwargs.__annotations__) - {"return_mm_token_type_ids"}
 
 
 class LlavaOnevision2Processor(ProcessorMixin):
@@ -26,12 +40,24 @@ class LlavaOnevision2Processor(ProcessorMixin):
             makes one with the released settings.
         tokenizer: the checkpoint's.
         chat_template: None takes the tokenizer's, or ChatML as published.
+        video_backend, front_end, frames_prompt, timestamp_decimals, timestamps: how the checkpoint was shown videos, the
+            default of calls; by default as released. Training saves its own here.
 
     Raises:
-        ModelError: a merge other than 2, or a tokenizer without the visual special tokens.
+        ModelError: a merge other than 2, a tokenizer without the visual special tokens, or a default that is none.
     """
 
-    def __init__(self, image_processor=None, tokenizer=None, chat_template=None):
+    def __init__(
+        self,
+        image_processor=None,
+        tokenizer=None,
+        chat_template=None,
+        video_backend: str = "codec",
+        front_end: str = FRONT_END,
+        frames_prompt: str = "inference",
+        timestamp_decimals: int = 1,
+        timestamps: str = "presentation",
+    ):
         if tokenizer is None:
             raise ModelError("a processor needs a tokenizer; load a checkpoint's with from_pretrained, or pass tokenizer=")
         if image_processor is None:
@@ -43,6 +69,9 @@ class LlavaOnevision2Processor(ProcessorMixin):
             raise ModelError(f"the tokenizer lacks {missing[0]}; use the checkpoint's own tokenizer")
         template = chat_template or tokenizer.chat_template or CHAT_TEMPLATE
         super().__init__(image_processor, tokenizer, chat_template=template)
+        self.video_backend, self.front_end = MediaOptions(video_backend).video_backend, front_end
+        self.frames_prompt, self.timestamps = frames_prompt, timestamps
+        self.timestamp_decimals = check_decimals(timestamp_decimals)
         self.image_token, self.video_token = IMAGE_PAD, VIDEO_PAD
         self.image_token_id = tokenizer.convert_tokens_to_ids(IMAGE_PAD)
         self.video_token_id = tokenizer.convert_tokens_to_ids(VIDEO_PAD)
@@ -53,26 +82,28 @@ class LlavaOnevision2Processor(ProcessorMixin):
         images: object = None,
         videos: object = None,
         *,
-        frames_prompt: str = "inference",
-        timestamp_decimals: int = 1,
-        timestamps: str = "presentation",
+        frames_prompt: str | None = None,
+        timestamp_decimals: int | None = None,
+        timestamps: str | None = None,
         video_metadata: object = None,
         return_tensors: str | None = "pt",
         return_text_replacement_offsets: bool = False,
+        return_mm_token_type_ids: bool = False,
         **options,
     ) -> BatchFeature:
         """Build the model's inputs.
 
         Args:
             text: one prompt or a batch, with a placeholder for every image and video (`apply_chat_template` writes them).
-            images: an image or a (nested) list: paths, PIL images, uint8 arrays [H, W, 3], `VisualTokens`.
-            videos: a video or a (nested) list: paths, decoded frames, `VisualTokens`.
+            images: an image or a (nested) list: paths, addresses, base64, PIL images, uint8 arrays or tensors, `VisualTokens`.
+            videos: a video or a (nested) list: paths, decoded frames or their files, `VisualTokens`.
             frames_prompt: "inference" (one grid row per frame, each frame seen alone) or "training" (one row per video,
-                frames seen in groups of four); see `prompt`.
+                frames seen in groups of four); see `prompt`. This and the next two default to the checkpoint's.
             timestamp_decimals: 1, or 2 for JumpScore.
             timestamps: what time tags say, "presentation" or "published"; see `prompt.source_seconds`.
             video_metadata: for decoded frames, one dict per video with `fps` and optionally `frames_indices`.
-            options: fields of `MediaOptions`, and the tokenizer's (`padding`, on by default; `padding_side`, "left"; ...).
+            options: fields of `MediaOptions` (`fps` may be a list, one per video) and of the tokenizer (`padding`, on by
+                default; `padding_side`, "left"; ...), flat or in `images_kwargs`, `videos_kwargs` and `text_kwargs`.
 
         Returns:
             `input_ids` and `attention_mask` [B, S]; with visuals also `pixel_values` float [N, 3·P·P], `image_grid_thw`
@@ -87,16 +118,20 @@ class LlavaOnevision2Processor(ProcessorMixin):
         texts = [text] if isinstance(text, str) else text
         if not isinstance(texts, (list, tuple)) or not texts or not all(isinstance(prompt, str) for prompt in texts):
             raise ModelError("text is required: one prompt, or a list of prompts")
+        frames_prompt = frames_prompt or self.frames_prompt
+        decimals = self.timestamp_decimals if timestamp_decimals is None else timestamp_decimals
         if frames_prompt not in FRAMES_PROMPTS:
             raise ModelError(f"frames_prompt is {frames_prompt!r}; use 'inference' or 'training'")
-        media, text_options = self._split(options)
-        pictures, clips = flatten(images, is_image), flatten(videos, is_video)
+        image_options, video_options, text_options = _split(options)
+        pictures, clips = flatten(plain(images), is_image), flatten(plain(videos), is_video)
         kinds = [kind for prompt in texts for kind in places(prompt)]
         self._check_counts(kinds, len(pictures), len(clips))
 
         # 2. Media become visual tokens, and these the text in place of their placeholders
-        ordered = self._visual_tokens(kinds, iter(pictures), iter(clips), _metadata(video_metadata, len(clips)), media)
-        written = iter([visual_text(tokens, frames_prompt, timestamp_decimals, timestamps) for tokens in ordered])
+        stills = self._images(pictures, MediaOptions(**image_options))
+        films = self._videos(clips, video_options, video_metadata)
+        ordered = [next(stills if kind == "image" else films) for kind in kinds]
+        written = iter([visual_text(tokens, frames_prompt, decimals, timestamps or self.timestamps) for tokens in ordered])
         expanded = [expand(prompt, written) for prompt in texts]
 
         # 3. Text becomes ids, which the tokenizer must not have cut off
@@ -104,6 +139,8 @@ class LlavaOnevision2Processor(ProcessorMixin):
         self._check_length([prompt for prompt, _ in expanded], data["input_ids"])
         if return_text_replacement_offsets:
             data["text_replacement_offsets"] = [spans for _, spans in expanded]
+        if return_mm_token_type_ids:
+            data["mm_token_type_ids"] = self.create_mm_token_type_ids(list(data["input_ids"]))
         # 4. Visual tokens become the tensors of the vision tower
         if ordered:
             data |= self.visual_inputs(ordered, frames_prompt)
@@ -143,27 +180,30 @@ class LlavaOnevision2Processor(ProcessorMixin):
         files = super().save_pretrained(save_directory, *args, **kwargs)
         return [*files, *self.image_processor.save_pretrained(save_directory)]
 
-    def _split(self, options: dict) -> tuple[MediaOptions, dict]:
-        from_template = {"audio": None, "do_sample_frames": True}  # what apply_chat_template adds of its own
-        options = {name: value for name, value in options.items() if (name, value) not in from_template.items()}
-        unknown = sorted(set(options) - MEDIA_OPTIONS - TEXT_OPTIONS)
-        if unknown:
-            raise ModelError(
-                f"{unknown[0]!r} is not an option of the processor; video options are {', '.join(sorted(MEDIA_OPTIONS))}"
-            )
-        video = MediaOptions(**{name: value for name, value in options.items() if name in MEDIA_OPTIONS})
-        text = {name: value for name, value in options.items() if name in TEXT_OPTIONS}
-        return video, {"padding": True, "padding_side": "left", **text}
+    def media_options(self, options: Mapping, decoded: bool = False) -> MediaOptions:
+        """Options of one video; what they leave open is as the checkpoint was shown videos, decoded frames stay frames."""
+        backend = stated_backend(options) or ("frames" if decoded else self.video_backend)
+        own = {"front_end": self.front_end} if backend == "codec" else {}
+        settings: dict[str, Any] = {"video_backend": backend} | own | {k: v for k, v in options.items() if v is not None}
+        return MediaOptions(**settings)
 
-    def _visual_tokens(self, kinds: list[str], pictures: Iterator, clips: Iterator, metadata: Iterator, media: MediaOptions):
+    def _images(self, pictures: Sequence, options: MediaOptions) -> Iterator[VisualTokens]:
         patch, size = self.image_processor.patch_size, self.image_processor.size
-        budget = media.min_pixels or size["shortest_edge"], media.max_pixels or size["longest_edge"]
-        return [
-            image_tokens(next(pictures), *budget, patch)
-            if kind == "image"
-            else video_tokens(next(clips), media, next(metadata), patch)
-            for kind in kinds
+        budget = options.min_pixels or size["shortest_edge"], options.max_pixels or size["longest_edge"]
+        return (image_tokens(picture(item), *budget, patch) for item in pictures)
+
+    def _videos(self, clips: Sequence, options: Mapping, metadata: object) -> Iterator[VisualTokens]:
+        known = [None] * len(clips) if metadata is None else _per_video("video_metadata", metadata, len(clips))
+        rates = options.get("fps")
+        if not clips:
+            self.media_options(options)  # a senseless option is refused without videos, too
+        listed = _per_video("fps", rates, len(clips)) if isinstance(rates, (list, tuple)) else [rates] * len(clips)
+        chosen = [
+            self.media_options({**options, "fps": fps}, decoded=not isinstance(clip, (str, Path, VisualTokens)))
+            for clip, fps in zip(clips, listed, strict=True)
         ]
+        patch = self.image_processor.patch_size
+        return (video_tokens(*one, patch) for one in zip(clips, chosen, known, strict=True))
 
     @staticmethod
     def _check_counts(kinds: list[str], images: int, videos: int) -> None:
@@ -193,13 +233,31 @@ class LlavaOnevision2Processor(ProcessorMixin):
             )
 
 
-def _metadata(given: object, videos: int) -> Iterator:
-    if given is None:
-        return iter([None] * videos)
-    listed = list(given) if isinstance(given, (list, tuple)) else [given]
+def _split(options: dict) -> tuple[dict, dict, dict]:
+    """Options for images, videos and text; what apply_chat_template adds of its own is left out."""
+    images, videos, text = nested(options)
+    rates = [name for name in BACKENDS["frames"] if videos.get(name) is not None]
+    if videos.get("do_sample_frames") is False and rates:
+        raise ModelError(f"do_sample_frames=False and {rates[0]} contradict each other; give one of them")
+    known = MEDIA_OPTIONS | TEXT_OPTIONS | {"do_sample_frames"}
+    for name, value in (images | videos | text).items():
+        if name not in known and (name, value) not in (("audio", None), ("return_metadata", False)):
+            raise ModelError(
+                f"{name!r} is not an option of the processor; video options are {', '.join(sorted(MEDIA_OPTIONS))}"
+            )
+    return (
+        {name: value for name, value in images.items() if name in ("min_pixels", "max_pixels")},
+        {name: value for name, value in videos.items() if name in MEDIA_OPTIONS},
+        {"padding": True, "padding_side": "left"} | {name: value for name, value in text.items() if name in TEXT_OPTIONS},
+    )
+
+
+def _per_video(name: str, given: object, videos: int) -> Sequence:
+    """One value for each video out of a list of them, or of the value of a single one."""
+    listed = given if isinstance(given, (list, tuple)) else [given]
     if len(listed) != videos:
-        raise ModelError(f"video_metadata describes {len(listed)} videos and {videos} were passed; pass one per video")
-    return iter(listed)
+        raise ModelError(f"{name} describes {len(listed)} videos and {videos} were passed; pass one per video")
+    return listed
 
 
 __all__ = ["LlavaOnevision2Processor"]

@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import ModelError, Ov2Error, TrainingError, VideoError
 from ..files import whole_file
 from ..tokens import FORMAT, VisualTokens
-from .media import IMAGE_PIXELS, MediaOptions, image_tokens, video_tokens
+from .media import IMAGE_PIXELS, MediaOptions, image_tokens, override, video_tokens
 from .sample import Media
 
 FRONT_ENDS = 2  # raise it whenever a front end gives other tokens for the same file and options
@@ -80,7 +80,7 @@ class TokenCache:
         """The options that decide the tokens of this kind of media, all of them set."""
         given = {name: value for name, value in media.options.items() if name != "timestamp_decimals"}
         try:
-            options = replace(defaults, **given)
+            options = MediaOptions(**override(asdict(defaults), given))
         except (ModelError, TypeError) as error:
             raise TrainingError(f"{media.path}: its options {given} do not fit together ({error})") from error
         if media.kind == "video":

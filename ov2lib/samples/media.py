@@ -15,7 +15,10 @@ from ..codec.sampled import tokenize_frames, tokenize_image
 from ..errors import ModelError
 from ..tokens import FRAMES_PER_GROUP, VisualTokens
 
-BACKENDS = ("codec", "frames")
+BACKENDS = {  # name: the options that only it reads
+    "codec": ("front_end", "num_canvases"),
+    "frames": ("num_frames", "fps"),
+}
 VIDEO_SUFFIXES = (
     ".3g2 .3gp .asf .avi .divx .f4v .flv .gif .h264 .hevc .ivf .m2ts .m2v .m4v .mkv .mov .mp4 .mpe .mpeg .mpg .mts .mxf"
     " .ogv .rm .rmvb .ts .vob .webm .wmv .y4m"
@@ -27,6 +30,7 @@ KINDS = {  # what a file's suffix says it is; a GIF may also be a still image
 }
 IMAGE_PIXELS = {"shortest_edge": 56 * 56, "longest_edge": 4_000_000}  # published maximum; the minimum is Qwen2-VL's
 FRAME_PIXELS = {"min_pixels": 200_704, "max_pixels": 1_605_632}  # published: video processor of the 8B checkpoint
+FRONT_END = "released"
 MAX_CANVAS = 1 << 24  # assumed: pixels; 21,399 tokens, four times the published maximum
 MAX_FRAME_INDEX = 10_000_000  # assumed: 46 hours at 60 fps; bounds the memory for frame times
 
@@ -36,15 +40,16 @@ class MediaOptions:
     """How images and videos become visual tokens; None leaves the released default.
 
     Attributes:
-        video_backend: "codec" (canvases chosen by bit cost, motion and residual) or "frames" (evenly sampled).
-        front_end: codec only, "released" (what the published checkpoint is fed), "paper" or "ippp".
+        video_backend: "codec" (canvases chosen by bit cost, motion and residual) or "frames" (evenly sampled); None follows
+            from the other options: "frames" where `num_frames` or `fps` is given, otherwise "codec".
+        front_end: codec only, "released" (what the published checkpoint is fed; the default), "paper" or "ippp".
         num_canvases: codec only, see `tokenize_video`.
         num_frames, fps: frames only, how many or how many a second, see `tokenize_frames`.
         min_pixels, max_pixels: pixels per image, frame or canvas, at most `MAX_CANVAS`.
     """
 
-    video_backend: str = "codec"
-    front_end: str = "released"
+    video_backend: str | None = None
+    front_end: str | None = None
     num_canvases: int | None = None
     num_frames: int | None = None
     fps: float | None = None
@@ -52,8 +57,18 @@ class MediaOptions:
     max_pixels: int | None = None
 
     def __post_init__(self):
+        if self.video_backend is None:
+            object.__setattr__(self, "video_backend", stated_backend(vars(self)) or "codec")
         if self.video_backend not in BACKENDS:
             raise ModelError(f"video_backend is {self.video_backend!r}; use 'codec' or 'frames'")
+        other = "frames" if self.video_backend == "codec" else "codec"
+        if idle := self.given(*BACKENDS[other]):
+            name = next(iter(idle))
+            raise ModelError(
+                f"{name} does nothing with video_backend={self.video_backend!r}; leave it out, or use video_backend={other!r}"
+            )
+        if self.video_backend == "codec" and self.front_end is None:
+            object.__setattr__(self, "front_end", FRONT_END)
         for name in ("num_canvases", "num_frames", "min_pixels", "max_pixels"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, Integral) or isinstance(value, bool) or value < 1):
@@ -69,6 +84,20 @@ class MediaOptions:
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
+def stated_backend(options: Mapping) -> str | None:
+    """The video backend that options name or imply; None where they leave it open."""
+    implied = (name for name, own in BACKENDS.items() if any(options.get(option) is not None for option in own))
+    return options.get("video_backend") or next(implied, None)
+
+
+def override(options: Mapping, overrides: Mapping) -> dict:
+    """Options with others laid over them; where these choose a backend, what only another one reads goes."""
+    backend = stated_backend(overrides)
+    idle = [name for other, own in BACKENDS.items() if backend not in (None, other) for name in own]
+    left = {name: value for name, value in options.items() if name not in idle}
+    return left | ({"video_backend": backend} if backend else {}) | dict(overrides)
+
+
 def is_image(item: object) -> bool:
     """One image rather than a list of them."""
     return isinstance(item, (str, Path, Image.Image, VisualTokens)) or (isinstance(item, np.ndarray) and item.ndim < 4)
@@ -77,8 +106,15 @@ def is_image(item: object) -> bool:
 def is_video(item: object) -> bool:
     """One video rather than a list of them: a path, tokens, an array [T, H, W, 3] or a sequence of frames."""
     if isinstance(item, (list, tuple)):
-        return len(item) > 0 and isinstance(item[0], (Image.Image, np.ndarray)) and np.ndim(item[0]) < 4
+        return len(item) > 0 and _is_frame(item[0])
     return isinstance(item, (str, Path, VisualTokens, np.ndarray))
+
+
+def _is_frame(item: object) -> bool:
+    """A picture, an array [H, W, 3], or the path of a still image: a video's frame where it stands in a list."""
+    if isinstance(item, (str, Path)):
+        return KINDS.get(Path(item).suffix.lower()) == "image"
+    return isinstance(item, Image.Image) or (isinstance(item, np.ndarray) and item.ndim < 4)
 
 
 def flatten(items: object, is_one: Callable[[object], bool]) -> list:
@@ -117,12 +153,12 @@ def video_tokens(item: Any, options: MediaOptions, metadata: dict | None, patch_
         VideoError: a file that is not a readable video.
     """
     if isinstance(item, VisualTokens):
-        return _check(item, BACKENDS, patch_size)
+        return _check(item, tuple(BACKENDS), patch_size)
     if not isinstance(item, (str, Path)):
         return _decoded(item, options, metadata, patch_size)
     if options.video_backend == "codec":
         chosen = options.given("num_canvases", "min_pixels", "max_pixels")
-        return tokenize_video(item, front_end=options.front_end, patch_size=patch_size, **chosen)
+        return tokenize_video(item, front_end=options.front_end or FRONT_END, patch_size=patch_size, **chosen)
     chosen = FRAME_PIXELS | options.given("num_frames", "fps", "min_pixels", "max_pixels")
     return tokenize_frames(item, patch_size=patch_size, **chosen)
 

@@ -11,7 +11,6 @@ linearly with the number of tokens, as attention kernels that keep no scores are
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..errors import TrainingError
 from ..model.configuration import LlavaOnevision2Config
 from ..model.loss import CHUNK
 from ..model.sizes import Widths, Work, forward_flops
@@ -59,23 +58,6 @@ class Flops:
         return Flops(self.forward + other.forward, self.backward + other.backward, self.recomputed + other.recomputed)
 
 
-def widths(config: LlavaOnevision2Config) -> Widths:
-    """Sizes of a dense model.
-
-    Raises:
-        TrainingError: a language model with experts.
-    """
-    w = Widths(config)
-    if w.experts:
-        raise TrainingError("the cost of training experts is not modelled; give a dense size: 2b, 4b or 8b")
-    return w
-
-
-def adapter_parameters(w: Widths, rank: int) -> int:
-    """Parameters of the LoRA adapters on every language layer."""
-    return w.layers * rank * sum(given + made for given, made in w.linears)
-
-
 def training_flops(config: LlavaOnevision2Config, work: Work, recipe: Recipe) -> dict[str, Flops]:
     """FLOPs by part of one forward and backward pass over `work`.
 
@@ -83,7 +65,7 @@ def training_flops(config: LlavaOnevision2Config, work: Work, recipe: Recipe) ->
     of their input (0.1 % at 8B).
     """
     # 1. One forward pass; recomputing stops before a layer's last product, whose result nobody needs
-    w = widths(config)
+    w = Widths(config)
     products = forward_flops(w, work)
     embed, _ = products.pop("patches")
     last = {"vision": 2 * work.patches * w.vision_layers * w.vision * w.vision_ffn, "language": 0.0}
@@ -102,7 +84,7 @@ def training_flops(config: LlavaOnevision2Config, work: Work, recipe: Recipe) ->
         flops[part] = Flops(linear + attention, backward, recomputed)
     # 3. The patch embedding and the adapters
     flops["vision"] += Flops(embed, embed if "vision" in recipe.trained else 0.0)
-    lora, ends = 2 * work.tokens * adapter_parameters(w, recipe.rank), 2 * work.tokens * w.layers * recipe.rank * w.hidden
+    lora, ends = 2 * work.tokens * w.adapters(recipe.rank), 2 * work.tokens * w.layers * recipe.rank * w.hidden
     flops["adapters"] = Flops(lora, 2 * lora, lora - ends if recipe.checkpointing else 0.0)
     return flops
 
@@ -172,7 +154,7 @@ class Memory:
 
 def saved_bytes(config: LlavaOnevision2Config, work: Work, recipe: Recipe, layout: str = "one GPU") -> tuple[float, float]:
     """Bytes kept between forward and backward, and those of the largest layer recomputed in between (0 without recomputing)."""
-    w, s = widths(config), SAVED[_regime(recipe, layout)]
+    w, s = Widths(config), SAVED[_regime(recipe, layout)]
     kept = largest = 0.0
     # 1. Encoder: its embedding and norm, and its blocks, whole or only their inputs
     if "vision" in recipe.trained:
@@ -212,9 +194,9 @@ def training_memory(
         layout: "one GPU" and "DDP" hold the whole model, "FSDP2" shares it among `devices`.
     """
     # 1. Parameters trained and frozen, and the bytes of a frozen one
-    w = widths(config)
+    w = Widths(config)
     whole = sum(parameters[part] for part in recipe.trained)
-    trained = whole + adapter_parameters(w, recipe.rank)
+    trained = whole + w.adapters(recipe.rank)
     frozen = sum(parameters.values()) - whole
     mixed = recipe.precision == "bf16"
     size, language = 2 if mixed else 4, "language" in recipe.trained
@@ -223,9 +205,9 @@ def training_memory(
     transient = max(_head_bytes(w, work, recipe, layout), layer)
     # 3. Copies of weights
     if layout == "FSDP2":  # gathered: what belongs to no layer, for the whole step; two layers, one of them ahead of use
-        copies = float(size * (sum(parameters.values()) - w.layers * w.layer + 2 * w.layer))
+        copies = float(size * (sum(parameters.values()) - w.layers * w.stored + 2 * w.stored))
         if language:
-            copies += 4 * w.layer
+            copies += 4 * w.stored
     else:
         copies = 0.0
         if mixed:  # autocast casts a weight once in the forward pass; recomputing casts it again, a layer at a time

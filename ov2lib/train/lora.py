@@ -4,9 +4,10 @@ Nothing official exists for LLaVA-OneVision-2, so every setting is community pra
 The vision encoder stays frozen. Adapters that leak into it are a common accident, as its modules may bear the same names; so
 targets are one regular expression over whole module names, and their number is checked.
 
-An adapter folder holds peft's own `adapter_config.json` and `adapter_model.safetensors`, which transformers and vLLM read,
-and `base.json`, which names the base model and its weights' fingerprint. At rank 32 the 8B's adapter has 87.3 million
-parameters, 333 MiB in float32 against 32 GiB for the model; a trained connector adds 33.6 million, 128 MiB.
+An adapter folder holds peft's own `adapter_config.json` and `adapter_model.safetensors`, which transformers reads (vLLM
+refuses them where the connector was trained too; merge these), and `base.json`, which names the base model and its weights'
+fingerprint. At rank 32 the 8B's adapter has 87.3 million parameters, 333 MiB in float32 against 32 GiB for the model; a trained
+connector adds 33.6 million, 128 MiB.
 """
 
 import hashlib
@@ -28,7 +29,15 @@ if TYPE_CHECKING:
 
     from ..model import LlavaOnevision2ForConditionalGeneration
 
-LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+LINEARS = (
+    "q_proj",
+    "k_proj",
+    "v_proj",
+    "o_proj",
+    "gate_proj",
+    "up_proj",
+    "down_proj",
+)  # with experts: the first four
 TARGETS = rf"model\.language_model\.layers\.\d+\.(self_attn|mlp)\.({'|'.join(LINEARS)})"  # of a whole name, as peft matches
 CONNECTOR = "merger"  # the module `model.visual.merger`
 WEIGHTS, SETTINGS, BASE = "adapter_model.safetensors", "adapter_config.json", "base.json"
@@ -64,7 +73,9 @@ class LoraSettings:
 
 
 def add_lora(model: "LlavaOnevision2ForConditionalGeneration", settings: LoraSettings) -> "PeftModel":
-    """Freeze a model and add adapters to the seven linear layers of every language layer, in place.
+    """Freeze a model and add adapters to the linear layers of every language layer, in place.
+
+    Seven of a dense layer; where a layer has experts, the four of its attention, and the experts stay frozen.
 
     A is drawn from torch's generator and B is zero, so the model computes as before until it is trained. What is trained is
     float32, over bfloat16 weights too (train these under autocast).
@@ -73,17 +84,18 @@ def add_lora(model: "LlavaOnevision2ForConditionalGeneration", settings: LoraSet
         peft's model around `model`; it trains, generates and has a `.config` as before.
 
     Raises:
-        TrainingError: other modules than the seven would be adapted: not this model, or one with experts. It is unchanged then.
+        TrainingError: other modules than these would be adapted, as in another model. It is unchanged then.
     """
     from peft import LoraConfig, get_peft_model
 
     # 1. The linears of every language layer, found by name
     targets = [name for name, _ in model.named_modules() if re.fullmatch(TARGETS, name)]
-    layers = model.config.get_text_config().num_hidden_layers
-    if len(targets) != len(LINEARS) * layers:
+    text = model.config.get_text_config()
+    count = 4 if getattr(text, "num_experts", None) else len(LINEARS)
+    if len(targets) != count * text.num_hidden_layers:
         raise TrainingError(
-            f"LoRA would adapt {len(targets)} modules, not the {len(LINEARS)} linears of each of {layers} language layers; "
-            "give a LlavaOnevision2ForConditionalGeneration with a dense Qwen3"
+            f"LoRA would adapt {len(targets)} modules, not the {count} linears of each of {text.num_hidden_layers} language "
+            "layers; give a LlavaOnevision2ForConditionalGeneration"
         )
     # 2. Adapters on them, in float32 whatever the model's precision
     config = LoraConfig(

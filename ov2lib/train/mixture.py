@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from ..errors import TrainingError
+from ..samples.media import stated_backend
 from ..samples.readers import read_hf, read_jsonl, read_webdataset
 from ..samples.report import Report
 from ..samples.sample import Sample
@@ -55,7 +56,7 @@ def resolve(sample: Sample, source: Source, config: StageConfig) -> Sample:
     for item in sample.media:
         options = {}  # images keep the processor's own bounds
         if item.kind == "video":
-            backend = item.options.get("video_backend") or source.backend
+            backend = stated_backend(item.options) or source.backend
             backend = backend or choose_backend(sample.id, config.input_ratio, config.seed)
             codec = {"front_end": config.front_end} | ({"num_canvases": source.num_canvases} if source.num_canvases else {})
             frames = {"num_frames": source.max_frames} if source.max_frames else {}

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from ..errors import TrainingError
 from ..model.configuration import LlavaOnevision2Config
 from ..model.loss import CHUNK
-from ..model.sizes import GROUP, Work, model_card, sample_work
+from ..model.sizes import GROUP, Widths, Work, model_card, sample_work
 from .buckets import TOKENS_PER_FRAME, buckets
-from .cost import LAYOUTS, Flops, Memory, Recipe, adapter_parameters, add_flops, training_flops, training_memory, widths
+from .cost import LAYOUTS, Flops, Memory, Recipe, add_flops, training_flops, training_memory
 from .parts import PARTS
 from .stages import FRAMES_PER_CANVAS, Source, StageConfig
 
@@ -140,7 +140,7 @@ def make_plan(
         measured: one sample of any source, where it was measured; None works it out from the sources.
 
     Raises:
-        TrainingError: a number that is not positive, a utilisation over 1, a model with experts.
+        TrainingError: a number that is not positive, a utilisation over 1.
     """
     # 1. Check the numbers
     for name, value in (("gpus", gpus), ("utilisation", utilisation), ("gpu_tflops", gpu_tflops), ("gpu_memory", gpu_memory)):
@@ -168,7 +168,7 @@ def make_plan(
         visual_tokens=work.visual, text_tokens=work.text, flops=flops,
         hours=add_flops(flops.values()).total / (gpus * gpu_tflops * 1e12 * utilisation) / 3600,
         memory=_memory(model, works.values(), config.sequence_length * config.micro_batch, recipe, gpus),
-        assumptions=tuple(_assumptions(config, works, passes, gpus, measured is not None)),
+        assumptions=tuple(_assumptions(config, model, works, passes, gpus, measured is not None)),
     )  # fmt: skip
 
 
@@ -191,7 +191,9 @@ def part_parameters(model: LlavaOnevision2Config) -> dict[str, int]:
     return {"vision": vision, "connector": connector, "language": counts["total"] - vision - connector}
 
 
-def _assumptions(config: StageConfig, works: dict[str, Work], passes: float, gpus: int, measured: bool) -> list[str]:
+def _assumptions(
+    config: StageConfig, model: LlavaOnevision2Config, works: dict[str, Work], passes: float, gpus: int, measured: bool
+) -> list[str]:
     """What a plan rests on, with the numbers."""
     # 1. What the data are taken to be
     most = max(work.predicted / work.tokens for work in works.values())
@@ -214,6 +216,8 @@ def _assumptions(config: StageConfig, works: dict[str, Work], passes: float, gpu
         "utilisation is of all FLOPs, recomputed ones included; loading data, saving and waiting are not counted",
     ]
     # 3. What this stage leaves out or changes
+    if getattr(model.text_config, "num_experts", None):
+        notes.append("experts: activations are those of a dense MLP as wide as the experts that a token uses")
     unknown = [source.name for source in config.sources if source.samples is None]
     if unknown:
         notes.append(f"not counted, as their size is not published: {', '.join(unknown)} (say it with --samples)")
@@ -245,7 +249,7 @@ def trainable_table(config: StageConfig, model: LlavaOnevision2Config) -> list[T
     recipe, counts = recipe_of(config), part_parameters(model)
     rows: list[tuple[str, int, int]] = [(part, counts[part], counts[part] if part in recipe.trained else 0) for part in PARTS]
     if recipe.rank:
-        adapters = adapter_parameters(widths(model), recipe.rank)
+        adapters = Widths(model).adapters(recipe.rank)
         rows.append(("adapters", adapters, adapters))
     total = sum(trained for *_, trained in rows)
     rows.append(("total", sum(count for _, count, _ in rows), total))

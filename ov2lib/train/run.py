@@ -86,7 +86,7 @@ def train(
     check_folder(_result(folder, config), TrainingError)
     check_start(start)
     # 4. Prepare the data once, on the main process
-    processor = LlavaOnevision2Processor.from_pretrained(start)
+    processor = _as_trained(LlavaOnevision2Processor.from_pretrained(start), config)
     images = processor.image_processor
     cache = TokenCache((media_dir or output / "media") / "tokens", images.patch_size, images.size)
     encoder = SampleEncoder(
@@ -183,6 +183,14 @@ def _prepare(config, encoder, data, media_dir, folder, facts) -> Prepared:
 
 def _result(folder: Path, config: StageConfig) -> Path:
     return folder / ("model" if config.lora is None else "adapter")
+
+
+def _as_trained(processor: LlavaOnevision2Processor, config: StageConfig) -> LlavaOnevision2Processor:
+    """The processor with the stage's input form as its default, so that the model is asked as it was taught."""
+    processor.video_backend = "codec" if config.input_ratio.get("codec") else "frames"
+    for name in ("front_end", "frames_prompt", "timestamp_decimals", "timestamps"):
+        setattr(processor, name, getattr(config, name))
+    return processor
 
 
 def _save_result(trainer: StageTrainer, processor: LlavaOnevision2Processor, config: StageConfig, folder: Path) -> Path:

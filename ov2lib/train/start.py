@@ -7,7 +7,12 @@ import torch
 
 from ..errors import TrainingError
 from ..files import whole_folder
-from ..model import LlavaOnevision2Config, LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor
+from ..model import (
+    LlavaOnevision2Config,
+    LlavaOnevision2ForConditionalGeneration,
+    LlavaOnevision2MoeConfig,
+    LlavaOnevision2Processor,
+)
 from .lora import BASE, load_adapter, merge
 from .stages import StageConfig
 
@@ -32,7 +37,7 @@ def check_start(source: Path) -> None:
     if not (source / "config.json").is_file():
         raise TrainingError(f"{source} holds no model; pass --from a folder that save_pretrained or `ov2 train` wrote")
     kind = json.loads((source / "config.json").read_text()).get("model_type")
-    if kind != LlavaOnevision2Config.model_type:
+    if kind not in (LlavaOnevision2Config.model_type, LlavaOnevision2MoeConfig.model_type):
         raise TrainingError(
             f"{source} holds a model of type {kind!r}, not {LlavaOnevision2Config.model_type!r}; `ov2 assemble` makes one of a "
             "language model and a vision encoder"

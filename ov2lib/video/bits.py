@@ -41,12 +41,14 @@ def estimate_bits(batch: Sequence[Linked], motion: MotionField, codec: str = "h2
         motion: their vectors.
         codec: "h264" or "mpeg4", for the meaning of the quantiser.
     """
+    # 1. Vectors, and quantisers that change
     own = [linked.frame for linked in batch]
     terms = vector_terms(motion, colocated_vectors(batch, motion))
     qp = np.stack([f.qp for f in own])
     step, changed = quantiser_step(qp, codec), quantiser_changes(qp)
     is_b = np.array([f.kind == "B" for f in own])[:, None, None]
     bits = np.where(is_b, terms.b_bits, terms.p_bits) + np.where(is_b, np.float32(27), np.float32(9)) * changed
+    # 2. Residual of P frames, texture of intra macroblocks
     for i, linked in enumerate(batch):
         if linked.frame.kind == "P" and linked.past:
             sampled = sampled_residual(linked.frame.padded, [past.padded for past in linked.past], motion, i, step[i])
@@ -54,7 +56,8 @@ def estimate_bits(batch: Sequence[Linked], motion: MotionField, codec: str = "h2
         intra = motion.split[i] == NONE
         if intra.any():
             bits[i][intra] = 22 + 3.4 * intra_texture(linked.frame.padded, intra, step[i])
-    bits[~bits.any(axis=(1, 2))] = 1  # nothing but free macroblocks: the bytes are spread evenly
+    # 3. Scaled to the packet; where all macroblocks are free, its bytes are spread evenly
+    bits[~bits.any(axis=(1, 2))] = 1
     scale = np.array([8 * f.size for f in own], np.float32) / bits.sum(axis=(1, 2))
     return bits * scale[:, None, None]
 
@@ -64,8 +67,8 @@ def colocated_vectors(batch: Sequence[Linked], motion: MotionField) -> list[np.n
     fields = {linked.frame.index: motion.vector[i, 0] for i, linked in enumerate(batch)}
     others = {f.index: f for f in (x.following for x in batch) if f is not None and f.index not in fields}
     if others:
-        found = motion_field([f.vectors for f in others.values()], *motion.split.shape[1:])
-        fields |= dict(zip(others, found.vector[:, 0], strict=True))
+        more = motion_field([f.vectors for f in others.values()], *motion.split.shape[1:])
+        fields |= dict(zip(others, more.vector[:, 0], strict=True))
     return [None if x.following is None else fields[x.following.index] for x in batch]
 
 
@@ -80,17 +83,17 @@ class VectorTerms:
 
 def vector_terms(motion: MotionField, colocated: Sequence[np.ndarray | None]) -> VectorTerms:
     """What the vectors and the partition of each macroblock cost."""
+    # 1. Each vector's difference from its prediction
     v, shape = motion.vectors, motion.split.shape
     predictor = Predictor(motion)
     around = predictor.neighbours(v.frame, v.list, v.row, v.col, 1 + v.wide)
     predicted = predictor.partition(v, around)
     free = free_blocks(motion, predictor, around, predicted, colocated)
-    difference = np.abs(v.value.astype(np.int32) - predicted)
-    cost = VECTOR_BITS[np.minimum(difference, len(VECTOR_BITS) - 1)]
+    cost = VECTOR_BITS.take(np.abs(v.value.astype(np.int32) - predicted), mode="clip")
+    # 2. Summed over macroblocks, with what their partition costs
     macroblock = (v.frame * shape[1] + (v.row >> 1)) * shape[2] + (v.col >> 1)
-    size = int(np.prod(shape))
-    cost = np.bincount(macroblock, cost[:, 0] + cost[:, 1], size).reshape(shape).astype(np.float32)
-    count = np.bincount(macroblock, minlength=size).reshape(shape).astype(np.float32)
+    sums = (np.bincount(macroblock, weight, motion.split.size) for weight in (cost[:, 0] + cost[:, 1], None))
+    cost, count = (s.reshape(shape).astype(np.float32) for s in sums)
     coded = (motion.split != NONE) & ~free
     halves, quarters = (motion.split == ROWS) | (motion.split == COLUMNS), motion.split == QUARTERS
     p_bits = coded * (2.4 + 0.7 * cost + 3.6 * count + 2.5 * halves + 1.0 * quarters)

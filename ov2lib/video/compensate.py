@@ -71,10 +71,12 @@ class _Cells:
 
 @lru_cache(maxsize=8)
 def _cells(height: int, width: int, rows: int, cols: int, source_height: int, source_width: int) -> _Cells:
+    # 1. The cell of each row and column
     y_cell = np.minimum((np.arange(height) * source_height // height) // CELL, rows - 1)
     x_cell = np.minimum((np.arange(width) * source_width // width) // CELL, cols - 1)
     stride = width + 2 * MARGIN
     y, x = np.divmod(np.arange(rows * cols), cols)
+    # 2. How far a cell may go
     low, high = np.empty((2, rows * cols, 2), np.float32)
     for axis, (cell, own, size) in enumerate(((x_cell, x, width), (y_cell, y, height))):
         low[:, axis] = -MARGIN - np.searchsorted(cell, own, side="left")
@@ -86,12 +88,14 @@ def _cells(height: int, width: int, rows: int, cols: int, source_height: int, so
 
 def _moved(picture: np.ndarray, vector: np.ndarray, cells: _Cells) -> np.ndarray:
     """The picture read at every pixel plus its cell's vector (pixels of the picture), bilinear, edges repeated; flat."""
+    # 1. Whole pixels and fractions of each cell's vector
     padded = np.pad(picture, MARGIN, mode="edge")
     stride = padded.shape[1]
     vector = np.clip(vector, cells.low, cells.high).astype(np.float32)
     whole = np.floor(vector)
     fx, fy = (vector - whole).T.copy()
     shift = whole[:, 1].astype(np.intp) * stride + whole[:, 0].astype(np.intp)
+    # 2. Four neighbours of each pixel, weighted
     at = cells.pixel + shift.take(cells.of_pixel)
     flat = padded.astype(np.float32).ravel()
     fx, fy = fx.take(cells.of_pixel), fy.take(cells.of_pixel)

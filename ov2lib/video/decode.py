@@ -52,8 +52,10 @@ class CodedFrame:
             are without them; where the cut goes through a macroblock, their grid begins that much beside the picture.
         scaled: to the size of the first picture, so that vectors and quantisers no longer fit.
         restart: nothing from here on needs anything before (a clean key frame).
-        asked: somebody wants this frame for itself, not as another's reference.
+        target: the frame is read for itself, not as another's reference.
         marginals: exact bytes of its parts, None where they were not asked for or it is coded in one piece.
+        original: of a frame with a proxy (see `proxy`), the frame as decoded; small: its luma at the proxy's size; coding: the
+            proxy's picture, of which vectors and quantisers are read.
     """
 
     index: int
@@ -67,12 +69,15 @@ class CodedFrame:
     cropped: tuple[int, int] = (0, 0)
     scaled: bool = False
     restart: bool = False
-    asked: bool = True
+    target: bool = True
     marginals: Marginals | None = None
+    original: "CodedFrame | None" = None
+    small: av.VideoFrame | None = None
+    coding: av.VideoFrame | None = None
 
     @cached_property
     def _side_data(self) -> SideDataContainer:
-        return side_data(self.picture)
+        return side_data(self.coding or self.picture)
 
     @cached_property
     def vectors(self) -> np.ndarray | None:
@@ -88,7 +93,7 @@ class CodedFrame:
     @cached_property
     def qp(self) -> np.ndarray | None:
         """int32 [mb_rows, mb_cols] quantiser per 16x16 macroblock (H.264: on the scale of 8-bit video), or None likewise."""
-        return None if self.scaled else quantisers(self._side_data, self.picture, self.cropped)
+        return None if self.scaled else quantisers(self._side_data, self.coding or self.picture, self.cropped)
 
     @cached_property
     def luma(self) -> np.ndarray:
@@ -102,8 +107,8 @@ class CodedFrame:
 
     @cached_property
     def padded(self) -> PaddedLuma:
-        """The luma with its edges repeated."""
-        return PaddedLuma(self.luma)
+        """The luma, or that of the proxy, with its edges repeated."""
+        return PaddedLuma(plane(self.small) if self.small else self.luma)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,10 +168,8 @@ def decode(
         left, top = H264(context.extradata).crop if context.name == "h264" else (0, 0)
         # 3. Packet by packet, and None at the end for the frames that the decoder still holds
         for packet in chain(_fed(numbered, source, start, stop, feed), [None]):
-            if packet is not None:
-                number = packet.opaque[0]
-                known = reader(packet) if reader and (packet.is_keyframe or packets.frame[number] in measured) else None
-                packet.opaque = (number, known)
+            if packet is not None and reader and (packet.is_keyframe or packets.frame[packet.opaque[0]] in measured):
+                packet.opaque = (packet.opaque[0], reader(packet))
             pictures, error = decode_packet(context, packet)
             failed = failed or error
             for frame in _frames(packets, pictures, (left // 16, top // 16)):
@@ -248,7 +251,7 @@ def _fed(numbered, source: Source, start: int, stop: int, feed: np.ndarray) -> I
             if source.preamble and number and (number == start or gap and packets.clean[number]):
                 packet = _behind(source.preamble, packet)
             gap = False
-            packet.opaque = (number,)  # a fresh tuple: equal small numbers get lost in PyAV 18
+            packet.opaque = (number, None)  # a fresh tuple: equal small numbers get lost in PyAV 18
             yield packet
         gap |= bool(packets.reference[number] and not feed[number])
 

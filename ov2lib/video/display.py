@@ -113,6 +113,7 @@ def orientation(matrix: np.ndarray | None) -> tuple[int, bool, float]:
     """
     if matrix is None:
         return 0, False, 0.0
+    # 1. Where the axes go, and whether they change sides
     a, b, _, c, d = (int(value) for value in matrix[:5])
     across, down = math.hypot(a, b), math.hypot(c, d)
     if a * d == b * c:
@@ -120,6 +121,7 @@ def orientation(matrix: np.ndarray | None) -> tuple[int, bool, float]:
     mirrored = a * d < b * c
     a, b, c, d = a / across, b / across, c / down, d / down
     a, b = (-a, -b) if mirrored else (a, b)
+    # 2. The rotation that is left
     degrees = -math.degrees(math.atan2(b - c, a + d))
     turns = round(degrees / 90)
     return turns % 4, mirrored, degrees - 90 * turns

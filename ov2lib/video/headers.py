@@ -122,16 +122,18 @@ CHROMA_PROFILES = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)
 
 def _sequence(sps: bytes) -> tuple[_FieldSyntax | None, tuple[int, int]]:
     """What a sequence parameter set (7.3.2.1.1) says of fields (None: whole frames only), and its (left, top) crop."""
+    # 1. Profile; constraints, level and number are skipped
     bits = Bits(sps.replace(b"\0\0\3", b"\0\0"))
     profile, colour_plane, chroma = bits.read(8), 0, 1
-    bits.read(16)  # constraints and level
-    bits.golomb()  # seq_parameter_set_id
+    bits.read(16), bits.golomb()
+    # 2. Chroma, in the profiles that have a choice
     if profile in CHROMA_PROFILES:
         chroma = bits.golomb()
         colour_plane = 2 * bits.read(1) if chroma == 3 else 0
         bits.golomb(), bits.golomb(), bits.read(1)  # bit depths, transform bypass
         if bits.read(1):
             _skip_scaling_lists(bits, 12 if chroma == 3 else 8)
+    # 3. How frames are counted
     frame_number = 4 + min(bits.golomb(), 12)  # published: 7.4.2.1.1 allows no more
     order = bits.golomb()
     if order == 0:
@@ -140,7 +142,8 @@ def _sequence(sps: bytes) -> tuple[_FieldSyntax | None, tuple[int, int]]:
         bits.read(1), bits.golomb(), bits.golomb()
         for _ in range(min(bits.golomb(), 255)):
             bits.golomb()
-    bits.golomb(), bits.read(1), bits.golomb(), bits.golomb()  # references, gaps, width, height
+    # 4. Behind references, gaps, width and height: fields, and what is cut off
+    bits.golomb(), bits.read(1), bits.golomb(), bits.golomb()
     frames_only = bits.read(1)
     bits.read(1 if frames_only else 2)  # macroblock pairs, direct vectors
     left, _right, top = (bits.golomb(), bits.golomb(), bits.golomb()) if bits.read(1) else (0, 0, 0)
@@ -230,12 +233,13 @@ def _vp9(data: memoryview) -> Header:
 
 def _h263(data: memoryview) -> Header:
     """A picture start code of 22 bits, then a time of 8 and the type; in version 2 the type stands behind an extension."""
+    # 1. Start code and time; marker, split screen, camera, freeze
     bits = Bits(bytes(data[:12]))
     if bits.read(22) != 0b100000:
         return Header()
-    bits.read(8 + 5)  # time; marker, split screen, camera, freeze
-    source_format = bits.read(3)
-    if source_format != 7:
+    bits.read(8 + 5)
+    # 2. The type, at once or behind an extended header
+    if bits.read(3) != 7:
         return Header("P" if bits.read(1) else "I")
     bits.read(18 if bits.read(3) == 1 else 0)  # the optional part of the extended type
     code = bits.read(3)

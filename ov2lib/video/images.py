@@ -47,12 +47,14 @@ def open_image(source: str | os.PathLike | Image.Image | np.ndarray) -> Image.Im
         ImageError: no such file, not a picture, damaged, cut short, or of more than `MAX_PIXELS` pixels; an array of another
             kind.
     """
+    # 1. An array is a picture already
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8 or source.ndim != 3 or source.shape[2] != 3:
             raise ImageError("the image", f"it is {source.dtype} {source.shape}", "expected uint8 [H, W, 3]")
         return Image.fromarray(source)
     if not isinstance(source, (str, os.PathLike, Image.Image)):
         raise ImageError("the image", f"it is a {type(source).__name__}", "pass a path, a PIL image or an array")
+    # 2. Open and decode; whatever Pillow raises is told in one line
     name = "the image" if isinstance(source, Image.Image) else os.fspath(source)
     try:
         with _opened(source) as image:
@@ -121,8 +123,8 @@ def _fits_zero(name: str, image: Image.Image) -> int | None:
     image.fp.seek(0)
     header = image.fp.read(min(image.tile[0].offset, FITS_HEADER))
     cards = [header[start : start + 80].decode("latin-1") for start in range(0, len(header), 80)]
-    given = {card[:8].strip(): card[9:].partition("/")[0].strip().replace("D", "E") for card in cards if card[8:9] == "="}
-    scale, zero = float(given.get("BSCALE", 1)), float(given.get("BZERO", 0))
+    values = {card[:8].strip(): card[9:].partition("/")[0].strip().replace("D", "E") for card in cards if card[8:9] == "="}
+    scale, zero = float(values.get("BSCALE", 1)), float(values.get("BZERO", 0))
     deep = image.mode == "I;16"
     if scale != 1 or zero not in ((0, 32768) if deep else (0,)):
         raise ImageError(name, f"its values are scaled (BSCALE {scale:g}, BZERO {zero:g})", "save it as a 16-bit PNG")
@@ -159,8 +161,10 @@ def _orientation(name: str, image: Image.Image) -> int:
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
+    # 1. Of greys deeper than 8 bits, the range
     deep = image.mode.startswith(("I", "F"))
     low, high = _value_range(image) if deep else (0, 255)
+    # 2. Strip by strip: levels of 8 bits, and white behind what is transparent
     picture = Image.new("RGB", image.size)
     for box, strip in _strips(image):
         if deep:

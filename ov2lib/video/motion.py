@@ -55,10 +55,10 @@ def motion_field(records: Sequence[np.ndarray | None], mb_rows: int, mb_cols: in
     """
     # 1. All records in one array; joined as bytes, since joining records costs more
     n, rows, cols = len(records), 2 * mb_rows, 2 * mb_cols
-    given = [NO_RECORDS if r is None else r for r in records]
-    frame = np.repeat(np.arange(n), [len(r) for r in given])
-    present = [r for r in given if len(r)] or [NO_RECORDS]
-    v = np.concatenate([r.view(np.uint8) for r in present]).view(present[0].dtype)
+    tables = [NO_RECORDS if r is None else r for r in records]
+    frame = np.repeat(np.arange(n), [len(r) for r in tables])
+    filled = [r for r in tables if len(r)] or [NO_RECORDS]
+    v = np.concatenate([r.view(np.uint8) for r in filled]).view(filled[0].dtype)
     # 2. Cells, sizes and values in quarter pixels
     wide, tall = v["w"] > 8, v["h"] > 8
     col = (v["dst_x"] - (v["w"] >> 1)).astype(np.intp) >> 3
@@ -192,12 +192,14 @@ def free_blocks(motion: MotionField, predictor: Predictor, neighbours, predicted
         predictor, neighbours, predicted: what `Predictor` says of the batch's vectors.
         colocated: per frame, the list-0 field int16 [R, C, 2] of the next reference frame, or None (used by B frames).
     """
+    # 1. P-skip: an unsplit macroblock whose vector is the predicted one, or zero beside one at rest
     v, free = motion.vectors, np.zeros(motion.split.shape, dtype=bool)
     (a, has_a), (b, has_b), _ = neighbours
     still = (v.col == 0) | (v.row == 0) | (has_a & (packed(a) == 0)) | (has_b & (packed(b) == 0))
     skip = np.where(still, 0, packed(predicted))
     is_skip = v.wide & v.tall & ~motion.bidirectional[v.frame] & (skip == packed(v.value))
     free[v.frame[is_skip], v.row[is_skip] >> 1, v.col[is_skip] >> 1] = True
+    # 2. B direct, in the one of its two modes that explains more of the frame
     b_frames = np.flatnonzero(motion.bidirectional)
     if len(b_frames):
         spatial = _spatial_direct(motion, predictor, b_frames)
@@ -227,8 +229,7 @@ def _spatial_direct(motion: MotionField, predictor: Predictor, frames: np.ndarra
 
 
 def _temporal_direct(motion: MotionField, frames: np.ndarray, colocated: list) -> np.ndarray:
-    still = np.zeros(motion.vector.shape[2:], np.int16)
+    still, used = np.zeros(motion.vector.shape[2:], np.int16), motion.used[frames]
     target = np.stack([still if field is None else field for field in colocated])
     difference = motion.vector[frames, 0] - motion.vector[frames, 1]
-    used = motion.used[frames]
     return _all_four((packed(difference) == packed(target)) & used[:, 0] & used[:, 1])

@@ -318,11 +318,13 @@ def shown_order(path: str | os.PathLike, stream_number: int, count: int, stop: i
 
     Only the first `stop` of the `count` packets are decoded.
     """
+    # 1. A decoder as fast as can be: the order is the same without transforms and filters
     rank = np.full(count, -1)
     with open_video(path, stream_number) as (container, stream):
         context, out = stream.codec_context, 0
-        context.options = LIMITS | {"skip_loop_filter": "all", "skip_idct": "all"}  # the order is the same without them
+        context.options = LIMITS | {"skip_loop_filter": "all", "skip_idct": "all"}
         context.copy_opaque = True
+        # 2. The packets with their numbers, and None for what the decoder still holds
         coded = zip(range(stop), coded_packets(container, stream), strict=False)
         for number, packet in chain(coded, [(stop, None)]):
             if packet is not None:

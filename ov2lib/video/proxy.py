@@ -12,21 +12,18 @@ rows (`marginals`) P .90, B .58; a block search without proxy reached .77 and .3
 """
 
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from fractions import Fraction
-from functools import cached_property
 
 import av
-import numpy as np
-from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import PictureType
 
-from .decode import CodedFrame, quantisers, room_for
+from .decode import CodedFrame, room_for
 from .headers import header_reader
-from .residual import PaddedLuma
-from .scaler import Scaler, plane, side_data
+from .scaler import Scaler
 
 MAX_PIXELS = 1 << 19  # assumed: 960x540 in full; larger pictures are scaled down to about that
+TICK = Fraction(1, 25)  # the encoder wants one
 TYPES = {"I": PictureType.I, "P": PictureType.P, "B": PictureType.B}
 BFRAMES = 16  # published: the most that x264 takes in a row; fewer of large pictures, since it holds back as many
 # assumed, tried on the clip above: low enough a quantiser that B blocks carry bits; without half-pixel refinement (subme=0) P
@@ -38,8 +35,6 @@ X264 = {
 }
 LEAN = {"flags2": "+export_mvs", "export_side_data": "venc_params", "skip_idct": "all", "skip_loop_filter": "all"}
 
-KEPT = ("index", "time", "size", "damaged", "picture", "marginals")  # what a proxied frame has from the original
-
 
 def proxy_size(coded: tuple[int, int]) -> tuple[int, int]:
     """(height, width) of the proxy's pictures for coded pictures of this size."""
@@ -48,50 +43,26 @@ def proxy_size(coded: tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ProxyFrame(CodedFrame):
-    """A frame that reads its vectors from its proxy.
-
-    original: the frame as decoded; small: its luma at the proxy's size; coding: the proxy's picture, for its side data only.
-    """
-
-    original: CodedFrame
-    small: av.VideoFrame
-    coding: av.VideoFrame
-
-    @cached_property
-    def _side_data(self) -> SideDataContainer:
-        return side_data(self.coding)
-
-    @cached_property
-    def qp(self) -> np.ndarray | None:
-        """int32 [mb_rows, mb_cols] quantiser of the proxy, the same all over."""
-        return quantisers(self._side_data, self.coding, (0, 0))
-
-    @cached_property
-    def padded(self) -> PaddedLuma:
-        """The luma at the proxy's size with its edges repeated."""
-        return PaddedLuma(plane(self.small))
-
-
 def proxied(
-    frames: Iterator[CodedFrame], size: tuple[int, int], asked: Container[int] | None, intra: bool
-) -> Iterator[ProxyFrame]:
+    frames: Iterator[CodedFrame], size: tuple[int, int], targets: Container[int] | None, intra: bool
+) -> Iterator[CodedFrame]:
     """Frames in display order, encoded again; each stretch from one clean key frame to the next by itself.
 
     Args:
         frames: decoded, with all references among them.
         size: see `proxy_size`.
-        asked: the frames that are wanted, None for all. The reference before each comes too, and what follows a B frame,
-            marked as not asked for.
+        targets: the frames to be had, None for all. The reference before each comes too, and what follows a B frame,
+            marked as no target.
         intra: all frames are key frames: each is predicted from the one before, which no later one depends on.
     """
     run, before, waiting = _Run(size), None, False
     for frame in frames:
+        # 1. A clean key frame begins a proxy of its own
         if frame.restart and not intra:
             yield from run.end()
             run, before, waiting = _Run(size), None, False
-        if asked is None or frame.index in asked:
+        # 2. A target comes with the reference before it, and a B frame with the one that follows
+        if targets is None or frame.index in targets:
             if intra:
                 yield from run.end()
                 run = _Run(size)
@@ -112,47 +83,45 @@ class _Run:
 
     def __init__(self, size: tuple[int, int]):
         self.size, self.last, self.count, self.coded = size, -1, 0, 0
-        self.waiting: dict[int, dict] = {}
+        self.waiting: dict[int, CodedFrame] = {}
         self.scaler = Scaler(*size)
 
     def _open(self, picture: av.VideoFrame) -> None:
+        # 1. x264 with as many B frames in a row as memory allows
         bframes = min(BFRAMES, room_for(picture.height, picture.width, picture.format) - 1)
         options = {name: value.format(bframes=bframes) for name, value in X264.items()}
         self.encoder, self.decoder = (av.CodecContext.create(*name) for name in (("libx264", "w"), ("h264", "r")))
         self.encoder.height, self.encoder.width = self.size
-        self.encoder.pix_fmt, self.encoder.time_base, self.encoder.options = "gray", Fraction(1, 25), options
+        self.encoder.pix_fmt, self.encoder.time_base, self.encoder.options = "gray", TICK, options
+        # 2. The decoder, which needs no pixels to export what we want
         self.decoder.options = LEAN
         self.encoder.thread_count = self.decoder.thread_count = 1
         self.decoder.thread_type = "NONE"
         self.header = header_reader("h264", None)
 
-    def push(self, frame: CodedFrame, asked: bool) -> Iterator[ProxyFrame]:
+    def push(self, frame: CodedFrame, target: bool) -> Iterator[CodedFrame]:
         """Encode one more frame."""
         if not self.count:
             self._open(frame.picture)
-        small = self.scaler.gray_picture(frame.picture)
         kind = "P" if frame.restart else frame.kind  # a restart within a run: all frames are intra
         kind = kind if self.count else "I"
-        small.pict_type = TYPES[kind]
-        small.pts, small.time_base = self.count, Fraction(1, 25)
-        self.waiting[self.count] = {"original": frame, "small": small, "asked": asked, "kind": kind}
+        small = self.scaler.gray_picture(frame.picture)
+        small.pict_type, small.pts, small.time_base = TYPES[kind], self.count, TICK
+        entry = replace(frame, kind=kind, target=target, restart=not self.count, cropped=(0, 0), scaled=False)
+        self.waiting[self.count] = replace(entry, original=frame, small=small)
         self.count, self.last = self.count + 1, frame.index
-        for packet in self.encoder.encode(small):
-            yield from self._decoded(packet)
+        yield from self._decoded(self.encoder.encode(small))
 
-    def end(self) -> Iterator[ProxyFrame]:
+    def end(self) -> Iterator[CodedFrame]:
         """What is still under way."""
         if self.count:
-            for packet in self.encoder.encode(None):
-                yield from self._decoded(packet)
-            yield from self._decoded(None)
+            yield from self._decoded([*self.encoder.encode(None), None])
 
-    def _decoded(self, packet: av.Packet | None) -> Iterator[ProxyFrame]:
-        if packet is not None:
-            reference = self.header(memoryview(packet)).reference
-            self.waiting[packet.pts] |= {"is_reference": reference, "order": self.coded}
-            self.coded += 1
-        for coding in self.decoder.decode(packet):
-            known = self.waiting.pop(coding.pts)
-            same = {name: getattr(known["original"], name) for name in KEPT}
-            yield ProxyFrame(**same, **known, restart=coding.pts == 0, coding=coding)
+    def _decoded(self, packets: list) -> Iterator[CodedFrame]:
+        for packet in packets:
+            if packet is not None:
+                reference = self.header(memoryview(packet)).reference
+                self.waiting[packet.pts] = replace(self.waiting[packet.pts], is_reference=reference, order=self.coded)
+                self.coded += 1
+            for coding in self.decoder.decode(packet):
+                yield replace(self.waiting.pop(coding.pts), coding=coding)

@@ -23,13 +23,8 @@ PAD = 24  # pixels repeated beyond the picture: a macroblock and its taps, so th
 def _cubic_taps() -> np.ndarray:
     """float32 [4, 4]: Keys' cubic kernel (a = -1/2) at quarter-pixel phases, taps at -1, 0, 1, 2."""
     t, a = np.arange(4) / 4.0, -0.5
-    taps = [
-        a * (t**3 - 2 * t**2 + t),
-        (a + 2) * t**3 - (a + 3) * t**2 + 1,
-        -(a + 2) * t**3 + (2 * a + 3) * t**2 - a * t,
-        a * (t**2 - t**3),
-    ]
-    return np.stack(taps, axis=1).astype(np.float32)
+    near, next_ = (a + 2) * t**3 - (a + 3) * t**2 + 1, -(a + 2) * t**3 + (2 * a + 3) * t**2 - a * t
+    return np.stack([a * (t**3 - 2 * t**2 + t), near, next_, a * (t**2 - t**3)], axis=1).astype(np.float32)
 
 
 TAPS = _cubic_taps()
@@ -86,6 +81,7 @@ def sampled_residual(
         index: the frame's place in the batch.
         step: float32 [mb_rows, mb_cols], quantiser step.
     """
+    # 1. All samples against the nearest reference
     mb_rows, mb_cols = step.shape
     grid = _sample_grid(mb_rows, mb_cols, luma.stride, len(luma.pixels) // luma.stride)
     split = motion.split[index].ravel()
@@ -93,19 +89,21 @@ def sampled_residual(
     vector = np.clip(vector, grid.low, grid.high)
     target = luma.pixels.take(grid.own).astype(np.float32)
     off = np.abs(target - _read(references[0], vector, grid.window))
-    chosen = np.zeros(len(split), np.uint8)
+    # 2. The other references, where that is not close enough in a cell, or anywhere in an unsplit macroblock
+    best_reference = np.zeros(len(split), np.uint8)
     far = (off.max(axis=0).reshape(-1, 4) > CLOSE_ENOUGH * step.reshape(-1, 1)) & (split != NONE)[:, None]
     far |= (split == WHOLE)[:, None] & far.any(axis=1, keepdims=True)
     todo = np.flatnonzero(far)
     if len(todo) and len(references) > 1:
-        wanted, args = target.take(todo, axis=1), (vector.take(todo, axis=0), grid.window.take(todo))
-        tried = [off.take(todo, axis=1)] + [np.abs(wanted - _read(reference, *args)) for reference in references[1:]]
+        own, args = target.take(todo, axis=1), (vector.take(todo, axis=0), grid.window.take(todo))
+        tried = [off.take(todo, axis=1)] + [np.abs(own - _read(reference, *args)) for reference in references[1:]]
         best = _best(tried, todo >> 2, split == WHOLE)
-        chosen[todo >> 2] = best
+        best_reference[todo >> 2] = best
         off[:, todo] = np.choose(best, tried)
+    # 3. In quantiser steps, macroblock by macroblock
     off *= np.repeat(split != NONE, 4)
     steps = off.reshape(4, -1, 4).transpose(2, 0, 1).reshape(16, mb_rows, mb_cols) / step
-    return SampledResidual(np.moveaxis(steps, 0, -1), chosen.reshape(mb_rows, mb_cols))
+    return SampledResidual(np.moveaxis(steps, 0, -1), best_reference.reshape(mb_rows, mb_cols))
 
 
 def _best(tried: Sequence[np.ndarray], macroblock: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -137,12 +135,9 @@ def _sample_grid(mb_rows: int, mb_cols: int, stride: int, padded_rows: int) -> _
     window = (16 * mb_row + WINDOW[cell_row] + PAD) * stride + 16 * mb_col + WINDOW[cell_col] + PAD
     origin = PAD + 16 * np.stack([mb_col, mb_row], axis=1)
     room = np.array([stride, padded_rows]) - 17 - origin  # a macroblock's windows reach over 17 pixels
-    return _Grid(
-        own=window + (stride * SAMPLES[:, None] + SAMPLES).reshape(4, 1),
-        window=window,
-        low=np.maximum(-4 * origin, -(1 << 15)).astype(np.int16),
-        high=np.clip(4 * room, 0, (1 << 15) - 1).astype(np.int16),
-    )
+    low, high = np.maximum(-4 * origin, -(1 << 15)), np.clip(4 * room, 0, (1 << 15) - 1)
+    own = window + (stride * SAMPLES[:, None] + SAMPLES).reshape(4, 1)
+    return _Grid(own, window, low.astype(np.int16), high.astype(np.int16))
 
 
 def _read(reference: PaddedLuma, vector: np.ndarray, window: np.ndarray) -> np.ndarray:

@@ -77,6 +77,7 @@ def deinterlaced(picture: av.VideoFrame) -> av.VideoFrame:
     """
     if min(picture.height, picture.width) < YADIF_SIDE:
         return picture
+    # A graph of its own for each picture
     graph = av.filter.Graph()
     graph.threads = 1
     size = {"width": picture.width, "height": picture.height}

@@ -109,11 +109,11 @@ def read_signals(
     source.damage.warn()
 
 
-def linked_frames(source: Source, frames: Iterator[CodedFrame], asked: Container[int] | None = None) -> Iterator[Linked]:
-    """The frames that are asked for (None: all), with their references, vectors exported or from a proxy."""
+def linked_frames(source: Source, frames: Iterator[CodedFrame], targets: Container[int] | None = None) -> Iterator[Linked]:
+    """The frames `targets` (None: all), with their references, vectors exported or from a proxy."""
     if source.origins["motion"] == "proxy":
-        frames = proxied(frames, proxy_size(source.coded), asked, source.intra)
-    return (x for x in link(frames) if x.frame.asked and (asked is None or x.frame.index in asked))
+        frames = proxied(frames, proxy_size(source.coded), targets, source.intra)
+    return (x for x in link(frames) if x.frame.target and (targets is None or x.frame.index in targets))
 
 
 def motion_size(source: Source) -> tuple[int, int]:
@@ -128,8 +128,9 @@ def bits_cell(source: Source) -> tuple[float, float]:
 
 
 def _frame_signals(linked: Linked, motion: MotionField, i: int, bits, source: Source, gray) -> FrameSignals:
+    # 1. All is brought upright
     display, frame = source.display, linked.frame
-    original = getattr(frame, "original", frame)
+    original = frame.original or frame
 
     def upright(grid):
         return None if grid is None else display.upright(grid)
@@ -140,6 +141,7 @@ def _frame_signals(linked: Linked, motion: MotionField, i: int, bits, source: So
     def residual() -> np.ndarray | None:
         return upright(motion_and_residual(linked, motion, i, source, gray)[1]) if linked.past else None
 
+    # 2. What the frame has, of its proxy only the vectors
     has_vectors = frame.vectors is not None
     return FrameSignals(
         index=frame.index, time=frame.time, kind=original.kind, size=frame.size, damaged=frame.damaged,
@@ -161,13 +163,13 @@ def batches(frames: Iterator[Linked], coded: tuple[int, int]) -> Iterator[list[L
     coded: (height, width) of a coded frame in pixels.
     """
     limit = BATCH_BYTES // (coded[0] * coded[1] * 3 // 2)
-    batch, held = [], set()
+    batch, pictures = [], set()
     for linked in frames:
         batch.append(linked)
-        held.update(id(f) for f in (linked.frame, *linked.past, linked.following) if f is not None)
-        if len(batch) == BATCH or len(held) >= limit:
+        pictures.update(id(f) for f in (linked.frame, *linked.past, linked.following) if f is not None)
+        if len(batch) == BATCH or len(pictures) >= limit:
             yield batch
-            batch, held = [], set()
+            batch, pictures = [], set()
     if batch:
         yield batch
 
@@ -211,11 +213,13 @@ def motion_and_residual(
         gray: gives a frame's luma at the size of the residual.
         past: how many earlier references to try; a frame with a later one takes one on either side.
     """
+    # 1. The references, with the vectors that lead to them
     vector, used = motion.vector[i], motion.used[i]
     earlier = linked.past[: 1 if linked.following is not None else past]
     references = [MovedBy(gray(frame), vector[0], used[0]) for frame in earlier]
     if linked.following is not None:
         references.append(MovedBy(gray(linked.following), vector[1], used[1]))
+    # 2. What they leave
     residual = compensated_residual(gray(linked.frame), references, motion_size(source))
     return vector[0] * (scale_of(source) / QUARTER), residual
 
@@ -227,7 +231,7 @@ def batch_bits(batch: list[Linked], source: Source, motion: MotionField) -> list
     frames = [*batch, *leaned_on(batch, source)]
     own = source.exported and source.origins["motion"] == "proxy"
     if own:
-        frames = [replace(x, frame=x.frame.original, past=()) for x in frames]  # type: ignore[attr-defined]
+        frames = [replace(x, frame=x.frame.original or x.frame, past=()) for x in frames]
     known = [x for x in frames if x.frame.qp is not None]
     if not known:
         return [None] * len(batch)

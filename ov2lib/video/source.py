@@ -64,13 +64,13 @@ class Source:
         """
         # 1. Open the file, and decode its first picture while the packets go by
         damage = Damage(os.fsdecode(path), damaged)
-        with open_video(path, stream) as (container, chosen):
-            context, first = chosen.codec_context, _First()
+        with open_video(path, stream) as (container, video):
+            context, first = video.codec_context, _First()
             pixel_format = context.pix_fmt
-            coded = first.watch(coded_packets(container, chosen, damage), context, os.path.getsize(path), progress)
+            coded = first.watch(coded_packets(container, video, damage), context, os.path.getsize(path), progress)
             # 2. List all packets; refuse what holds no moving picture
             try:
-                packets = list_packets(container, chosen, coded, damage)
+                packets = list_packets(container, video, coded, damage)
             except VideoError as error:
                 raise error if first.picture or context.width else VideoError(path, NO_SIZE, AGAIN) from error
             if container.format.name.endswith("_pipe") and len(packets) == 1:  # several images in one file are a video
@@ -83,7 +83,7 @@ class Source:
             return cls(
                 path=damage.path, container=container.format.name, codec=codec,
                 pixel_format=pixel_format or first.picture.format.name, packets=packets,
-                display=Display.read(path, chosen, first.picture), stream=chosen.index, streams=streams, has_audio=has_audio,
+                display=Display.read(path, video, first.picture), stream=video.index, streams=streams, has_audio=has_audio,
                 preamble=first.preamble if context.name == "h264" else b"", damage=damage,
             )  # fmt: skip
 

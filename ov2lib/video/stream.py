@@ -48,6 +48,7 @@ def open_video(path: str | os.PathLike, number: int | None = None):
         VideoError: missing, not a regular file, unreadable, empty, not a video, of a format that refers to other files,
             without (that) video stream, of an unknown codec or of an absurd size.
     """
+    # 1. Open, without following any reference to other files
     _check_file(path)
     name = "file:" + os.fsdecode(path)  # else FFmpeg takes what stands before a colon in the name for a protocol
     options = LIMITS | {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}
@@ -55,6 +56,7 @@ def open_video(path: str | os.PathLike, number: int | None = None):
         container = av.open(name, options=options, **TAGS)
     except (*ERRORS, ValueError) as error:
         raise _refusal(path, error) from error
+    # 2. Choose the stream
     with container:
         yield container, _video_stream(path, container, number)
 

@@ -25,12 +25,14 @@ def to_sdr(rgb: np.ndarray, transfer: str) -> np.ndarray:
 @lru_cache(maxsize=2)
 def _tables(transfer: str) -> tuple[np.ndarray, np.ndarray]:
     """Light int32 [256] of each code value, and uint8 [UNITS + 1], the code value of each amount of light."""
+    # 1. The light of each code value
     coded = np.arange(256) / 255
     if transfer == "PQ":
         light = np.minimum(_pq_light(coded), PEAK)
     else:  # BT.2100's curve, and its system gamma of 1.2 for this peak, of each primary alone
         a, b, c = 0.17883277, 0.28466892, 0.55991073
         light = PEAK * np.where(coded <= 0.5, coded**2 / 3, (np.exp((coded - c) / a) + b) / 12) ** 1.2
+    # 2. What an ordinary screen shows of each amount of light
     shown = _pq_light(_roll_off(_pq_code(np.linspace(0, PEAK, UNITS + 1)))) / WHITE
     code = np.rint(255 * np.clip(shown, 0, 1) ** (1 / 2.4)).astype(np.uint8)
     return np.rint(light * (UNITS / PEAK)).clip(0, UNITS).astype(np.int32), code

@@ -231,7 +231,10 @@ class TestRefusals:
             ({"text": VIDEO_PLACEHOLDER, "videos": strip([[0]]), "timestamp_decimals": 10**8}, "whole number from 0 to 6"),
             ({"text": IMAGE_PLACEHOLDER, "images": strip([[0]])}, "passed as 'image'; pass them under videos="),
             ({"text": VIDEO_PLACEHOLDER, "videos": dataclasses.replace(strip([[0]]), kind="image")}, "under images="),
-            ({"text": VIDEO_PLACEHOLDER, "videos": np.zeros((2, 28, 28, 3), np.uint8)}, "have none; pass the video's path"),
+            (
+                {"text": VIDEO_PLACEHOLDER, "videos": np.zeros((2, 28, 28, 3), np.uint8), "video_backend": "codec"},
+                "have none; pass",
+            ),
             ({"text": IMAGE_PLACEHOLDER, "images": 7}, "cannot use a int"),
             (
                 {

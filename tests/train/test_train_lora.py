@@ -11,7 +11,7 @@ from transformers import AutoModelForImageTextToText
 
 from ov2lib.errors import TrainingError
 from ov2lib.model import LlavaOnevision2Config, LlavaOnevision2ForConditionalGeneration
-from ov2lib.model.sizes import published_config
+from ov2lib.model.sizes import Widths, published_config
 from ov2lib.train.lora import LoraSettings, adapted_modules, add_lora, fingerprint, load_adapter, merge, save_adapter
 
 TINY = Path(__file__).parents[1] / "data" / "golden" / "tiny_p14m2"
@@ -195,11 +195,15 @@ class TestRefusals:
         with pytest.raises(TrainingError, match="is damaged"):
             load_adapter(base(), copy)
 
-    def test_experts_are_not_adapted(self):
+    def test_experts_stay_frozen_and_attention_is_adapted(self):
+        config = published_config("30b-a3b")
+        config.text_config.num_hidden_layers = 2
         with torch.device("meta"):
-            model = LlavaOnevision2ForConditionalGeneration(published_config("30b-a3b"))
-        with pytest.raises(TrainingError, match="LoRA would adapt 192 modules, not the 7 linears of each of 48"):
-            add_lora(model, LoraSettings())
+            model = LlavaOnevision2ForConditionalGeneration(config)
+        adapted = add_lora(model, LoraSettings(rank=4, train_connector=False))
+        learns = {name: p.numel() for name, p in adapted.named_parameters() if p.requires_grad}
+        assert len(learns) == 2 * 4 * 2 and all("self_attn" in name for name in learns)
+        assert sum(learns.values()) == Widths(config).adapters(4)
 
     def test_a_folder_with_other_things_is_left_alone(self, saved, tmp_path):
         (tmp_path / "letter.txt").write_text("dear")

@@ -72,7 +72,7 @@ def test_a_proxy_is_the_same_on_every_run_and_processor(beach):
         for frame in proxied(decode(source), source.coded, range(0, 30, 3), False):
             vectors = frame.vectors
             fields = () if vectors is None else [vectors[name] for name in ("dst_x", "dst_y", "motion_x", "motion_y", "source")]
-            digest.update(f"{frame.index} {frame.kind} {frame.asked}".encode())
+            digest.update(f"{frame.index} {frame.kind} {frame.target}".encode())
             for field in fields:
                 digest.update(np.ascontiguousarray(field))
         return digest.hexdigest()
@@ -84,7 +84,7 @@ def test_only_what_is_needed_is_encoded(specimen):
     """Three frames of HEVC (I b b P b b in each stretch of six): each with the reference before it, a B frame with the next."""
     source = Source.open(specimen("hevc").path)
     frames = list(proxied(decode(source), source.coded, {2, 3, 8}, False))
-    assert [frame.index for frame in frames if frame.asked] == [2, 3, 8]
+    assert [frame.index for frame in frames if frame.target] == [2, 3, 8]
     assert len(frames) < 10 and all(frame.qp.min() == frame.qp.max() for frame in frames)
     assert [frame.index for frame in frames] == sorted(frame.index for frame in frames)
 
