@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `ov2 ask`."""
     parser.add_argument("media", metavar="VIDEO_OR_IMAGE", help="path of a video or an image")
     parser.add_argument("question")
-    parser.add_argument("--model", required=True, metavar="DIR", help="checkpoint folder")
+    parser.add_argument("--model", required=True, metavar="DIR", help="folder of a checkpoint or an adapter")
     parser.add_argument("--backend", choices=tuple(BACKENDS), help="how a video becomes tokens (default: the checkpoint's way)")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; a GPU where there is one by default")
     parser.add_argument("--canvases", type=int, metavar="N", help="codec: canvases to make")

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("samples", metavar="SAMPLES", help="JSONL file, one sample a line")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for answers and scores; a killed run goes on there")
     answers = parser.add_mutually_exclusive_group(required=True)
-    answers.add_argument("--model", metavar="DIR", help="checkpoint folder")
+    answers.add_argument("--model", metavar="DIR", help="folder of a checkpoint or an adapter")
     answers.add_argument("--predictions", metavar="FILE", help="answers of another program: JSONL with id and prediction")
     parser.add_argument("--revision", help="name of the model's version (default: a digest of the files)")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples")

@@ -1,13 +1,26 @@
-"""`ov2 plan`: what a training stage of the 8B costs before it is started: tokens, FLOPs, memory per device, hours."""
+"""`ov2 plan`: what training costs before it is started: tokens, FLOPs, memory per device, hours.
+
+A published recipe is planned for the 8B from its sources' sizes; your own data are read, tokenized and measured first, for the
+model of `--from`.
+"""
 
 import argparse
 import json
+import tempfile
 from dataclasses import asdict
+from pathlib import Path
 
+from ..errors import TrainingError
+from ..model import LlavaOnevision2Config, LlavaOnevision2Processor
+from ..model.adapter import base_of
 from ..model.sizes import published_config
+from ..samples.report import Report
 from ..train.cost import add_flops
 from ..train.plan import GPU_MEMORY, GPU_TFLOPS, UTILISATION, Plan, make_plan
-from .stage_options import add_stage_arguments, chosen_config
+from ..train.prepare import Prepared
+from ..train.run import OUTPUT, make_encoder, prepare_stage
+from ..train.start import check_start
+from .stage_options import add_stage_arguments, chosen_config, chosen_data
 
 UNITS = ("EFLOP", 1e18), ("PFLOP", 1e15), ("TFLOP", 1e12)
 
@@ -42,7 +55,7 @@ def format_plan(plan: Plan) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `ov2 plan`."""
+    """Options of `ov2 plan` and `ov2 check`."""
     add_stage_arguments(parser)
     parser.add_argument("--gpus", type=int, default=1, help="GPUs that train together (default 1)")
     parser.add_argument("--utilisation", type=float, default=UTILISATION, help=f"share of the peak (default {UTILISATION:g})")
@@ -52,8 +65,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the plan of a stage."""
-    plan = make_plan(chosen_config(args), published_config("8b"), args.gpus, args.utilisation, args.gpu_tflops, args.gpu_memory)
-    totals = {"total_flops": plan.total_flops, "total_memory": {name: memory.total for name, memory in plan.memory.items()}}
-    print(json.dumps(asdict(plan) | totals, indent=2) if args.json else format_plan(plan))
+    """Print the plan of a recipe, or of your own data."""
+    plan = plan_own(args)[0] if args.data else plan_recipe(args)
+    print(json.dumps(plan_json(plan), indent=2) if args.json else format_plan(plan))
     return 0
+
+
+def plan_json(plan: Plan) -> dict:
+    """The plan and its totals as JSON values."""
+    memory = {name: memory.total for name, memory in plan.memory.items()}
+    return asdict(plan) | {"total_flops": plan.total_flops, "total_memory": memory}
+
+
+def plan_recipe(args: argparse.Namespace) -> Plan:
+    """The plan of a published stage of the 8B."""
+    return make_plan(chosen_config(args), published_config("8b"), *_machine(args))
+
+
+def plan_own(args: argparse.Namespace) -> tuple[Plan, Prepared, Report]:
+    """The plan of data that are read and tokenized as training does it, what they hold, and what would be skipped.
+
+    Raises:
+        TrainingError: no model to measure for, data that cannot be read, or no sample that can be used.
+    """
+    config = chosen_config(args)
+    if args.start is None:
+        raise TrainingError("what your samples cost depends on the model; name its folder with --from")
+    start = base_of(args.start)
+    check_start(start)
+    encoder = make_encoder(LlavaOnevision2Processor.from_pretrained(start), config, args.media or OUTPUT / "media")
+    report = Report(max_bad_share=1.0)
+    with tempfile.TemporaryDirectory() as folder:
+        media = args.media or OUTPUT / "media"
+        prepared = prepare_stage(config, encoder, chosen_data(args), media, Path(folder) / "data", report, {})
+    counts = {name: facts["samples"] for name, facts in prepared.sources.items()}
+    works = {name: prepared.work(name) for name in prepared.sources}
+    plan = make_plan(config, LlavaOnevision2Config.from_pretrained(start), *_machine(args), measured=works, counts=counts)
+    return plan, prepared, report
+
+
+def _machine(args: argparse.Namespace) -> tuple[int, float, float, float]:
+    return args.gpus, args.utilisation, args.gpu_tflops, args.gpu_memory

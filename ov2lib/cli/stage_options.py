@@ -1,49 +1,101 @@
-"""Options of the command line that choose a stage and change its configuration, for `ov2 train` and `ov2 plan`."""
+"""Options of the command line that choose what is trained and how, for `ov2 train`, `ov2 plan` and `ov2 check`."""
 
 import argparse
+import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from ..errors import TrainingError
-from ..train.stages import STAGES, VARIANTS, Source, StageConfig, stage_config
+from ..model.prompt import TIMESTAMPS
+from ..train.lora import LoraSettings
+from ..train.stages import ATTENTION, STAGES, VARIANTS, Source, StageConfig, own_config, stage_config
 
-CHANGES = (
-    "global_batch",
-    "steps",
-    "seed",
-    "timestamps",
-)  # fields that an option of the same name replaces, where a command has it
+DATA = re.compile(r"(?:([\w.-]+)=)?(.+?)(?::(\d*\.?\d+))?")  # [NAME=]PLACE[:SHARE]
+MAX_FRAMES = 64  # assumed: of a clip shown as frames, at one a second
+CHANGES = {  # option that replaces the field of the same name: type, help
+    "learning_rate": (float, "peak of the learning rate"),
+    "global_batch": (int, "bins per optimiser step over all devices"),
+    "sequence_length": (int, "tokens in a bin"),
+    "steps": (int, "optimiser steps"),
+    "epochs": (float, "passes over the data, where --steps is not given"),
+    "seed": (int, "of data order and new weights"),
+}
 
 
 def add_stage_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options that `chosen_config` reads."""
-    parser.add_argument("--stage", type=int, choices=list(STAGES), required=True, help="1 to 4")
+    """Options that `chosen_config` and `chosen_data` read."""
+    parser.add_argument("--data", action="append", default=[], metavar="[NAME=]PLACE[:SHARE]",
+                        help="samples: JSONL, JSON list, tar shards or a dataset (NAME#CONFIGURATION/SPLIT), and their share "
+                        "of an epoch; once per source")  # fmt: skip
+    parser.add_argument("--from", dest="start", type=Path, metavar="DIR", help="model or adapter to start from")
+    parser.add_argument("--recipe", choices=[f"stage{stage}" for stage in STAGES],
+                        help="a published stage with its corpora, instead of your own data")  # fmt: skip
     parser.add_argument("--variant", choices=VARIANTS, default="full", help="all weights, or LoRA (default full)")
-    parser.add_argument(
-        "--samples",
-        action="append",
-        default=[],
-        metavar="NAME=COUNT",
-        help="size of a source, where none is published or less is at hand; once per source",
-    )
-    parser.add_argument("--global-batch", type=int, help="bins per optimiser step over all devices, instead of the stage's")
-    parser.add_argument("--steps", type=int, help="optimiser steps, instead of the stage's")
+    parser.add_argument("--rank", type=int, help="LoRA: of the adapters (default 32)")
+    parser.add_argument("--alpha", type=float, help="LoRA: numerator of alpha / rank (default twice the rank)")
+    for name, (kind, text) in CHANGES.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=f"{text}, instead of the recipe's")
+    parser.add_argument("--timestamps", choices=TIMESTAMPS, help="what time tags say, instead of the recipe's")
+    parser.add_argument("--attention", choices=ATTENTION, help="kernels of attention (default sdpa)")
+    parser.add_argument("--samples", action="append", default=[], metavar="NAME=COUNT", help="read so many of a source at most")
+    parser.add_argument("--media", type=Path, metavar="DIR", help="cache of tokenized media (default runs/train/media)")
+
+
+def chosen_data(args: argparse.Namespace) -> dict[str, str]:
+    """Place by source name."""
+    return {name: place for name, place, _ in _sources(args.data)}
 
 
 def chosen_config(args: argparse.Namespace) -> StageConfig:
-    """The stage's configuration with what the caller changed, marked so in its origins.
+    """The recipe, or own data, with what the caller changed, marked so in its origins.
 
     Raises:
-        TrainingError: a number below 1, a source that the stage does not read.
+        TrainingError: neither data nor a recipe, a number below 1, a source that the recipe does not read.
     """
-    config = stage_config(args.stage, args.variant)
-    chosen = {name: getattr(args, name) for name in CHANGES if getattr(args, name, None) is not None}
-    for name in ("global_batch", "steps"):
-        if chosen.get(name, 1) < 1:
-            raise TrainingError(f"--{name.replace('_', '-')} is {chosen[name]}; give at least 1")
-    if args.samples:
-        chosen["sources"] = _resized(config.sources, dict(named_value(text, "--samples") for text in args.samples))
-    return replace(config, **chosen, origin=config.origin | dict.fromkeys(chosen, "assumed: chosen by the caller"))
+    # 1. The recipe, or the caller's own sources
+    given = _sources(args.data)
+    if args.recipe:
+        config = stage_config(int(args.recipe.removeprefix("stage")), args.variant)
+    elif given:
+        own = [Source(name, name, None, "video", MAX_FRAMES, share=share) for name, _, share in given]
+        config = own_config(tuple(own), args.variant)
+    else:
+        raise TrainingError("nothing to train on; pass --data PATH --from MODEL, or --recipe stage1 to stage4")
+    # 2. What replaces its values
+    names = (*CHANGES, "timestamps", "attention")
+    changes = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    for name in CHANGES:
+        if name != "seed" and changes.get(name, 1) <= 0:
+            least = "more than 0" if CHANGES[name][0] is float else "at least 1"
+            raise TrainingError(f"--{name.replace('_', '-')} is {changes[name]:g}; give {least}")
+    # 3. Sizes and shares of the sources
+    sources = _resized(config.sources, dict(named_value(text, "--samples") for text in args.samples))
+    shares = {name: share for name, _, share in given if share is not None}
+    sources = tuple(replace(source, share=shares.get(source.name, source.share)) for source in sources)
+    if sources != config.sources:
+        changes["sources"] = sources
+    # 4. Adapters
+    if (args.rank, args.alpha) != (None, None):
+        if config.lora is None:
+            raise TrainingError("--rank and --alpha are of adapters; add --variant lora")
+        changes["lora"] = LoraSettings(
+            args.rank or config.lora.rank, args.alpha, config.lora.dropout, config.lora.train_connector
+        )
+    return replace(config, **changes, origin=config.origin | dict.fromkeys(changes, "assumed: chosen by the caller"))
+
+
+def _sources(texts: list[str]) -> list[tuple[str, str, float | None]]:
+    """(name, place, share) of every `--data`; a place without a name has that of its file or folder."""
+    sources = []
+    for text in texts:
+        match = DATA.fullmatch(text)
+        if match is None:
+            raise TrainingError(f"--data is {text!r}; write [NAME=]PLACE[:SHARE]")
+        name, place, share = match.groups()
+        name = name or Path(place.partition("#")[0]).name.partition(".")[0]
+        sources.append((name, place, None if share is None else float(share)))
+    return sources
 
 
 def named_value(text: str, option: str) -> tuple[str, str]:
@@ -52,8 +104,8 @@ def named_value(text: str, option: str) -> tuple[str, str]:
     Raises:
         TrainingError: it is written otherwise.
     """
-    name, found, value = text.partition("=")
-    if not found or not name or not value:
+    name, _, value = text.partition("=")
+    if not name or not value:
         raise TrainingError(f"{option} is {text!r}; write NAME=VALUE")
     return name, value
 

@@ -44,18 +44,17 @@ class FramesConfig:
 def sample_indices(total: int, duration: float, num_frames: int | None = None, fps: float | None = None) -> np.ndarray:
     """Source frames to take, int64 ascending: round(linspace(0, T - 1, n)), as the published video processor does.
 
-    n = duration · fps when a rate is given (at most 384), else `num_frames`, else 8 under 10 s, 16 under 30 s, else 384;
-    never more than the video has.
+    n = duration · fps when a rate is given (at most `num_frames`, or 384), else `num_frames`, else 8 under 10 s, 16 under 30 s,
+    else 384; never more than the video has.
 
     Raises:
-        Ov2Error: both or neither positive.
+        Ov2Error: one that is not positive.
     """
-    if num_frames is not None and fps is not None:
-        raise Ov2Error("num_frames and fps are both given; give one of them")
+    most = MAX_FRAMES if num_frames is None else whole_number("num_frames", num_frames, 1)
     if fps is not None:
-        count = round(min(max(duration * real_number("fps", fps, positive=True), 1), MAX_FRAMES))
+        count = round(min(max(duration * real_number("fps", fps, positive=True), 1), most))
     elif num_frames is not None:
-        count = whole_number("num_frames", num_frames, 1)
+        count = most
     else:
         count = next((frames for seconds, frames in (SHORT, MEDIUM) if duration < seconds), MAX_FRAMES)
     return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(np.int64))
@@ -76,7 +75,8 @@ def tokenize_frames(
 
     Args:
         path: any video file that FFmpeg reads, or one that is open.
-        num_frames: how many; or fps: how many a second; the published rule where neither is given (`sample_indices`).
+        num_frames: how many, or at most with `fps`: how many a second; the published rule where neither is given
+            (`sample_indices`).
         min_pixels, max_pixels: of a frame; patch_size: pixels.
         stream, damaged: see `Source.open`. A sampled frame that is damaged is left out.
 

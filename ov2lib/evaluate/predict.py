@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from ..errors import ModelError
+from ..model.adapter import base_of, load_folder
 from ..model.ask import check_folder, find_device, load_processor
-from ..model.modeling import LlavaOnevision2ForConditionalGeneration
 from ..model.processing import LlavaOnevision2Processor
 from ..model.prompt import IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER, check_decimals
 from ..samples.media import MediaOptions, image_tokens, override, video_tokens
@@ -136,25 +136,26 @@ class Predictor:
 
 
 def load_predictor(folder: str | Path, device: str | None = None, **settings) -> Predictor:
-    """A checkpoint folder as a predictor; `settings` are fields of `Predictor`.
+    """A checkpoint or adapter folder as a predictor; `settings` are fields of `Predictor`.
 
     Raises:
         ModelError: no model, or not all of it, in that folder, or no such device.
     """
     folder, place = check_folder(folder), find_device(device)
     processor = load_processor(folder)
-    model = LlavaOnevision2ForConditionalGeneration.from_pretrained(folder, dtype="auto").to(place).eval()
+    model = load_folder(folder).to(place).eval()
     return Predictor(model, processor, **settings)
 
 
 def fingerprint(folder: str | Path) -> str:
-    """SHA-256 over a checkpoint's configuration and weights: the revision of a folder that has no name for it.
+    """SHA-256 over a checkpoint's configuration and weights, and an adapter's: the revision of a folder that has no name for it.
 
     Raises:
         ModelError: the folder holds no model.
     """
     folder, total = check_folder(folder), hashlib.sha256()
-    for file in [folder / "config.json", *sorted(folder.glob("*.safetensors"))]:
+    base = base_of(folder)
+    for file in [base / "config.json", *sorted(base.glob("*.safetensors")), *sorted(folder.glob("adapter_*"))]:
         with open(file, "rb") as data:
             total.update(hashlib.file_digest(data, "sha256").digest())
     return "sha256:" + total.hexdigest()

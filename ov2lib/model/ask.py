@@ -8,8 +8,8 @@ import torch
 from transformers import TextStreamer
 
 from ..errors import ModelError
+from .adapter import base_of, load_folder
 from .checkpoint import HUB_MODEL
-from .modeling import LlavaOnevision2ForConditionalGeneration
 from .processing import LlavaOnevision2Processor
 
 
@@ -28,7 +28,7 @@ def ask(
 
     Args:
         media: path of an image or a video.
-        model: checkpoint folder.
+        model: checkpoint folder, or that of an adapter.
         backend: "codec" or "frames", for videos; None follows from the media options, or else from the checkpoint.
         device: "cpu", "cuda", ...; None takes a GPU where there is one.
         stream: print the answer to stdout as it comes.
@@ -52,7 +52,7 @@ def ask(
     options: dict[str, Any] = media_options | {"video_backend": backend, "timestamps": timestamps, f"{kind}s": str(source)}
     inputs = processor(prompt, **options).to(chosen)
     # 3. Generate, and print as it comes
-    network = LlavaOnevision2ForConditionalGeneration.from_pretrained(folder, dtype="auto").to(chosen).eval()
+    network = load_folder(folder).to(chosen).eval()
     ids = network.generate(
         **inputs,
         max_new_tokens=max_new_tokens,
@@ -65,13 +65,14 @@ def ask(
 
 
 def check_folder(model: str | Path) -> Path:
-    """The folder, if it holds a model's configuration.
+    """The folder, if it holds a model's configuration, or an adapter whose model is there.
 
     Raises:
         ModelError: it does not.
+        TrainingError: the adapter's model has gone.
     """
     folder = Path(model)
-    if not (folder / "config.json").is_file():
+    if not (base_of(folder) / "config.json").is_file():
         raise ModelError(
             f"no model in {folder}; get the released one with `hf download {HUB_MODEL} --local-dir {folder}` "
             "(about 17 GB), or name a folder that `save_pretrained` wrote"

@@ -44,7 +44,7 @@ class MediaOptions:
             from the other options: "frames" where `num_frames` or `fps` is given, otherwise "codec".
         front_end: codec only, "released" (what the published checkpoint is fed; the default), "paper" or "ippp".
         num_canvases: codec only, see `tokenize_video`.
-        num_frames, fps: frames only, how many or how many a second, see `tokenize_frames`.
+        num_frames, fps: frames only, how many (with `fps` at most), or how many a second, see `tokenize_frames`.
         min_pixels, max_pixels: pixels per image, frame or canvas, at most `MAX_CANVAS`.
     """
 

@@ -5,6 +5,8 @@ all (a missing file, a damaged shard) is an error at once. Media inside shards a
 made of their content, because the front ends read files.
 """
 
+import codecs
+import glob
 import io
 import json
 import lzma
@@ -29,32 +31,53 @@ from .sample import Sample, id_text, named_media, objects, parse_sample
 
 MAX_JSON_BYTES = 1 << 26  # assumed: 64 MiB for one sample's text
 MAX_MEDIA_BYTES = 1 << 31  # assumed: 2 GiB for one clip
+PIECE = 1 << 20  # characters of a JSON list read at a time
+SEPARATOR = re.compile(r"[\s,]*")
 MAX_DEPTH = 100  # assumed; Python reads JSON some 990 deep, and not always writes it again
 MEDIA_COLUMNS = ("image", "images", "video", "videos")  # of the LLaVA corpora
 SHARD_NAME = re.compile(r"((?:.*/)?[^/.]+)\.([^/]+)")  # WebDataset: all up to the first dot of the base name is the key
 DAMAGE = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)  # what tarfile raises on damaged archives
 
 
+def read_source(place: str, media_dir: str | os.PathLike, report: Report) -> Iterator[Sample]:
+    """Samples of whatever a place names.
+
+    Args:
+        place: a JSONL file, a JSON list, tar shards (one, a folder of them, or a pattern), a folder with one JSONL file, or
+            else a Hugging Face dataset, NAME[#CONFIGURATION[/SPLIT]].
+        media_dir: see `read_webdataset`.
+    """
+    lines = sorted(glob.glob(os.path.join(glob.escape(place), "*.jsonl"))) if os.path.isdir(place) else []
+    shards = sorted(glob.glob(os.path.join(glob.escape(place), "*.tar*") if os.path.isdir(place) else place))
+    if place.endswith((".jsonl", ".json")) or (len(lines) == 1 and not shards):
+        return read_jsonl(lines[0] if lines else place, report)
+    if shards and all(".tar" in Path(shard).suffixes for shard in shards):
+        return read_webdataset(shards, media_dir, report)
+    name, _, rest = place.partition("#")
+    configuration, _, split = rest.partition("/")
+    return read_hf(name, media_dir, report, split or "train", configuration or None)
+
+
 def read_jsonl(path: str | os.PathLike, report: Report) -> Iterator[Sample]:
-    """Samples of a file with one JSON object a line; relative media paths start in the file's folder.
+    """Samples of a file with one JSON object a line, or of one JSON list as LLaVA's; relative media paths start in its folder.
 
     Raises:
-        TrainingError: the file cannot be read, is one JSON list, or holds no sample; too many bad lines (see `Report`).
+        TrainingError: the file cannot be read, or holds no sample; too many bad lines (see `Report`).
     """
     path = Path(path)
 
-    def lines() -> Iterator[tuple[str, bytes]]:
+    def rows() -> Iterator[tuple[str, bytes]]:
         try:
-            for number, line in numbered_lines(path):
-                if number == 1 and line.lstrip().startswith(b"[") and _ends_a_list(path):
-                    raise TrainingError(f"{path} is one JSON list; write one object a line (jq -c '.[]')")
-                yield f"{path}:{number}", line
+            if _is_list(path):
+                yield from _list_items(path)
+            else:
+                yield from ((f"{path}:{number}", line) for number, line in numbered_lines(path))
         except OSError as error:
             raise TrainingError(f"{path}: cannot be read ({error.strerror}); check the path") from error
         except UnicodeError as error:
             raise TrainingError(f"{path}: {error}") from error
 
-    return _samples(lines(), lambda place, line: _parsed(place, _json(place, line), path.parent), report, str(path))
+    return _samples(rows(), lambda place, line: _parsed(place, _json(place, line), path.parent), report, str(path))
 
 
 def read_webdataset(shards: Iterable[str | os.PathLike], media_dir: str | os.PathLike, report: Report) -> Iterator[Sample]:
@@ -78,7 +101,9 @@ def read_webdataset(shards: Iterable[str | os.PathLike], media_dir: str | os.Pat
     return _samples(rows, _from_members, report, ", ".join(names[:3]) or "no shards")
 
 
-def read_hf(dataset: Any, media_dir: str | os.PathLike, report: Report, split: str = "train") -> Iterator[Sample]:
+def read_hf(
+    dataset: Any, media_dir: str | os.PathLike, report: Report, split: str = "train", configuration: str | None = None
+) -> Iterator[Sample]:
     """Samples of a Hugging Face dataset, streamed.
 
     Columns are those of the schema (`messages`, `media` ...), of LLaVA (`conversations`, `image` ...) or of FineVision
@@ -87,7 +112,7 @@ def read_hf(dataset: Any, media_dir: str | os.PathLike, report: Report, split: s
     Args:
         dataset: a dataset that is loaded (streaming or not), or the name or folder of one.
         media_dir: where media of the rows are written, named by content, and where relative media paths start.
-        split: of a dataset given by name.
+        split, configuration: of a dataset given by name.
 
     Raises:
         TrainingError: `datasets` is not installed; the dataset cannot be found or read, or holds no sample; too many bad rows.
@@ -96,7 +121,7 @@ def read_hf(dataset: Any, media_dir: str | os.PathLike, report: Report, split: s
     # 1. Open the dataset with its media undecoded
     media_dir = Path(media_dir)
     origin = dataset if isinstance(dataset, str) else getattr(dataset, "split", None) or "dataset"
-    opened = _load(dataset, split) if isinstance(dataset, str | os.PathLike) else _undecoded(dataset)
+    opened = _load(dataset, split, configuration) if isinstance(dataset, str | os.PathLike) else _undecoded(dataset)
 
     # 2. Rows, whatever the dataset's own code raises
     def rows() -> Iterator[tuple[str, Any]]:
@@ -132,10 +157,36 @@ def _samples(rows: Iterable[tuple], parse: Callable[[str, Any], Sample], report:
         raise TrainingError(f"{origin}: there is no sample in it ({reason})")
 
 
-def _ends_a_list(path: Path) -> bool:
+def _is_list(path: Path) -> bool:
+    """Whether a file begins and ends as one JSON list."""
     with path.open("rb") as file:
+        begins = file.read(4096).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
         file.seek(max(path.stat().st_size - 4096, 0))
-        return file.read().rstrip().endswith(b"]")
+        return begins and file.read().rstrip().endswith(b"]")
+
+
+def _list_items(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Place and text of the items of a JSON list, read piece by piece: a whole corpus does not fit in memory."""
+    decoder, number, place = json.JSONDecoder(), 0, 0
+    with path.open(encoding="utf-8-sig") as file:
+        text = file.read(PIECE).lstrip().removeprefix("[")
+        while True:
+            # 1. The next item, or the end
+            place = SEPARATOR.match(text, place).end()  # type: ignore[union-attr]
+            if text.startswith("]", place):
+                return
+            try:
+                _, end = decoder.raw_decode(text, place)
+            except (ValueError, RecursionError) as error:
+                # 2. It is cut off: read on, twice as much each time
+                text, place = text[place:], 0
+                piece = file.read(max(PIECE, len(text)))
+                if not piece or len(text) > MAX_JSON_BYTES:
+                    raise TrainingError(f"{path}[{number}]: not JSON ({error})") from error
+                text += piece
+            else:
+                yield f"{path}[{number}]", text[place:end].encode(errors="surrogatepass")
+                number, place = number + 1, end
 
 
 def _parsed(place: str, row: Any, folder: Path | None = None) -> Sample:
@@ -231,15 +282,17 @@ def _from_members(place: str, members: list[tuple[str, object]]) -> Sample:
     return replace(sample, media=tuple(replace(item, path=str(files[item.path])) for item in sample.media))
 
 
-def _load(name: str | os.PathLike, split: str) -> Iterable[Mapping]:
+def _load(name: str | os.PathLike, split: str, configuration: str | None) -> Iterable[Mapping]:
     try:
         from datasets import load_dataset
     except ModuleNotFoundError as error:
         raise TrainingError(f"reading a Hugging Face dataset needs datasets; {install_hint('train')}") from error
     try:
-        return _undecoded(load_dataset(os.fspath(name), split=split, streaming=True))
+        return _undecoded(load_dataset(os.fspath(name), configuration, split=split, streaming=True))
     except (OSError, ValueError, RuntimeError) as error:
-        raise TrainingError(f"{name}: cannot be opened as a dataset ({error}); check its name and split") from error
+        raise TrainingError(
+            f"{name}: cannot be opened as a dataset ({error}); check its name, configuration and split"
+        ) from error
 
 
 def _undecoded(dataset: Any) -> Iterable[Mapping]:

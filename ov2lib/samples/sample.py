@@ -8,8 +8,9 @@
 
 `<image>` and `<video>` in a user's words stand for the next item of `media`, as in the LLaVA corpora. Also read: content as a
 list of items (`{"type": "video"}`, `{"type": "text", "text": …}`), which may bring their media along (`{"type": "video",
-"video": "clips/7.mp4"}`, `{"type": "image_url", "image_url": {"url": "7.png"}}`), LLaVA's own `conversations`, and media as
-columns `image`, `images`, `video` or `videos`. An id may be of any JSON type; its text counts.
+"video": "clips/7.mp4"}`, `{"type": "image_url", "image_url": {"url": "7.png"}}`), LLaVA's own `conversations` (with `from` and
+`value`, or `role` and `content`), and media as columns `image`, `images`, `video` or `videos`. An id may be of any JSON type; its
+text counts.
 """
 
 import re
@@ -102,7 +103,8 @@ def parse_sample(row: Mapping, folder: Path | None = None, name: str = "sample")
     if row.get("conversations") is not None:  # pandas and Arrow write null where a column has no value
         turns: list[tuple[Any, Any]] = []
         for turn in objects(name, row, "conversations"):
-            turns.append((_role(turn.get("from")), turn.get("value")))
+            role = turn.get("from") if "from" in turn else turn.get("role")
+            turns.append((_role(role), turn["value"] if "value" in turn else _text(name, turn.get("content"))))
         if {item.kind for item in media} == {"video"}:  # LLaVA-Video-178K writes <image> for its videos
             turns = [(role, text.replace("<image>", "<video>") if isinstance(text, str) else text) for role, text in turns]
     else:
@@ -127,7 +129,8 @@ def named_media(row: Mapping, name: str = "sample") -> list[Media]:
     """
     media = [_media(name, item) for item in objects(name, row, "media")]
     media += [Media(kind, path) for kind in ("image", "video") for path in _listed(name, row, kind)]
-    contents = [turn.get("content") for turn in objects(name, row, "messages")]
+    turns = objects(name, row, "conversations") or objects(name, row, "messages")
+    contents = [turn.get("content") for turn in turns]
     items = [
         item for content in contents if isinstance(content, (list, tuple)) for item in content if isinstance(item, Mapping)
     ]

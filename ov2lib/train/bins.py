@@ -102,6 +102,39 @@ class LengthPoolSampler(Sampler[int]):
         yield from [*batches.ravel().tolist(), *order[whole:].tolist()]
 
 
+class MixSampler(Sampler[int]):
+    """Bins of an epoch, a given number from each source, in another order every epoch.
+
+    A source's bins are all drawn before any is drawn again: what one epoch leaves out, the next ones give.
+
+    Args:
+        sizes: bins of each source, which stand one source after another.
+        draws: bins of each source in an epoch.
+        seed: of the order, with the epoch.
+    """
+
+    def __init__(self, sizes: Sequence[int], draws: Sequence[int], seed: int = 0):
+        self.sizes, self.draws, self.seed, self.epoch = list(sizes), list(draws), seed, 0
+
+    def __len__(self) -> int:
+        return sum(self.draws)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order the next iteration gives; accelerate calls this."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        epoch, first = [], 0
+        for source, (size, count) in enumerate(zip(self.sizes, self.draws, strict=True)):
+            # Every round over the source has an order of its own; an epoch is a piece of round after round
+            for place in range(self.epoch * count, (self.epoch + 1) * count):
+                if place == self.epoch * count or place % size == 0:
+                    order = np.random.default_rng([self.seed, source, place // size]).permutation(size)
+                epoch.append(first + int(order[place % size]))
+            first += size
+        yield from np.random.default_rng([self.seed, self.epoch]).permutation(epoch).tolist()
+
+
 def _checked(lengths: Sequence[int]) -> np.ndarray:
     sizes = np.asarray(lengths, dtype=np.int64)
     if len(sizes) and sizes.min() < 1:

@@ -10,13 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..errors import TrainingError
 from ..model.loss import IGNORED
 from ..model.prompt import visual_text
+from ..model.sizes import Work
 from ..samples.sample import Media, Sample, check_sample
-from ..tokens import VisualTokens
+from ..tokens import MERGE, VisualTokens
 
 SYSTEM = "You are a helpful assistant."  # published: ChatML's default
 _PLACE = re.compile(r"<(?:image|video)>\n?")
@@ -41,6 +43,15 @@ class Example:
 
     def __len__(self) -> int:
         return len(self.input_ids)
+
+    @property
+    def work(self) -> Work:
+        """What its pass through the model costs."""
+        patches = [len(tokens.patch_positions) for tokens in self.visuals]
+        pairs = sum(len(tokens.patch_positions) ** 2 / len(np.unique(tokens.group_ids)) for tokens in self.visuals)
+        visual = sum(patches) / MERGE**2
+        predicted = int((self.labels != IGNORED).sum())
+        return Work(sum(patches), pairs, visual, len(self) - visual, len(self) ** 2 / 2, predicted)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from .stages import StageConfig
 
 CONFIGS = ("one_gpu", "ddp_8", "fsdp2_8", "fsdp2_256")
 NODE = 8  # GPUs of a machine
-COUNT = "COUNT"  # stands in a command where a corpus has no published size
 
 
 def accelerate_config(name: str) -> Path:
@@ -46,22 +45,22 @@ def launch_command(config: StageConfig, gpus: int, start: str, corpora: str) -> 
     config.accumulation(gpus)
     name = "one_gpu" if gpus == 1 else "fsdp2_8" if config.lora is None else "ddp_8"
     command = ["accelerate", "launch", "--config_file", str(accelerate_config(name)), "--num_processes", str(gpus)]
-    command += ["-m", "ov2lib", "train", "--stage", str(config.stage), "--variant", config.variant]
+    command += ["-m", "ov2lib", "train", "--recipe", f"stage{config.stage}", "--variant", config.variant]
     command += ["--from", start]
     for source in config.sources:
         command += ["--data", f"{source.name}={corpora}/{source.name}"]
-        if source.samples is None:
-            command += ["--samples", f"{source.name}={COUNT}"]
     return command
 
 
-def obstacles(command: list[str], gpus: int, start: str, corpora: str) -> list[str]:
-    """Why a command cannot be started here, in words; empty where it can."""
+def obstacles(gpus: int, start: str, corpora: str) -> list[str]:
+    """Why a stage cannot be started here, in words; empty where it can."""
     import torch
 
-    found = torch.cuda.device_count()
-    reasons = [f"{found} of {gpus} GPUs"] if found < gpus else []
-    reasons += [] if (Path(start) / "config.json").is_file() else [f"no model in {start}"]
-    reasons += [] if Path(corpora).is_dir() else [f"no folder {corpora}"]
-    unknown = [text.partition("=")[0] for text in command if text.endswith(f"={COUNT}")]
-    return reasons + ([f"samples to count: {', '.join(unknown)}"] if unknown else [])
+    reasons = []
+    if (count := torch.cuda.device_count()) < gpus:
+        reasons.append(f"{count} of {gpus} GPUs")
+    if not (Path(start) / "config.json").is_file():
+        reasons.append(f"no model in {start}")
+    if not Path(corpora).is_dir():
+        reasons.append(f"no folder {corpora}")
+    return reasons

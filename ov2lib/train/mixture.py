@@ -1,6 +1,9 @@
-"""A stage's samples in training order: its sources read, every open option filled in, interleaved by weight."""
+"""A stage's samples: its sources read one after another, every open option filled in.
 
-import glob
+How often a sample is drawn is decided by epoch, in `ov2lib.train.bins.MixSampler`.
+"""
+
+import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -9,23 +12,24 @@ from pathlib import Path
 
 from ..errors import TrainingError
 from ..samples.media import stated_backend
-from ..samples.readers import read_hf, read_jsonl, read_webdataset
+from ..samples.readers import read_source
 from ..samples.report import Report
 from ..samples.sample import Sample
-from .mixing import choose_backend, mix
 from .stages import Source, StageConfig
 
 
-def source_samples(config: StageConfig, data: Mapping[str, str], media_dir: Path, report: Report) -> Iterable[Sample]:
-    """The stage's mixture, in training order.
+def source_samples(
+    config: StageConfig, data: Mapping[str, str], media_dir: Path, report: Report
+) -> dict[str, Iterable[Sample]]:
+    """The samples of every source of the stage, by its name.
 
     Raises:
         TrainingError: a source without data, or data for no source.
     """
     if unknown := sorted(data.keys() - {source.name for source in config.sources}):
         names = ", ".join(source.name for source in config.sources)
-        raise TrainingError(f"--data names {unknown[0]!r}, which stage {config.stage} does not read; it reads {names}")
-    streams = {}
+        raise TrainingError(f"--data names {unknown[0]!r}, which {config.label} does not read; it reads {names}")
+    streams: dict[str, Iterable[Sample]] = {}
     for source in config.sources:
         if source.name not in data:
             raise TrainingError(
@@ -33,17 +37,7 @@ def source_samples(config: StageConfig, data: Mapping[str, str], media_dir: Path
             )
         stream = read_source(os.fspath(data[source.name]), media_dir, report)
         streams[source.name] = _resolved(islice(stream, source.samples), source, config)
-    return mix(streams, config.weights(), config.seed)
-
-
-def read_source(place: str, media_dir: Path, report: Report) -> Iterable[Sample]:
-    """Samples of a JSONL file, of tar shards (one, a folder of them, or a pattern), or else of a Hugging Face dataset."""
-    if place.endswith((".jsonl", ".json")):
-        return read_jsonl(place, report)
-    shards = sorted(glob.glob(os.path.join(place, "*.tar*") if os.path.isdir(place) else place))
-    if shards and all(".tar" in Path(shard).suffixes for shard in shards):
-        return read_webdataset(shards, media_dir, report)
-    return read_hf(place, media_dir, report)
+    return streams
 
 
 def _resolved(samples: Iterable[Sample], source: Source, config: StageConfig) -> Iterable[Sample]:
@@ -54,12 +48,31 @@ def resolve(sample: Sample, source: Source, config: StageConfig) -> Sample:
     """The sample with every option that its media leave open filled in from its source and stage."""
     media = []
     for item in sample.media:
-        options = {}  # images keep the processor's own bounds
+        options: dict = {}  # images keep the processor's own bounds
         if item.kind == "video":
             backend = stated_backend(item.options) or source.backend
             backend = backend or choose_backend(sample.id, config.input_ratio, config.seed)
-            codec = {"front_end": config.front_end} | ({"num_canvases": source.num_canvases} if source.num_canvases else {})
-            frames = {"num_frames": source.max_frames} if source.max_frames else {}
-            options = {"max_pixels": config.max_pixels, "video_backend": backend} | (codec if backend == "codec" else frames)
+            options = {"video_backend": backend, "max_pixels": config.max_pixels}
+            if backend == "codec":
+                options |= {"front_end": config.front_end, "num_canvases": source.num_canvases}
+            elif "num_frames" not in item.options:
+                options |= {"fps": source.fps, "num_frames": source.max_frames}
+            options = {name: value for name, value in options.items() if value is not None}
         media.append(replace(item, options=options | item.options))
     return replace(sample, media=tuple(media))
+
+
+def choose_backend(sample_id: str, ratio: Mapping[str, float], seed: int = 0) -> str:
+    """The front end of a sample's videos, "codec" or "frames", where its media and its source name none.
+
+    A sample keeps its front end in every epoch, process and order of the data, and raising one front end's share moves
+    samples to it and none away.
+
+    Args:
+        sample_id: the sample's id.
+        ratio: a stage's input ratio. "codec" and "frames" are compared; how many samples are images is a matter of the sources.
+        seed: gives another assignment.
+    """
+    codec, frames = ratio.get("codec", 0.0), ratio.get("frames", 0.0)
+    digest = hashlib.blake2b(f"{seed}/{sample_id}".encode(errors="surrogatepass"), digest_size=8).digest()
+    return "codec" if int.from_bytes(digest) / 2**64 < codec / (codec + frames) else "frames"

@@ -4,14 +4,14 @@ Everything follows from a `StageConfig` and the model's widths by the closed for
 public script says is assumed, and every plan lists its assumptions with their numbers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..errors import TrainingError
 from ..model.configuration import LlavaOnevision2Config
 from ..model.loss import CHUNK
 from ..model.sizes import GROUP, Widths, Work, model_card, sample_work
-from .buckets import TOKENS_PER_FRAME, buckets
+from .buckets import FRAME_SIDE, TOKENS_PER_FRAME, buckets
 from .cost import LAYOUTS, Flops, Memory, Recipe, add_flops, training_flops, training_memory
 from .parts import PARTS
 from .stages import FRAMES_PER_CANVAS, Source, StageConfig
@@ -98,7 +98,7 @@ def source_work(source: Source, config: StageConfig, model: LlavaOnevision2Confi
     """One sample of a corpus; of a video that may be shown in two ways, their mean by the stage's `input_ratio`."""
     # 1. Tokens of a still image or a text
     merge = model.vision_config.spatial_merge_size
-    patches = config.max_pixels // model.vision_config.patch_size**2
+    patches = (config.max_pixels or FRAME_SIDE**2) // model.vision_config.patch_size**2
     caption = {f"captions_{bucket.name.replace('-', '_')}": bucket.caption_tokens_per_clip for bucket in buckets()}
     text = caption.get(source.card, TEXT)
     if source.kind != "video":
@@ -127,7 +127,8 @@ def make_plan(
     utilisation: float = UTILISATION,
     gpu_tflops: float = GPU_TFLOPS,
     gpu_memory: float = GPU_MEMORY,
-    measured: Work | None = None,
+    measured: Mapping[str, Work] | None = None,
+    counts: Mapping[str, int] | None = None,
 ) -> Plan:
     """Plan a stage.
 
@@ -137,7 +138,8 @@ def make_plan(
         gpus: that train together.
         utilisation: share of the GPUs' peak that is reached.
         gpu_tflops, gpu_memory: peak TFLOP/s of one GPU in the stage's precision, and its memory in GB.
-        measured: one sample of any source, where it was measured; None works it out from the sources.
+        measured: a mean sample of every source, where it was measured; None works it out from the sources.
+        counts: samples of every source, where they were counted.
 
     Raises:
         TrainingError: a number that is not positive, a utilisation over 1.
@@ -146,13 +148,17 @@ def make_plan(
     for name, value in (("gpus", gpus), ("utilisation", utilisation), ("gpu_tflops", gpu_tflops), ("gpu_memory", gpu_memory)):
         if not 0 < value < float("inf") or (name == "utilisation" and value > 1):
             raise TrainingError(f"{name} is {value:g}; it must be positive{', at most 1' if name == 'utilisation' else ''}")
-    # 2. One pass over the data, and as many passes as the stage makes
-    works = {source.name: measured or source_work(source, config, model) for source in config.sources}
-    counts = {source.name: source.samples or 0 for source in config.sources}
-    once = sum((works[name] * count for name, count in counts.items()), Work())
-    packed = once.tokens / (config.sequence_length * FILL) if config.packing == "bins" else sum(counts.values())
-    bins = config.steps * config.global_batch if config.steps else -int(-packed // config.global_batch) * config.global_batch
-    passes = config.steps * config.global_batch / packed if config.steps else 1.0
+    # 2. One pass over the data, where shares decide how often a source is drawn, and as many passes as the stage makes
+    works = measured or {source.name: source_work(source, config, model) for source in config.sources}
+    known: dict[str, float] = {source.name: source.samples or 0 for source in config.sources} | dict(counts or {})
+    if config.mixed:
+        shares = config.weights(known)
+        known = {name: share * sum(known.values()) for name, share in shares.items()}
+    once = sum((works[name] * count for name, count in known.items()), Work())
+    packed = once.tokens / (config.sequence_length * FILL) if config.packing == "bins" else sum(known.values())
+    steps = config.steps or -int(-packed * config.epochs // config.global_batch)
+    bins = steps * config.global_batch
+    passes = bins / packed if config.steps else config.epochs
     # 3. FLOPs, hours and memory follow
     recipe, work = recipe_of(config), once * passes
     flops = training_flops(model, work, recipe)
@@ -160,11 +166,11 @@ def make_plan(
         stage=config.stage, name=config.name, variant=config.variant, scale=config.scale,
         gpus=gpus, utilisation=utilisation, gpu_tflops=gpu_tflops, gpu_memory=gpu_memory,
         sources=tuple(
-            SourcePlan(source.name, source.samples, works[source.name].visual, works[source.name].text,
-                       counts[source.name] * works[source.name].tokens / once.tokens)
+            SourcePlan(source.name, (counts or {}).get(source.name, source.samples), works[source.name].visual,
+                       works[source.name].text, known[source.name] * works[source.name].tokens / once.tokens)
             for source in config.sources
         ),
-        samples=sum(counts.values()) * passes, bins=bins, steps=bins // config.global_batch,
+        samples=sum(known.values()) * passes, bins=bins, steps=steps,
         visual_tokens=work.visual, text_tokens=work.text, flops=flops,
         hours=add_flops(flops.values()).total / (gpus * gpu_tflops * 1e12 * utilisation) / 3600,
         memory=_memory(model, works.values(), config.sequence_length * config.micro_batch, recipe, gpus),
@@ -192,7 +198,7 @@ def part_parameters(model: LlavaOnevision2Config) -> dict[str, int]:
 
 
 def _assumptions(
-    config: StageConfig, model: LlavaOnevision2Config, works: dict[str, Work], passes: float, gpus: int, measured: bool
+    config: StageConfig, model: LlavaOnevision2Config, works: Mapping[str, Work], passes: float, gpus: int, measured: bool
 ) -> list[str]:
     """What a plan rests on, with the numbers."""
     # 1. What the data are taken to be
@@ -201,7 +207,8 @@ def _assumptions(
         notes = ["tokens of a sample: as measured, whatever the sources say"]
     else:
         notes = [
-            f"every image and frame has {config.max_pixels:,} pixels, every video its source's full frames or canvases",
+            f"every image and frame has {config.max_pixels:,} pixels (training keeps larger images), every video its "
+            "source's full frames or canvases (training takes one frame a second, up to them)",
             f"text: captions as in the paper's token table, other samples {TEXT} (the 4B quick start's mean sample less one "
             f"image), {TAG} tokens for the time of every frame",
             f"all text but time tags is supervised: {most:.0%} of a bin's tokens at most",
@@ -218,7 +225,7 @@ def _assumptions(
     # 3. What this stage leaves out or changes
     if getattr(model.text_config, "num_experts", None):
         notes.append("experts: activations are those of a dense MLP as wide as the experts that a token uses")
-    unknown = [source.name for source in config.sources if source.samples is None]
+    unknown = [source.name for source in config.sources if source.samples is None and not measured]
     if unknown:
         notes.append(f"not counted, as their size is not published: {', '.join(unknown)} (say it with --samples)")
     if config.steps:

@@ -6,7 +6,7 @@ report.json     what was left out or shortened, and why
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +14,13 @@ from torch.utils.data import Dataset
 
 from ..errors import TrainingError
 from ..files import whole_folder
+from ..model.sizes import Work
 from ..samples.report import Report
 from ..samples.sample import Sample, parse_sample
 from .bins import plan_bins, utilisation
 from .encoding import Example, SampleEncoder
 
-FORMAT = "ov2-training-data/1"
+FORMAT = "ov2-training-data/2"
 FILES = ("samples.jsonl", "plan.json", "report.json")
 
 
@@ -32,47 +33,103 @@ class Prepared:
         lengths: tokens of every sample.
         bins: sample numbers of every bin; one sample each on the unpacked path.
         summary: samples, bins, tokens, utilisation, and what was dropped.
+        sources: by name, {"samples", "bins", "work"}: how many, and the sums of `ov2lib.model.sizes.Work`. Bins of a source
+            stand together where sources are drawn by shares, and are not counted otherwise.
     """
 
     folder: Path
     lengths: list[int]
     bins: list[list[int]]
     summary: dict
+    sources: dict[str, dict]
+
+    def work(self, source: str) -> Work:
+        """A source's mean sample."""
+        facts = self.sources[source]
+        return Work(*facts["work"]) * (1 / max(facts["samples"], 1))
 
 
 def prepare(
-    samples: Iterable[Sample], encoder: SampleEncoder, capacity: int, packed: bool, folder: Path, report: Report, identity: dict
+    streams: Mapping[str, Iterable[Sample]],
+    encoder: SampleEncoder,
+    capacity: int,
+    packed: bool,
+    folder: Path,
+    report: Report,
+    identity: dict,
+    apart: bool = False,
 ) -> Prepared:
     """Encode every sample once, leave out what cannot be used, plan bins, and write the folder (whole or not at all).
 
     Args:
-        samples: in training order of the mixture.
+        streams: samples by source.
         encoder: counts the tokens.
         capacity: tokens a bin holds.
         packed: several samples a bin; otherwise one.
         folder: to write. One that holds the same `identity` is reused as it is.
         report: where skipped and shortened samples are counted; it raises when too many are skipped.
         identity: plain JSON values that say what the samples and the encoding are.
+        apart: give every source bins of its own, so that it can be drawn by its share.
 
     Raises:
         TrainingError: too many samples skipped, or none left.
     """
-    if _plan(folder).get("identity") == identity:
+    if load_identity(folder) == identity:
         return load_prepared(folder)
     with whole_folder(folder, TrainingError, _stranger) as scratch:
-        lengths, shortened = _write_samples(samples, encoder, capacity, scratch / "samples.jsonl", report)
+        # 1. Encode and write the samples of every source
+        lengths: list[int] = []
+        bins: list[list[int]] = []
+        shortened: dict[str, int] = {}
+        sources: dict[str, dict] = {}
+        with (scratch / "samples.jsonl").open("w") as file:
+            for name, samples in streams.items():
+                first, work = len(lengths), Work()
+                for kept, example in _encoded(samples, encoder, capacity, report, shortened):
+                    file.write(kept)
+                    lengths.append(len(example))
+                    work += example.work
+                sources[name] = {"samples": len(lengths) - first, "work": list(vars(work).values())}
+                # 2. Plan the bins of this source, where it has its own
+                if apart:
+                    planned = _bins(lengths[first:], capacity, packed)
+                    bins += [[first + number for number in members] for members in planned]
+                    sources[name]["bins"] = len(planned)
         if not lengths:
             raise TrainingError(f"no sample is left to train on; the reasons are {report.to_json()['reasons']}")
-        bins = plan_bins(lengths, capacity) if packed else [[number] for number in range(len(lengths))]
-        summary = {
-            "samples": len(lengths), "bins": len(bins), "tokens": sum(lengths),
-            "utilisation": round(utilisation(bins, lengths, capacity), 4) if packed else None,
-        }  # fmt: skip
-        plan = {"format": FORMAT, "identity": identity, "summary": summary, "lengths": lengths, "bins": bins}
+        # 3. Otherwise plan the bins of all together, and write the plan
+        bins = bins if apart else _bins(lengths, capacity, packed)
+        used = round(utilisation(bins, lengths, capacity), 4) if packed else None
+        summary = {"samples": len(lengths), "bins": len(bins), "tokens": sum(lengths), "utilisation": used}
+        plan = {
+            "format": FORMAT,
+            "identity": identity,
+            "summary": summary,
+            "lengths": lengths,
+            "bins": bins,
+            "sources": sources,
+        }
         (scratch / "plan.json").write_text(json.dumps(plan))
-        facts = report.to_json() | {"shortened": shortened}
-        (scratch / "report.json").write_text(json.dumps(facts, indent=2) + "\n")
+        (scratch / "report.json").write_text(json.dumps(report.to_json() | {"shortened": shortened}, indent=2) + "\n")
     return load_prepared(folder)
+
+
+def _encoded(samples, encoder, capacity, report, shortened) -> Iterator[tuple[str, Example]]:
+    """Lines and examples of the samples that can be used; notes the rounds cut from those that were too long, by id."""
+    for sample in samples:
+        try:
+            kept, example = encoder.fit(sample, capacity)
+            line = json.dumps(kept.to_json()) + "\n"
+        except Exception as error:  # whatever a picture, a video or a string does
+            report.skip(sample.id, error)
+            continue
+        if kept.rounds < sample.rounds:
+            shortened[sample.id] = sample.rounds - kept.rounds
+        yield line, example
+
+
+def _bins(lengths: list[int], capacity: int, packed: bool) -> list[list[int]]:
+    return plan_bins(lengths, capacity) if packed else [[number] for number in range(len(lengths))]
 
 
 def _plan(folder: Path) -> dict:
@@ -84,29 +141,17 @@ def _plan(folder: Path) -> dict:
     return plan if isinstance(plan, dict) else {}
 
 
+def load_identity(folder: Path) -> dict | None:
+    """What the prepared data in a folder were made of, None where there are none of this version."""
+    plan = _plan(folder)
+    return plan["identity"] if plan.get("format") == FORMAT else None
+
+
 def _stranger(folder: Path) -> str | None:
     """What in a folder is not of prepared data, None where there is nothing such."""
-    if _plan(folder).get("format") != FORMAT:
+    if not str(_plan(folder).get("format")).startswith("ov2-training-data/"):
         return "no prepared training data, but something else"
     return next((repr(path.name) for path in folder.iterdir() if path.name not in FILES), None)
-
-
-def _write_samples(samples, encoder, capacity, path, report) -> tuple[list[int], dict[str, int]]:
-    """Tokens of every sample written, and the rounds cut from those that were too long, by id."""
-    lengths, shortened = [], {}
-    with path.open("w") as file:
-        for sample in samples:
-            try:
-                kept, example = encoder.fit(sample, capacity)
-                line = json.dumps(kept.to_json())
-            except Exception as error:  # whatever a picture, a video or a string does
-                report.skip(sample.id, error)
-                continue
-            if kept.rounds < sample.rounds:
-                shortened[sample.id] = sample.rounds - kept.rounds
-            file.write(line + "\n")
-            lengths.append(len(example))
-    return lengths, shortened
 
 
 def load_prepared(folder: Path) -> Prepared:
@@ -115,13 +160,10 @@ def load_prepared(folder: Path) -> Prepared:
     Raises:
         TrainingError: it is not one, or of another version.
     """
-    try:
-        plan = json.loads((folder / "plan.json").read_text())
-    except FileNotFoundError as error:
-        raise TrainingError(f"{folder} holds no prepared training data; run the stage's preparation again") from error
+    plan = _plan(folder)
     if plan.get("format") != FORMAT:
-        raise TrainingError(f"{folder} has format {plan.get('format')!r}; this version reads {FORMAT!r}; remove the folder")
-    return Prepared(folder, plan["lengths"], plan["bins"], plan["summary"])
+        raise TrainingError(f"{folder} holds no training data of format {FORMAT!r}; remove it and prepare the stage again")
+    return Prepared(folder, plan["lengths"], plan["bins"], plan["summary"], plan["sources"])
 
 
 class BinDataset(Dataset):

@@ -14,7 +14,9 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 
 import accelerate
@@ -22,26 +24,31 @@ import peft
 import torch
 import transformers
 from accelerate import PartialState
+from torch.utils.data import Sampler
 from torch.utils.tensorboard import SummaryWriter
 from transformers import PrinterCallback, set_seed
 from transformers.integrations import TensorBoardCallback
 
-from ..errors import TrainingError
+from ..errors import Ov2Error, TrainingError
 from ..files import check_folder, whole_file, whole_folder
 from ..model import LlavaOnevision2Processor
 from ..samples.cache import TokenCache
-from ..samples.report import Report
+from ..samples.report import MAX_BAD_SHARE, Report
+from .bins import LengthPoolSampler, MixSampler
 from .collate import Collator
 from .encoding import SampleEncoder
 from .lora import write_adapter
 from .mixture import source_samples
 from .parts import make_trainable
-from .prepare import BinDataset, Prepared, prepare
+from .prepare import BinDataset, Prepared, load_identity, prepare
 from .stages import StageConfig
 from .start import check_start, load_start, result_of, run_folder, starting_point
 from .trainer import MetricsFile, ProgressBar, StageTrainer, last_checkpoint, on_cpu, training_arguments
 
 OUTPUT = Path("runs/train")
+# Fields of the configuration that change the prepared samples.
+SHOWN = ("sources", "input_ratio", "front_end", "frames_prompt", "timestamp_decimals", "timestamps", "max_pixels",
+         "sequence_length", "packing", "seed")  # fmt: skip
 STEPS_LIMIT = "OV2_MAX_STEPS"  # an environment variable that shortens every run, for trying things out
 
 
@@ -52,6 +59,7 @@ def train(
     data: Mapping[str, str] | None = None,
     media_dir: Path | None = None,
     prepare_only: bool = False,
+    max_bad_share: float = MAX_BAD_SHARE,
 ) -> Path:
     """Run one stage to its end, resuming where an earlier run of the same configuration stopped.
 
@@ -62,6 +70,7 @@ def train(
         data: file, folder, shards or dataset by source name.
         media_dir: where media out of shards and tokenized videos are kept; None is `OUTPUT/media`.
         prepare_only: stop when the samples are tokenized and packed, so that many machines need not wait for one.
+        max_bad_share: share of samples that may be skipped.
 
     Returns:
         the folder of the saved model or adapter, or of the prepared data.
@@ -85,22 +94,24 @@ def train(
     # 3. What would fail late is checked now
     check_folder(_result(folder, config), TrainingError)
     check_start(start)
-    # 4. Prepare the data once, on the main process
+    # 4. Prepare the data once; every process tokenizes its part of the media first, and the main one finds them made
     processor = _as_trained(LlavaOnevision2Processor.from_pretrained(start), config)
-    images = processor.image_processor
-    cache = TokenCache((media_dir or output / "media") / "tokens", images.patch_size, images.size)
-    encoder = SampleEncoder(
-        processor.tokenizer, cache.tokens, config.frames_prompt, config.timestamp_decimals, config.timestamps
-    )
+    media_dir = media_dir or output / "media"
+    encoder = make_encoder(processor, config, media_dir)
+    if state.num_processes > 1 and load_identity(folder / "data") != _identity(facts):
+        tokenize_part(config, encoder, data or {}, media_dir, state.process_index, state.num_processes)
+        state.wait_for_everyone()
     with state.main_process_first():
-        prepared = _prepare(config, encoder, data or {}, media_dir or output / "media", folder, facts)
+        report = Report(max_bad_share)
+        prepared = prepare_stage(config, encoder, data or {}, media_dir, folder / "data", report, _identity(facts))
         _write_config(folder, facts)
     if prepare_only:
         return prepared.folder
     # 5. Train from the newest checkpoint
     set_seed(config.seed)
     frozen = config.lora is not None and config.precision == "bf16"  # adapters are float32 over it
-    model = make_trainable(load_start(start, torch.bfloat16 if frozen else torch.float32)[0], config)
+    dtype = torch.bfloat16 if frozen else torch.float32
+    model = make_trainable(load_start(start, dtype, config.attention)[0], config)
     trainer = _trainer(model, processor, config, folder, prepared, encoder, state)
     newest = last_checkpoint(folder / "checkpoints")
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
@@ -126,9 +137,9 @@ def _trainer(
         train_dataset=BinDataset(prepared, encoder),
         data_collator=Collator(processor, config.frames_prompt),
         processing_class=processor,
-        callbacks=[MetricsFile(folder / "metrics.jsonl"), TensorBoardCallback(board), ProgressBar(f"stage {config.stage}")],
+        callbacks=[MetricsFile(folder / "metrics.jsonl"), TensorBoardCallback(board), ProgressBar(config.label)],
         part_learning_rates=config.part_learning_rates,
-        pool_lengths=prepared.lengths if config.packing == "pool" else None,
+        sampler=_sampler(config, prepared),
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -162,7 +173,11 @@ def _refuse_another_run(folder: Path, facts: dict) -> None:
     before, now = (
         {**found["config"], "start": found["start"], "data": found["data"]} for found in (json.loads(path.read_text()), facts)
     )
-    changed = [f"{name} was {before.get(name)!r} and is {value!r}" for name, value in now.items() if before.get(name) != value]
+    changed = [
+        f"{name} was {before.get(name)!r} and is {value!r}"
+        for name, value in now.items()
+        if name in before and before[name] != value
+    ]
     if changed:
         raise TrainingError(f"{folder} holds another run: {'; '.join(changed)}; remove it or choose another --output")
 
@@ -173,12 +188,46 @@ def _write_config(folder: Path, facts: dict) -> None:
             file.write(json.dumps(facts, indent=2).encode() + b"\n")
 
 
-def _prepare(config, encoder, data, media_dir, folder, facts) -> Prepared:
-    report = Report()
-    samples = source_samples(config, data, media_dir, report)
-    identity = {"config": facts["config"], "data": facts["data"]}
+def _sampler(config: StageConfig, prepared: Prepared) -> Sampler[int] | None:
+    """What decides the order of the bins, None where the Trainer's own does."""
+    if config.packing == "pool":
+        return LengthPoolSampler(prepared.lengths, config.micro_batch, seed=config.seed)
+    if not config.mixed:
+        return None
+    counts = {name: facts["samples"] for name, facts in prepared.sources.items()}
+    shares = config.weights(counts)
+    sizes = {name: facts["bins"] for name, facts in prepared.sources.items()}
+    total = sum(counts.values())
+    draws = [round(shares[name] * total / max(counts[name], 1) * size) for name, size in sizes.items()]
+    return MixSampler(list(sizes.values()), draws, config.seed)
+
+
+def make_encoder(processor: LlavaOnevision2Processor, config: StageConfig, media_dir: Path) -> SampleEncoder:
+    """What turns samples into tokens, with a cache of tokenized media."""
+    images = processor.image_processor
+    cache = TokenCache(media_dir / "tokens", images.patch_size, images.size)
+    return SampleEncoder(processor.tokenizer, cache.tokens, config.frames_prompt, config.timestamp_decimals, config.timestamps)
+
+
+def prepare_stage(config, encoder, data, media_dir, folder, report, identity) -> Prepared:
+    """The stage's samples, prepared in `folder`."""
+    streams = source_samples(config, data, media_dir, report)
     packed = config.packing == "bins"
-    return prepare(samples, encoder, config.sequence_length, packed, folder / "data", report, identity)
+    return prepare(streams, encoder, config.sequence_length, packed, folder, report, identity, config.mixed)
+
+
+def tokenize_part(config, encoder, data, media_dir, number: int, processes: int) -> None:
+    """Tokenize every `processes`-th sample's media into the cache; what cannot be used is judged in preparation."""
+    for samples in source_samples(config, data, media_dir, Report(1.0)).values():
+        for sample in islice(samples, number, None, processes):
+            with suppress(Ov2Error):
+                for item in sample.media:
+                    encoder.tokens_of(item)
+
+
+def _identity(facts: dict) -> dict:
+    """What changes the prepared samples: the data, how they are shown and packed; not how they are learnt from."""
+    return {"config": {name: facts["config"][name] for name in SHOWN}, "data": facts["data"]}
 
 
 def _result(folder: Path, config: StageConfig) -> Path:

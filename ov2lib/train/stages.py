@@ -18,9 +18,12 @@ from .. import reported
 from ..errors import TrainingError
 from .buckets import FRAME_SIDE, TOKENS_PER_FRAME, buckets
 from .lora import LoraSettings
+from .parts import PARTS
 
 STAGES = {1: "bootstrap", 2: "instruct", 3: "long video", 4: "codec and spatial"}
-VARIANTS, PARTS = ("full", "lora"), ("vision", "connector", "language")
+OWN = 0  # the stage number of a run on data of one's own
+VARIANTS = ("full", "lora")
+ATTENTION = ("sdpa", "flash_attention_2", "flash_attention_3", "flex_attention", "eager")  # transformers' names
 FORMS = ("codec", "frames", "image")
 ORIGINS = ("published: ", "proxy: ", "assumed: ")
 # Third party: how codec, sampled and image inputs were mixed. Section 1 of the paper has the three interleaved in all stages,
@@ -42,6 +45,8 @@ class Source:
         max_frames: frames sampled from a video, or that codec canvases are chosen from.
         backend: how its videos are shown, "codec" or "frames"; None leaves it to the stage's `input_ratio`.
         num_canvases: of a codec video.
+        fps: frames a second, at most `max_frames` of them.
+        share: of an epoch's samples, relative to the other sources' shares; None draws every sample once.
     """
 
     name: str
@@ -51,6 +56,8 @@ class Source:
     max_frames: int | None = None
     backend: str | None = None
     num_canvases: int | None = None
+    fps: float | None = 1.0
+    share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,14 +65,14 @@ class StageConfig:
     """Everything that decides what a stage learns from and how.
 
     Attributes:
-        stage, name, variant: which one this is.
+        stage, name, variant: which one this is; stage `OWN` is a run on data of one's own.
         scale: names the folder of its runs, "8b" unless the caller has another.
         sources: the data mix.
         input_ratio: relative shares of the input forms. "codec" : "frames" is how a video is shown whose source names no
-            backend. "image", where present, is the share of draws that go to sources without video; without it every
-            source is drawn by its size.
+            backend. "image", where present, is the share of an epoch's samples that come from sources without video; without
+            it every sample is drawn once an epoch.
         front_end, frames_prompt, timestamp_decimals, timestamps: of `ov2lib.tokenize_video` and the model's processor.
-        max_pixels: of a frame or canvas.
+        max_pixels: of a frame or canvas; None leaves the released bounds.
         trainable: parts trained in full, of "vision", "connector" and "language"; adapters come on top.
         learning_rate: the peak; `part_learning_rates` overrides it by part.
         min_learning_rate: where the cosine ends; rates of parts fall in proportion.
@@ -74,8 +81,11 @@ class StageConfig:
         sequence_length: tokens in a packed bin, or in the longest sample of a pool.
         packing: "bins" (best-fit decreasing) or "pool" (batches of like length).
         micro_batch, global_batch: bins (or samples) per device and per optimiser step.
-        steps: optimiser steps; None is one pass over the data.
+        steps: optimiser steps; None follows from the epochs.
+        epochs: passes over the data, where `steps` is None.
         precision: "bf16" or "fp32".
+        attention: the kernels of attention, of `ATTENTION`. "sdpa" holds a mask of S² bytes for a row of S tokens; the flash
+            kernels hold none, and read one packed row at a time.
         gradient_checkpointing: recompute activations in the backward pass.
         lora: adapters on the language model, in the variant "lora" only.
         seed: of data order and new weights.
@@ -95,7 +105,7 @@ class StageConfig:
     frames_prompt: str
     timestamp_decimals: int
     timestamps: str
-    max_pixels: int
+    max_pixels: int | None
     trainable: tuple[str, ...]
     learning_rate: float
     part_learning_rates: dict[str, float]
@@ -110,7 +120,9 @@ class StageConfig:
     micro_batch: int
     global_batch: int
     steps: int | None
+    epochs: float
     precision: str
+    attention: str
     gradient_checkpointing: bool
     lora: LoraSettings | None
     seed: int
@@ -118,13 +130,13 @@ class StageConfig:
 
     def __post_init__(self):
         # 1. Values from fixed lists
-        for name, allowed in (("stage", STAGES), ("variant", VARIANTS), ("packing", ("bins", "pool")),
-                              ("precision", ("bf16", "fp32")), ("timestamps", ("presentation", "published"))):  # fmt: skip
+        lists = {"stage": (*STAGES, OWN), "variant": VARIANTS, "packing": ("bins", "pool"), "precision": ("bf16", "fp32"),
+                 "timestamps": ("presentation", "published"), "attention": ATTENTION}  # fmt: skip
+        for name, allowed in lists.items():
             if getattr(self, name) not in allowed:
                 raise TrainingError(f"{name} is {getattr(self, name)!r}; use {', '.join(map(str, allowed))}")
-        for name, chosen, allowed in (("trainable", self.trainable, PARTS), ("input_ratio", self.input_ratio, FORMS),
-                                      ("part_learning_rates", self.part_learning_rates, PARTS)):  # fmt: skip
-            if unknown := set(chosen) - set(allowed):
+        for name, allowed in (("trainable", PARTS), ("input_ratio", FORMS), ("part_learning_rates", PARTS)):
+            if unknown := set(getattr(self, name)) - set(allowed):
                 raise TrainingError(f"{name} names {', '.join(sorted(unknown))}; use {', '.join(allowed)}")
         # 2. Values that depend on each other
         shares = self.input_ratio
@@ -134,6 +146,13 @@ class StageConfig:
             raise TrainingError(f"variant {self.variant!r} with lora = {self.lora}; adapters belong to the variant 'lora' only")
         if self.global_batch % self.micro_batch:
             raise TrainingError(f"global_batch {self.global_batch} is no multiple of micro_batch {self.micro_batch}")
+        if self.attention.startswith("flash") and self.packing == "bins" and self.micro_batch > 1:
+            raise TrainingError(
+                f"attention {self.attention!r} reads one packed row at a time; micro_batch is {self.micro_batch}, use 1 or 'sdpa'"
+            )
+        shares = [source.share for source in self.sources]
+        if None in shares and any(shares):
+            raise TrainingError("some sources have a share and others none; give every source one, as NAME=PATH:SHARE")
         if len({source.name for source in self.sources}) < len(self.sources):
             raise TrainingError(f"two sources share a name: {', '.join(source.name for source in self.sources)}")
         # 3. Every field says where it is from
@@ -144,29 +163,43 @@ class StageConfig:
                 f"origin must say for every field, and no other, where it is from; see {', '.join(sorted(wrong))}"
             )
 
-    def weights(self, counts: Mapping[str, int] | None = None) -> dict[str, float]:
-        """Share of draws by source, adding up to 1: by size, or as the "image" share of `input_ratio` says.
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return f"stage {self.stage}" if self.stage else self.name
+
+    @property
+    def mixed(self) -> bool:
+        """Whether sources are drawn by shares rather than every sample once an epoch."""
+        return self.input_ratio.get("image") is not None or any(source.share for source in self.sources)
+
+    def weights(self, counts: Mapping[str, float] | None = None) -> dict[str, float]:
+        """Share of an epoch's samples by source, adding up to 1: as the sources or `input_ratio["image"]` say, or by size.
 
         Args:
-            counts: samples by source name, where the published number is missing or another was found on disk.
+            counts: samples by source name, where the published number is missing or another was counted.
 
         Raises:
             TrainingError: the size of a source is not published and not in `counts`.
         """
-        sizes = {source.name: source.samples for source in self.sources} | dict(counts or {})
+        # 1. As the sources say, or by size
+        sizes: dict[str, float | None] = {source.name: source.share or source.samples for source in self.sources}
+        if not any(source.share for source in self.sources):
+            sizes |= dict(counts or {})
         if missing := [name for name, size in sizes.items() if size is None]:
             raise TrainingError(f"no published size for {', '.join(missing)}; count them and pass counts={{name: samples}}")
         total = sum(size or 0 for size in sizes.values())
         shares = {name: (size or 0) / total for name, size in sizes.items()}
+        # 2. The share of images, where the stage fixes it
         image = self.input_ratio.get("image")
         videos = {source.name for source in self.sources if source.kind == "video"}
         moving = sum(shares[name] for name in videos)
         if image is None or not 0 < moving < 1:
             return shares
         image /= sum(self.input_ratio.values())
-        return {
-            name: share * ((1 - image) / moving if name in videos else image / (1 - moving)) for name, share in shares.items()
-        }
+        for name in shares:
+            shares[name] *= (1 - image) / moving if name in videos else image / (1 - moving)
+        return shares
 
     def accumulation(self, processes: int) -> int:
         """Micro-batches that each of `processes` devices adds up per optimiser step.
@@ -202,12 +235,31 @@ def stage_config(stage: int, variant: str = "full") -> StageConfig:
     for name, value, allowed in (("stage", stage, STAGES), ("variant", variant, VARIANTS)):
         if value not in allowed:
             raise TrainingError(f"no {name} {value!r}; there are {', '.join(map(str, allowed))}")
-    chosen = _SHARED | _8b(stage) | (_LORA if variant == "lora" else {})
-    given = "assumed: chosen by the caller"
-    chosen |= {"stage": (stage, given), "scale": ("8b", given), "variant": (variant, given)}
-    chosen["name"] = (STAGES[stage], "published: what the stage adds, in our words")
-    values = {name: value for name, (value, _) in chosen.items()}
-    return StageConfig(**values, origin={name: origin for name, (_, origin) in chosen.items()})
+    title = {"name": (STAGES[stage], "published: what the stage adds, in our words")}
+    return _config(stage, variant, "8b", _SHARED | _8b(stage) | (_LORA if variant == "lora" else {}) | title)
+
+
+def own_config(sources: tuple[Source, ...], variant: str = "lora") -> StageConfig:
+    """The configuration of a run on data of one's own: as stage 2, asked as the released model is asked, at a size for one GPU.
+
+    Args:
+        sources: the data, see `Source`.
+        variant: "lora" or "full".
+
+    Raises:
+        TrainingError: no such variant.
+    """
+    return _config(OWN, variant, "own", _SHARED | _8b(2) | (_LORA if variant == "lora" else {}) | _OWN | {
+        "sources": (sources, _CALLER), "name": ("own data", _CALLER)})  # fmt: skip
+
+
+def _config(stage: int, variant: str, scale: str, settings: dict) -> StageConfig:
+    settings = settings | {"stage": (stage, _CALLER), "scale": (scale, _CALLER), "variant": (variant, _CALLER)}
+    values = {name: value for name, (value, _) in settings.items()}
+    return StageConfig(**values, origin={name: origin for name, (_, origin) in settings.items()})
+
+
+_CALLER = "assumed: chosen by the caller"
 
 
 _SHARED = {
@@ -219,6 +271,17 @@ _SHARED = {
     "part_learning_rates": ({}, "proxy: all scripts use one rate; an older path had 2e-6 for the vision encoder"),
     "lora": (None, "proxy: no public script has adapters"),
     "seed": (0, "assumed: not published"),
+    "epochs": (1.0, "proxy: all scripts make one pass"),
+    "attention": ("sdpa", "assumed: runs everywhere; a flash kernel saves its mask where one is installed"),
+}  # fmt: skip
+
+_OWN = {
+    "front_end": ("released", "published: code, what the released model is shown"),
+    "frames_prompt": ("inference", "published: code, how the released model is asked about frames"),
+    "input_ratio": ({"codec": 1.0}, "assumed: codec canvases, unless media say otherwise, as `ov2 ask` shows videos"),
+    "max_pixels": (None, "published: the released bounds"),
+    "global_batch": (8, "assumed: some tens of samples a step in bins of 16,384"),
+    "sequence_length": (16_384, "assumed: two videos of 32 canvases with their time tags, or some twenty images; one H100"),
 }  # fmt: skip
 
 _LORA = {

@@ -13,13 +13,15 @@ from ..model import (
     LlavaOnevision2MoeConfig,
     LlavaOnevision2Processor,
 )
-from .lora import BASE, load_adapter, merge
+from ..model.adapter import SETTINGS, base_of, load_folder, merge
 from .stages import StageConfig
+
+PROCESSOR = "processor_config.json"
 
 
 def run_folder(output: Path, stage: int, variant: str, scale: str) -> Path:
     """Where a stage's run is kept."""
-    return output / scale / f"stage{stage}-{variant}"
+    return output / scale / (f"stage{stage}-{variant}" if stage else variant)
 
 
 def result_of(folder: Path) -> Path | None:
@@ -45,7 +47,7 @@ def check_start(source: Path) -> None:
 
 
 def load_start(
-    source: Path, dtype: torch.dtype = torch.float32
+    source: Path, dtype: torch.dtype = torch.float32, attention: str = "sdpa"
 ) -> tuple[LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor]:
     """Model and processor of a folder.
 
@@ -53,28 +55,31 @@ def load_start(
     computes.
 
     Raises:
-        TrainingError: see `check_start`.
+        TrainingError: see `check_start`; attention kernels that are not installed.
         ModelError: a checkpoint with missing tensors.
     """
     check_start(source)
-    model = LlavaOnevision2ForConditionalGeneration.from_pretrained(source, dtype=dtype)
+    try:
+        model = LlavaOnevision2ForConditionalGeneration.from_pretrained(source, dtype=dtype, attn_implementation=attention)
+    except ImportError as error:
+        raise TrainingError(f"--attention {attention} is not installed here ({error}); install it, or use sdpa") from error
     return model, LlavaOnevision2Processor.from_pretrained(source)
 
 
-def merge_start(adapter: Path, target: Path) -> Path:
-    """An adapter merged into the model it was trained on, written to `target` for a stage to start from.
+def merge_adapter(adapter: Path, target: Path) -> Path:
+    """An adapter merged into the model it was trained on, written to `target` as a model folder.
 
     Raises:
-        TrainingError: that model has gone, or the adapter does not fit it.
+        TrainingError: no adapter there, that model has gone, or the adapter does not fit it.
     """
-    if not (target / "config.json").is_file():
-        base = Path(json.loads((adapter / BASE).read_text())["base_model"])
-        if not (base / "config.json").is_file():
-            raise TrainingError(f"{adapter} was trained on {base}, which is not there; bring it back, or merge where it is")
-        model, processor = load_start(base)
-        with whole_folder(target, TrainingError) as scratch:
-            merge(load_adapter(model, adapter)).save_pretrained(scratch)
-            processor.save_pretrained(scratch)
+    base = base_of(adapter)
+    if base == adapter:
+        raise TrainingError(f"{adapter} holds no adapter; give a folder that `ov2 train --variant lora` wrote")
+    with whole_folder(target, TrainingError) as scratch:
+        merge(load_folder(adapter)).save_pretrained(scratch)
+        LlavaOnevision2Processor.from_pretrained(base if not (adapter / PROCESSOR).is_file() else adapter).save_pretrained(
+            scratch
+        )
     return target
 
 
@@ -85,16 +90,19 @@ def starting_point(config: StageConfig, output: Path, given: Path | None) -> Pat
         TrainingError: neither is there; the message says how to make it.
     """
     if given is not None:
-        if (given / BASE).is_file():
-            return merge_start(given, run_folder(output, config.stage, config.variant, config.scale) / "start")
-        return given
+        if not (given / SETTINGS).is_file():
+            return given
+        target = run_folder(output, config.stage, config.variant, config.scale) / "start"
+        return target if (target / "config.json").is_file() else merge_adapter(given, target)
     before = config.stage - 1
+    if before < 0:
+        raise TrainingError("--from names no model; give the folder of the model, or of the adapter, to start from")
     if before:
         if found := result_of(run_folder(output, before, "full", config.scale)):
             return found
         raise TrainingError(
             f"stage {config.stage} starts from the result of stage {before}, and {output / config.scale} has none; run "
-            f"`ov2 train --stage {before} --output {output}` first, or pass --from"
+            f"`ov2 train --recipe stage{before} --output {output}` first, or pass --from"
         )
     raise TrainingError(
         "stage 1 starts from LLaVA-OneVision-1.5-8B with OneVision-Encoder; make it with `ov2 assemble` and pass "

@@ -18,7 +18,6 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from ..errors import TrainingError
 from ..files import sync_tree, whole_file
-from .bins import LengthPoolSampler
 from .parts import part_of
 from .stages import StageConfig
 
@@ -40,7 +39,7 @@ def training_arguments(config: StageConfig, folder: Path, processes: int) -> Tra
         gradient_accumulation_steps=config.accumulation(processes),
         use_cpu=on_cpu(),
         max_steps=steps or -1,
-        num_train_epochs=1,
+        num_train_epochs=config.epochs,
         learning_rate=config.learning_rate,
         lr_scheduler_type="cosine_with_min_lr",
         lr_scheduler_kwargs={"min_lr": config.min_learning_rate},
@@ -51,9 +50,9 @@ def training_arguments(config: StageConfig, folder: Path, processes: int) -> Tra
         weight_decay=config.weight_decay,
         max_grad_norm=config.clip,
         bf16=config.precision == "bf16",
-        logging_steps=1 if config.scale == "mini" else 10,
+        logging_steps=10 if config.scale == "8b" else 1,
         logging_nan_inf_filter=False,
-        save_steps=1.0 / SAVES if config.scale == "mini" else 500,
+        save_steps=500 if config.scale == "8b" else 1.0 / SAVES,
         save_total_limit=2,
         seed=config.seed,
         data_seed=config.seed,
@@ -62,7 +61,7 @@ def training_arguments(config: StageConfig, folder: Path, processes: int) -> Tra
         accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": parse_flag_from_env("ACCELERATE_USE_FSDP")}},
         ddp_find_unused_parameters=False,  # there are none: `Collator` sees to it
         dataloader_drop_last=True,
-        dataloader_num_workers=0 if config.scale == "mini" else 8,
+        dataloader_num_workers=8 if config.scale == "8b" else 0,
         dataloader_pin_memory=torch.cuda.is_available(),
         report_to=[],
         disable_tqdm=True,  # `ProgressBar` instead
@@ -74,14 +73,13 @@ class StageTrainer(Trainer):
 
     Args:
         part_learning_rates: learning rate by part ("vision", "connector", "language"); the others have `args.learning_rate`.
-        pool_lengths: tokens of every sample, for the unpacked path: batches of nearly equal length. None shuffles bins.
-        pool: samples sorted together by length on that path.
+        sampler: of `ov2lib.train.bins`, what comes when; None shuffles.
     """
 
-    def __init__(self, *args, part_learning_rates=None, pool_lengths=None, pool: int = 1000, **kwargs):
+    def __init__(self, *args, part_learning_rates=None, sampler=None, **kwargs):
         super().__init__(*args, **kwargs)
         self.part_learning_rates = dict(part_learning_rates or {})
-        self.pool_lengths, self.pool = pool_lengths, pool
+        self.sampler = sampler
         self.model_accepts_loss_kwargs, self.loss_is_scaled_for_ga = False, False  # ours is a mean over a micro-batch
 
     def create_accelerator_and_postprocess(self):
@@ -138,9 +136,7 @@ class StageTrainer(Trainer):
         return max(self.lr_scheduler.get_last_lr())
 
     def _get_train_sampler(self, train_dataset=None):
-        if self.pool_lengths is None:
-            return super()._get_train_sampler(train_dataset)
-        return LengthPoolSampler(self.pool_lengths, self._train_batch_size, self.pool, self.args.seed)
+        return super()._get_train_sampler(train_dataset) if self.sampler is None else self.sampler
 
     def _clip_grad_norm(self, model):
         norm = super()._clip_grad_norm(model)

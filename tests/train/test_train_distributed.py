@@ -11,8 +11,8 @@ import torch
 from training_cases import distributed_stage, losses
 
 from ov2lib.model import LlavaOnevision2ForConditionalGeneration
+from ov2lib.model.adapter import load_adapter
 from ov2lib.train.launch import accelerate_config
-from ov2lib.train.lora import load_adapter
 from ov2lib.train.run import train
 from ov2lib.train.start import load_start, run_folder
 

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText
 
 from ov2lib.errors import TrainingError
 from ov2lib.model import LlavaOnevision2Config, LlavaOnevision2ForConditionalGeneration
+from ov2lib.model.adapter import fingerprint, load_adapter, merge
 from ov2lib.model.sizes import Widths, published_config
-from ov2lib.train.lora import LoraSettings, adapted_modules, add_lora, fingerprint, load_adapter, merge, save_adapter
+from ov2lib.train.lora import LoraSettings, add_lora, save_adapter
 
 TINY = Path(__file__).parents[1] / "data" / "golden" / "tiny_p14m2"
 SEVEN = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
@@ -52,7 +54,7 @@ def saved(tmp_path_factory) -> Path:
 
 def test_the_seven_linears_of_each_language_layer_and_nothing_visual_are_adapted():
     model = add_lora(base(), LoraSettings(rank=4))
-    names = adapted_modules(model)
+    names = [name for name, module in model.get_base_model().named_modules() if isinstance(module, LoraLayer)]
     assert len(names) == 7 * model.config.text_config.num_hidden_layers
     assert all(name.startswith("model.language_model.layers.") for name in names)
     assert {name.rpartition(".")[2] for name in names} == SEVEN

@@ -153,7 +153,7 @@ def test_trainable_table_counts_what_training_would_train(variant):
 
 def test_sizes_and_batch_that_the_caller_knows(capsys):
     known = ["--samples", "molmo2=100000", "--samples", "timelens=20000", "--samples", "videochat_flash=3000000"]
-    data = json.loads(printed(capsys, "--stage", 3, "--gpus", 256, "--global-batch", 256, "--json", *known))
+    data = json.loads(printed(capsys, "--recipe", "stage3", "--gpus", 256, "--global-batch", 256, "--json", *known))
     assert {source["name"]: source["samples"] for source in data["sources"]}["timelens"] == 20_000
     assert data["samples"] == planned(3).samples + 3_120_000 and data["bins"] == 256 * data["steps"]
     assert not any("not published" in note or "does not divide" in note for note in data["assumptions"])
@@ -162,7 +162,7 @@ def test_sizes_and_batch_that_the_caller_knows(capsys):
 @pytest.mark.parametrize("stage", [1, 2, 3, 4])
 def test_mini_stages_have_a_plan_of_their_own(stage):
     config = mini_stage(stage)
-    made = make_plan(config, mini_config(), measured=sample_tokens(stage))
+    made = make_plan(config, mini_config(), measured={source.name: sample_tokens(stage) for source in config.sources})
     assert made.steps == config.steps and made.bins == config.steps * config.global_batch
     tokens = made.visual_tokens + made.text_tokens
     assert tokens == pytest.approx(made.bins * config.sequence_length * plan.FILL)
@@ -182,14 +182,14 @@ def test_tokens_of_mini_samples_are_as_measured(tmp_path, monkeypatch):
 
 
 def test_printed_plan_holds_numbers_and_assumptions(capsys):
-    text = printed(capsys, "--stage", 3, "--gpus", 256)
+    text = printed(capsys, "--recipe", "stage3", "--gpus", 256)
     made = planned(3, gpus=256)
     assert f"{made.hours:,.4g} hours" in text and f"{made.bins:,}" in text and "not published" in text
     assert all(note in text for note in made.assumptions)
 
 
 def test_json_holds_the_same(capsys):
-    data = json.loads(printed(capsys, "--stage", 1, "--gpus", 128, "--json"))
+    data = json.loads(printed(capsys, "--recipe", "stage1", "--gpus", 128, "--json"))
     made = planned()
     assert data["hours"] == made.hours and data["total_flops"] == made.total_flops
     assert data["total_memory"]["FSDP2"] == made.memory["FSDP2"].total
@@ -209,4 +209,4 @@ def test_json_holds_the_same(capsys):
 )
 def test_impossible_numbers(capsys, option, value, message):
     with pytest.raises(TrainingError, match=message):
-        printed(capsys, "--stage", 1, option, value)
+        printed(capsys, "--recipe", "stage1", option, value)

@@ -43,7 +43,7 @@ def test_bad_pictures_and_strings_are_listed_and_the_rest_is_prepared(tmp_path, 
         TEXT,
     ]
     encoder = SampleEncoder(processor.tokenizer, TokenCache(tmp_path / "tokens").tokens)
-    prepared = prepare(samples, encoder, 4096, True, tmp_path / "data", Report(max_bad_share=1), {})
+    prepared = prepare({"all": samples}, encoder, 4096, True, tmp_path / "data", Report(max_bad_share=1), {})
     assert prepared.summary["samples"] == 2
     listed = reasons(tmp_path / "data")
     assert sorted(name for names in listed.values() for name in names) == sorted(
@@ -60,7 +60,9 @@ def test_what_the_tokenizer_raises_is_listed_with_its_type(tmp_path, encoder):
         return encoder.tokenizer(text, **named)
 
     tokenizer.all_special_tokens = []
-    prepared = prepare([VIDEO, TEXT], replace(encoder, tokenizer=tokenizer), 512, True, tmp_path / "data", Report(), {})
+    prepared = prepare(
+        {"all": [VIDEO, TEXT]}, replace(encoder, tokenizer=tokenizer), 512, True, tmp_path / "data", Report(), {}
+    )
     assert prepared.summary["samples"] == 1
     ((reason, names),) = reasons(tmp_path / "data").items()
     assert reason.startswith("TypeError: TextEncodeInput must be a string (") and names == ["video"]
@@ -70,7 +72,7 @@ def test_a_bad_video_is_listed_by_its_cause(tmp_path, encoder):
     def tokens_of(item):
         raise VideoError(item.path, "is damaged", "copy it again")
 
-    prepare([VIDEO, TEXT], replace(encoder, tokens_of=tokens_of), 512, True, tmp_path / "data", Report(), {})
+    prepare({"all": [VIDEO, TEXT]}, replace(encoder, tokens_of=tokens_of), 512, True, tmp_path / "data", Report(), {})
     assert reasons(tmp_path / "data") == {"is damaged": ["video"]}
 
 
@@ -80,7 +82,7 @@ def test_what_is_no_fault_of_a_sample_ends_the_preparation_without_a_trace(tmp_p
         raise error("the disk is full")
 
     with pytest.raises(error, match="the disk is full"):
-        prepare([TEXT, VIDEO], replace(encoder, tokens_of=tokens_of), 512, True, tmp_path / "data", Report(), {})
+        prepare({"all": [TEXT, VIDEO]}, replace(encoder, tokens_of=tokens_of), 512, True, tmp_path / "data", Report(), {})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -98,5 +100,5 @@ def test_media_that_never_end_or_never_fit_are_listed(tmp_path, processor, path,
         os.mkfifo(tmp_path / "pipe")
     samples = [Sample("odd", WORDS, (Media("image", str(tmp_path / path), options),)), TEXT]
     encoder, report = SampleEncoder(processor.tokenizer, TokenCache(tmp_path / "tokens").tokens), Report(max_bad_share=1)
-    assert prepare(samples, encoder, 4096, True, tmp_path / "data", report, {}).summary["samples"] == 1
+    assert prepare({"all": samples}, encoder, 4096, True, tmp_path / "data", report, {}).summary["samples"] == 1
     assert any(message in reason for reason in report.reasons)

@@ -92,7 +92,7 @@ def test_too_many_bad_lines_stop_the_run(tmp_path):
         (b"", "it has no rows"),
         (b"?\n?", "no sample in it .not JSON"),
         (b'\n[{"id": 1}]', None),
-        (b'[{"id": 1}]', "one JSON list"),
+        (b'[{"id": 1}]', "no sample in it .no assistant turn"),
     ],
 )
 def test_a_file_without_samples_is_an_error(tmp_path, content, message):
@@ -126,10 +126,9 @@ def test_a_first_line_like_no_other_is_a_bad_row(tmp_path, first):
     assert [sample.id for sample in read_jsonl(path, report)] == ["a"] and report.skipped == 1
 
 
-def test_a_list_over_many_lines_is_refused_as_one(tmp_path):
+def test_a_list_over_many_lines_is_read(tmp_path):
     (tmp_path / "llava.jsonl").write_text(json.dumps([row("a"), row("b")], indent=2) + "\n")
-    with pytest.raises(TrainingError, match="one JSON list"):
-        list(read_jsonl(tmp_path / "llava.jsonl", Report()))
+    assert [sample.id for sample in read_jsonl(tmp_path / "llava.jsonl", Report())] == ["a", "b"]
 
 
 @pytest.mark.parametrize("error", [KeyError("boom"), RuntimeError("boom"), OSError("boom")])
@@ -415,3 +414,49 @@ def test_datasets_that_cannot_be_opened_say_so(tmp_path):
     (tmp_path / "data" / "train.parquet").write_bytes(b"PAR1 and nothing")
     with pytest.raises(TrainingError, match="cannot be opened as a dataset|cannot be read"):
         list(read_hf(str(tmp_path / "data"), tmp_path, Report()))
+
+
+def test_llavas_own_json_list_is_read_piece_by_piece(tmp_path, monkeypatch):
+    rows = [
+        {
+            "id": n,
+            "image": f"{n}.png",
+            "conversations": [{"from": "human", "value": "<image>\nWhat, [é]?"}, {"from": "gpt", "value": "x" * n}],
+        }
+        for n in range(1, 60)
+    ]
+    path = tmp_path / "llava.json"
+    path.write_text("\ufeff" + json.dumps(rows, indent=1, ensure_ascii=False), encoding="utf-8")
+    monkeypatch.setattr(readers, "PIECE", 16)
+    samples = list(readers.read_jsonl(path, Report()))
+    assert [sample.id for sample in samples] == [str(n) for n in range(1, 60)]
+    assert samples[7].media[0].path == str(tmp_path / "8.png") and samples[7].messages[1] == ("assistant", "x" * 8)
+
+
+def test_a_torn_json_list_names_the_item(tmp_path):
+    (tmp_path / "a.json").write_text('[{"id": 1}, {"id": ]')
+    with pytest.raises(TrainingError, match=r"a.json\[1\]: not JSON"):
+        list(readers.read_jsonl(tmp_path / "a.json", Report(max_bad_share=1)))
+
+
+def test_role_and_content_under_conversations_with_items_that_bring_their_paths(tmp_path):
+    content = [{"type": "video", "video": "a.mp4"}, {"type": "text", "text": "When?"}]
+    row = {"conversations": [{"role": "user", "content": content}, {"role": "assistant", "content": "now"}]}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
+    (sample,) = readers.read_source(str(tmp_path), tmp_path, Report())
+    assert sample.messages == (("user", "<video>When?"), ("assistant", "now")) and sample.media[0].path == str(
+        tmp_path / "a.mp4"
+    )
+
+
+def test_a_hub_datasets_configuration_and_split_are_passed_on(tmp_path, monkeypatch):
+    asked = []
+
+    def load(name, split, configuration):
+        asked.append((name, split, configuration))
+        return [{"messages": [{"role": "user", "content": "a?"}, {"role": "assistant", "content": "b"}]}]
+
+    monkeypatch.setattr(readers, "_load", load)
+    for place in ("owner/set", "owner/set#docvqa", "owner/set#docvqa/test"):
+        assert len(list(readers.read_source(place, tmp_path, Report()))) == 1
+    assert asked == [("owner/set", "train", None), ("owner/set", "train", "docvqa"), ("owner/set", "test", "docvqa")]

@@ -210,7 +210,7 @@ def test_bad_samples_are_counted_and_too_many_are_an_error(tmp_path, start, data
 
 
 def test_a_stage_without_the_one_before_says_how_to_make_it(tmp_path):
-    with pytest.raises(TrainingError, match=r"run `ov2 train --stage 2 --output .*` first, or pass --from"):
+    with pytest.raises(TrainingError, match=r"run `ov2 train --recipe stage2 --output .*` first, or pass --from"):
         train(replace(mini_stage(3), steps=1), tmp_path)
 
 

@@ -49,7 +49,9 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _plan(args: argparse.Namespace) -> None:
-    plan = make_plan(mini_stage(args.stage, args.variant), mini_config(), measured=sample_tokens(args.stage))
+    config = mini_stage(args.stage, args.variant)
+    measured = {source.name: sample_tokens(args.stage) for source in config.sources}
+    plan = make_plan(config, mini_config(), measured=measured)
     print(format_plan(plan))
 
 

@@ -34,10 +34,10 @@ from ov2lib.evaluate.predict import Predictor
 from ov2lib.evaluate.run import Evaluation, evaluate
 from ov2lib.files import whole_file
 from ov2lib.model import LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor
+from ov2lib.model.adapter import base_of, load_folder
 from ov2lib.samples.sample import Sample
-from ov2lib.train.lora import BASE, load_adapter
 from ov2lib.train.stages import STAGES
-from ov2lib.train.start import load_start, run_folder
+from ov2lib.train.start import run_folder
 
 from ..errors import MiniError
 from ..world.tasks import stage_samples
@@ -54,11 +54,7 @@ RESULTS = Path(__file__).parent / "results"
 
 def load_result(folder: Path) -> tuple[LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor]:
     """Model (under its adapter, where it has one) and processor of what a run left or started from."""
-    if (folder / BASE).is_file():
-        base, processor = load_start(Path(json.loads((folder / BASE).read_text())["base_model"]))
-        return load_adapter(base, folder).eval(), processor
-    model, processor = load_start(folder)
-    return model.eval(), processor
+    return load_folder(folder, torch.float32).eval(), LlavaOnevision2Processor.from_pretrained(base_of(folder))
 
 
 def examine(

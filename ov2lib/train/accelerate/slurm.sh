@@ -26,5 +26,5 @@ export OMP_NUM_THREADS=8
 srun --kill-on-bad-exit=1 bash -c 'exec accelerate launch --machine_rank "$SLURM_NODEID" "$@"' launch \
   --config_file "$CONFIG" --num_machines "$SLURM_NNODES" --num_processes "$((SLURM_NNODES * 8))" \
   --main_process_ip "$MAIN" --main_process_port 29500 \
-  -m ov2lib train --stage 3 --variant full --global-batch 256 \
+  -m ov2lib train --recipe stage3 --variant full --global-batch 256 \
   --from "$START" --output "$OUTPUT" "${DATA[@]}"
