@@ -148,7 +148,7 @@ def load_predictor(folder: str | Path, device: str | None = None, **settings) ->
 
 
 def fingerprint(folder: str | Path) -> str:
-    """SHA-256 over a checkpoint's configuration and weights, and an adapter's: the revision of a folder that has no name for it.
+    """SHA-256 over configuration and weights, an adapter's too: the revision of a folder that has no name for it.
 
     Raises:
         ModelError: the folder holds no model.

@@ -9,8 +9,8 @@
 `<image>` and `<video>` in a user's words stand for the next item of `media`, as in the LLaVA corpora. Also read: content as a
 list of items (`{"type": "video"}`, `{"type": "text", "text": …}`), which may bring their media along (`{"type": "video",
 "video": "clips/7.mp4"}`, `{"type": "image_url", "image_url": {"url": "7.png"}}`), LLaVA's own `conversations` (with `from` and
-`value`, or `role` and `content`), and media as columns `image`, `images`, `video` or `videos`. An id may be of any JSON type; its
-text counts.
+`value`, or `role` and `content`), and media as columns `image`, `images`, `video` or `videos`. An id may be of any JSON type;
+its text counts.
 """
 
 import re

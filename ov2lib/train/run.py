@@ -129,7 +129,9 @@ def _trainer(
     state: PartialState,
 ) -> StageTrainer:
     if config.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        older = "gradient_checkpointing_enable"  # the only name in older versions of transformers
+        enable = getattr(model, "activation_checkpointing_enable", None) or getattr(model, older)
+        enable({"use_reentrant": False})
     board = SummaryWriter(str(folder / "tensorboard")) if state.is_main_process else None
     trainer = StageTrainer(
         model=model,

@@ -148,7 +148,7 @@ class StageConfig:
             raise TrainingError(f"global_batch {self.global_batch} is no multiple of micro_batch {self.micro_batch}")
         if self.attention.startswith("flash") and self.packing == "bins" and self.micro_batch > 1:
             raise TrainingError(
-                f"attention {self.attention!r} reads one packed row at a time; micro_batch is {self.micro_batch}, use 1 or 'sdpa'"
+                f"attention {self.attention!r} reads one packed row at a time; micro_batch {self.micro_batch} needs 'sdpa'"
             )
         shares = [source.share for source in self.sources]
         if None in shares and any(shares):

@@ -160,7 +160,7 @@ def test_the_published_sampling_rule():
     assert sample_indices(3, 1.0, num_frames=8).tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("wrong", [{"num_frames": 4, "fps": 1.0}, {"num_frames": 0}, {"fps": -1.0}, {"patch_size": 0}])
+@pytest.mark.parametrize("wrong", [{"num_frames": 0}, {"fps": -1.0}, {"patch_size": 0}])
 def test_senseless_sampling_is_refused(wrong):
     with pytest.raises(Ov2Error, match=next(iter(wrong))):
         tokenize_frames(BEACH, **wrong)
@@ -302,3 +302,8 @@ def test_the_configuration_is_dumped_beside_the_result(front_end, specimen, tmp_
     loaded = VisualTokens.load(tokens.save(tmp_path / "tokens"))
     assert digest(loaded) == digest(tokens)
     assert loaded.config.items() >= {"front_end": front_end, "num_canvases": 6, "codec": "h264", **own}.items()
+
+
+def test_a_rate_takes_as_many_frames_as_the_video_is_long_up_to_a_cap():
+    counts = [len(sample_indices(25 * seconds, float(seconds), 60, 1.0)) for seconds in (5, 16, 60, 90)]
+    assert counts == [5, 16, 60, 60]

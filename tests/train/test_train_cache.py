@@ -181,8 +181,8 @@ def test_options_that_make_no_sense_are_shown(tmp_path, options):
 
 
 def test_options_that_contradict_each_other_are_told(tmp_path):
-    options = {"video_backend": "frames", "num_frames": 3, "fps": 1.0}
-    with pytest.raises(TrainingError, match="num_frames and fps are both given"):
+    options = {"video_backend": "frames", "num_canvases": 3, "fps": 1.0}
+    with pytest.raises(TrainingError, match="num_canvases does nothing"):
         TokenCache(tmp_path).tokens(Media("video", str(BEACH), options))
 
 

@@ -107,7 +107,7 @@ def test_micro_batches_add_up_to_the_global_batch_or_are_refused(processes):
         ({"input_ratio": {"kodak": 1.0}}, "input_ratio names kodak"),
         ({"variant": "lora"}, "adapters belong to the variant 'lora' only"),
         ({"micro_batch": 3}, "no multiple of micro_batch 3"),
-        ({"origin": {}}, "see betas, clip"),
+        ({"origin": {}}, "see attention, betas, clip"),
         ({"sources": stage_config(1).sources * 2}, "share a name"),
     ],
 )
