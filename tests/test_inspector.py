@@ -202,3 +202,8 @@ def test_the_script_is_valid():
     checked = subprocess.run(["node", "--input-type=module", "--check"], input=source, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
     assert source.count("\n") <= 800 and "innerHTML" not in source
+
+
+def test_the_widget_carries_the_data_and_the_script(inspection):
+    widget = inspection.widget()
+    assert widget.data["name"] == inspection.data["name"] and "export default" in str(widget._esm)

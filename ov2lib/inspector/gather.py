@@ -74,7 +74,8 @@ def gather(source: Source, settings: Settings, progress: Progress = lambda what,
         progress("front ends", done, len(work))
     # 3. Signals, scores and pictures of the frames
     anchors = {frame for selection in selections for frame in selection["anchors"]}
-    layers, pictures, origins = _frames(source, frames, anchors, settings, progress)
+    kinds = packets.kind[packets.frame_packet].tolist()  # of some codecs only decoding tells
+    layers, pictures, origins = _frames(source, frames, anchors, kinds, settings, progress)
     # 4. The time line
     partition = partition_packets(packets, PaperConfig())
     video = on_canvas(source, PaperConfig.max_pixels, PaperConfig.patch_size)
@@ -86,15 +87,15 @@ def gather(source: Source, settings: Settings, progress: Progress = lambda what,
         "frames": frames.tolist(), "times": packets.frame_times[frames].tolist(),
         "packets": {
             "times": packets.frame_times.round(4).tolist(), "bytes": packets.frame_sizes.tolist(),
-            "kinds": "".join(packets.kind[packets.frame_packet].tolist()),
+            "kinds": "".join(kinds),
         },
         "bins": {"seconds": partition.bin_seconds, "cost": partition.bin_cost.round(1).tolist()},
         "units": LAYERS, "layers": layers, "pictures": pictures, "selections": selections,
     }  # fmt: skip
 
 
-def _frames(source: Source, frames: np.ndarray, anchors: set[int], settings: Settings, progress: Progress):
-    """Layers [frames, rows, cols], pictures by frame, and where the signals come from."""
+def _frames(source: Source, frames: np.ndarray, anchors: set[int], kinds: list, settings: Settings, progress: Progress):
+    """Layers [frames, rows, cols], pictures by frame, and where the signals come from; fills in kinds of frames."""
     video = on_canvas(source, PaperConfig.max_pixels, PaperConfig.patch_size)
     rows, cols = video.height // video.block, video.width // video.block
     values = {name: np.full((len(frames), rows, cols), np.nan, np.float32) for name in LAYERS}
@@ -114,7 +115,7 @@ def _frames(source: Source, frames: np.ndarray, anchors: set[int], settings: Set
     origins: dict[str, str] = {}
     for signals in _until(read_signals(source, size=(video.height, video.width)), int(frames[-1])):
         if signals.index in place:
-            origins = signals.origins
+            origins, kinds[signals.index] = signals.origins, signals.kind
             _fill(values, place[signals.index], signals, (rows, cols))
             progress("signals", place[signals.index] + 1, len(frames))
     return {name: pack(layer) for name, layer in values.items()}, pictures, origins

@@ -367,7 +367,10 @@ class Inspector {
   tellBlock() {
     const { hover } = this.state;
     if (!hover) {
-      this.says.replaceChildren(this.state.layer === "picture" ? "Point at a block of the frame or of a canvas." : HELP[this.state.layer]);
+      const value = this.layers[this.state.layer];
+      const unit = this.data.units[this.state.layer];
+      const scale = value ? `; from ${number(value.low, unit)} (dark) to ${number(value.high, unit)} (yellow)` : "";
+      this.says.replaceChildren(`${HELP[this.state.layer]}${scale}. Point at a block of the frame or of a canvas.`);
       return;
     }
     const where = `frame ${hover.frame}, ${seconds(this.data.packets.times[hover.frame])}, row ${hover.row}, column ${hover.col}`;
@@ -446,7 +449,7 @@ class Inspector {
     });
     context.font = `${11 * scale}px system-ui, sans-serif`;
     context.fillStyle = colours.soft;
-    context.fillText("bytes of each frame (log), by kind I P B", 6 * scale, 12 * scale);
+    context.fillText("bytes of each frame (log); key frames (I) stand out", 6 * scale, 12 * scale);
     context.fillText(`bit cost and groups: ${state.frontEnd}`, 6 * scale, middle + 13 * scale);
     context.strokeStyle = colours.ink;
     context.setLineDash([4 * scale, 3 * scale]);
