@@ -117,6 +117,93 @@ def model_card(config: LlavaOnevision2Config, name: str = "") -> ModelCard:
     )
 
 
+class Widths:
+    """Sizes that FLOPs and bytes are counted from.
+
+    Attributes:
+        patch, vision, vision_ffn, vision_layers: values of a patch, encoder width, its MLP's and how many blocks.
+        joined: m² · vision, what the connector reads.
+        hidden, ffn, query, key, layers, vocabulary: of the language model; query and key are heads times head dimension. With
+            experts, ffn is the width of those that a token uses. The router is left out (under .1 % of the FLOPs at 30B-A3B).
+        linears: (in, out) of q, k, v, o, gate, up and down.
+        layer: weights in the products that a token passes in one language layer.
+        stored: weights of one language layer, with all its experts.
+    """
+
+    def __init__(self, config: LlavaOnevision2Config):
+        # 1. The encoder and the connector
+        vision, text = config.vision_config, config.text_config
+        self.patch = vision.num_channels * vision.patch_size**2
+        self.vision, self.vision_ffn = vision.hidden_size, vision.intermediate_size
+        self.vision_layers = vision.num_hidden_layers
+        self.joined = vision.hidden_size * vision.spatial_merge_size**2
+        # 2. The language model, dense or with experts
+        self.hidden, self.layers, self.vocabulary = text.hidden_size, text.num_hidden_layers, text.vocab_size
+        self.query, self.key = text.num_attention_heads * text.head_dim, text.num_key_value_heads * text.head_dim
+        self.experts, self.ffn, idle = getattr(text, "num_experts", None) or 0, text.intermediate_size, 0
+        if self.experts:
+            self.ffn = text.moe_intermediate_size * text.num_experts_per_tok
+            idle = text.moe_intermediate_size * (self.experts - text.num_experts_per_tok)
+        # 3. Weights of one language layer
+        d, q, k, f = self.hidden, self.query, self.key, self.ffn
+        self.linears = ((d, q), (d, k), (d, k), (q, d), (d, f), (d, f), (f, d))
+        self.layer = sum(given * made for given, made in self.linears)
+        self.stored = self.layer + 3 * d * idle
+
+    def adapters(self, rank: int) -> int:
+        """Parameters of the LoRA adapters on every language layer; experts have none."""
+        adapted = self.linears[:4] if self.experts else self.linears
+        return self.layers * rank * sum(given + made for given, made in adapted)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What passes through the model: one sample, one bin or a whole stage; sums and multiples of it are again one.
+
+    Attributes:
+        patches: that the encoder sees.
+        patch_pairs: pairs (query, key) of patches that see each other.
+        visual, text: tokens that the language model reads.
+        token_pairs: pairs of tokens that see each other; n² / 2 for a sample of n tokens.
+        predicted: tokens whose logits are computed.
+    """
+
+    patches: float = 0.0
+    patch_pairs: float = 0.0
+    visual: float = 0.0
+    text: float = 0.0
+    token_pairs: float = 0.0
+    predicted: float = 0.0
+
+    @property
+    def tokens(self) -> float:
+        return self.visual + self.text
+
+    def __add__(self, other: "Work") -> "Work":
+        return Work(*(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+    def __mul__(self, times: float) -> "Work":
+        return Work(*(value * times for value in vars(self).values()))
+
+
+def sample_work(patches: float, run: float, text: float, predicted: float = 0.0, merge: int = 2) -> Work:
+    """One sample whose patches see each other in runs of `run`, merged `merge` x `merge` into visual tokens."""
+    visual = patches / merge**2
+    return Work(patches, patches * run, visual, text, (visual + text) ** 2 / 2, predicted)
+
+
+def forward_flops(w: Widths, work: Work) -> dict[str, tuple[float, float]]:
+    """FLOPs of one forward pass by part: (linear layers, attention: scores, and their sum over values)."""
+    blocks = w.vision_layers * (4 * w.vision**2 + 2 * w.vision * w.vision_ffn)
+    return {
+        "patches": (2.0 * work.patches * w.patch * w.vision, 0.0),
+        "vision": (2.0 * work.patches * blocks, 4.0 * w.vision_layers * w.vision * work.patch_pairs),
+        "connector": (2.0 * work.visual * (w.joined**2 + w.joined * w.hidden), 0.0),
+        "language": (2.0 * work.tokens * w.layers * w.layer, 4.0 * w.layers * w.query * work.token_pairs),
+        "head": (2.0 * work.predicted * w.hidden * w.vocabulary, 0.0),
+    }
+
+
 def video_cost(
     config: LlavaOnevision2Config, name: str, seconds: float, canvases: int, group: int, side: int = CANVAS
 ) -> VideoCost:
@@ -126,28 +213,15 @@ def video_cost(
     """
     vision = config.vision_config
     patches = (side // vision.patch_size) ** 2
-    n, width, unit = canvases * patches, vision.hidden_size, vision.spatial_merge_size**2
-    run = min(group, canvases) * patches
-    per_patch = vision.num_channels * vision.patch_size**2 * width
-    per_patch += vision.num_hidden_layers * (4 * width**2 + 2 * width * vision.intermediate_size + 2 * run * width)
-    tokens, joined = n // unit, width * unit
-    return VideoCost(
-        name=name,
-        seconds=seconds,
-        tokens=tokens,
-        encoder_flops=2.0 * n * per_patch,
-        connector_flops=2.0 * tokens * (joined**2 + joined * vision.out_hidden_size),
-        prefill_flops=prefill_flops(config, tokens),
-    )
+    work = sample_work(canvases * patches, min(group, canvases) * patches, 0.0, merge=vision.spatial_merge_size)
+    flops = {part: sum(both) for part, both in forward_flops(Widths(config), work).items()}
+    encoder = flops["patches"] + flops["vision"]
+    return VideoCost(name, seconds, int(work.visual), encoder, flops["connector"], flops["language"])
 
 
 def prefill_flops(config: LlavaOnevision2Config, tokens: int) -> float:
     """FLOPs of the language model reading a prompt of so many tokens, visual or text; without embedding and output head."""
-    text, parameters = config.text_config, model_card(config).parameters
-    elsewhere = ("vision encoder", "connector", "token embedding", "output head")
-    used = parameters["active"] - sum(parameters[part] for part in elsewhere)
-    causal = text.num_hidden_layers * text.num_attention_heads * text.head_dim * tokens  # 2 products over half the tokens each
-    return 2.0 * tokens * (used + causal)
+    return sum(forward_flops(Widths(config), sample_work(0.0, 0.0, tokens))["language"])
 
 
 def video_costs(config: LlavaOnevision2Config, seconds: float) -> list[VideoCost]:

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from torch import nn
-
 from ..errors import TrainingError
 from .lora import add_lora
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from .stages import StageConfig
 
 PARTS = ("vision", "connector", "language")
@@ -22,20 +22,20 @@ def part_of(name: str) -> str:
     return "vision" if ".visual." in f".{name}" else "language"
 
 
-def set_trainable(model: nn.Module, parts: Iterable[str]) -> None:
+def set_trainable(model: "nn.Module", parts: Iterable[str]) -> None:
     """Let gradients flow into these parts only.
 
     Raises:
         TrainingError: an unknown part, or none.
     """
-    chosen = set(parts)
-    if not chosen or chosen - set(PARTS):
-        raise TrainingError(f"trainable parts are {sorted(chosen)}; choose from {', '.join(PARTS)}")
+    names = set(parts)
+    if not names or names - set(PARTS):
+        raise TrainingError(f"trainable parts are {sorted(names)}; choose from {', '.join(PARTS)}")
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(part_of(name) in chosen)
+        parameter.requires_grad_(part_of(name) in names)
 
 
-def make_trainable(model: nn.Module, config: "StageConfig") -> nn.Module:
+def make_trainable(model: "nn.Module", config: "StageConfig") -> "nn.Module":
     """The model with what the stage trains unfrozen, in place; under adapters in the variant "lora"."""
     if config.lora is not None:
         return add_lora(model, config.lora)
@@ -43,13 +43,15 @@ def make_trainable(model: nn.Module, config: "StageConfig") -> nn.Module:
     return model
 
 
-def count_trained(model: nn.Module) -> dict[str, tuple[int, int]]:
+def count_trained(model: "nn.Module") -> dict[str, tuple[int, int]]:
     """(parameters, of them trained) by part, "adapters" for those of LoRA; the copy that peft keeps of a part it trains whole
     is not counted."""
-    held, trained = Counter(), Counter()
+    total, trained = Counter(), Counter()
     for name, parameter in model.named_parameters():
-        if ".original_module." not in name:
-            part = "adapters" if ".lora_" in name else part_of(name)
-            held[part] += parameter.numel()
-            trained[part] += parameter.numel() * parameter.requires_grad
-    return {part: (held[part], trained[part]) for part in (*PARTS, "adapters") if held[part]}
+        if ".original_module." in name:
+            continue
+        part = "adapters" if ".lora_" in name else part_of(name)
+        total[part] += parameter.numel()
+        if parameter.requires_grad:
+            trained[part] += parameter.numel()
+    return {part: (count, trained[part]) for part, count in total.items()}

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from ..errors import TrainingError
 from ..model.configuration import LlavaOnevision2Config
 from ..model.loss import CHUNK
-from ..model.sizes import GROUP, model_card
+from ..model.sizes import GROUP, Widths, Work, model_card, sample_work
 from .buckets import TOKENS_PER_FRAME, buckets
-from .cost import LAYOUTS, Flops, Memory, Recipe, Work, add_flops, sample_work, training_flops, training_memory, widths
+from .cost import LAYOUTS, Flops, Memory, Recipe, add_flops, training_flops, training_memory
 from .parts import PARTS
 from .stages import FRAMES_PER_CANVAS, Source, StageConfig
 
@@ -249,7 +249,7 @@ def trainable_table(config: StageConfig, model: LlavaOnevision2Config) -> list[T
     recipe, counts = recipe_of(config), part_parameters(model)
     rows: list[tuple[str, int, int]] = [(part, counts[part], counts[part] if part in recipe.trained else 0) for part in PARTS]
     if recipe.rank:
-        adapters = widths(model).adapters(recipe.rank)
+        adapters = Widths(model).adapters(recipe.rank)
         rows.append(("adapters", adapters, adapters))
     total = sum(trained for *_, trained in rows)
     rows.append(("total", sum(count for _, count, _ in rows), total))

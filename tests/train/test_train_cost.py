@@ -13,9 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ov2lib.model import LlavaOnevision2Config, LlavaOnevision2ForConditionalGeneration, modeling
 from ov2lib.model.loss import bin_mean_loss
-from ov2lib.model.sizes import model_card, prefill_flops, published_config
+from ov2lib.model.sizes import Widths, Work, model_card, prefill_flops, published_config
 from ov2lib.train import cost
-from ov2lib.train.cost import Recipe, Work, training_flops, training_memory, widths
+from ov2lib.train.cost import Recipe, training_flops, training_memory
 from ov2lib.train.lora import LoraSettings, add_lora
 from ov2lib.train.plan import part_parameters
 
@@ -208,7 +208,7 @@ def test_peak_where_the_vocabulary_is_large(config, name, chunk, precision, cpu_
 
 def test_a_token_costs_the_experts_it_uses_and_memory_holds_them_all():
     config = published_config("30b-a3b")
-    counts, w = model_card(config).parameters, widths(config)
+    counts, w = model_card(config).parameters, Widths(config)
     elsewhere = ("vision encoder", "connector", "token embedding", "output head")
     used, held = (counts[name] - sum(counts[part] for part in elsewhere) for name in ("active", "total"))
     assert w.layers * w.layer == pytest.approx(used, rel=0.01) and w.layers * w.stored == pytest.approx(held, rel=0.001)

@@ -11,8 +11,7 @@ from transformers import AutoModelForImageTextToText
 
 from ov2lib.errors import TrainingError
 from ov2lib.model import LlavaOnevision2Config, LlavaOnevision2ForConditionalGeneration
-from ov2lib.model.sizes import published_config
-from ov2lib.train.cost import widths
+from ov2lib.model.sizes import Widths, published_config
 from ov2lib.train.lora import LoraSettings, adapted_modules, add_lora, fingerprint, load_adapter, merge, save_adapter
 
 TINY = Path(__file__).parents[1] / "data" / "golden" / "tiny_p14m2"
@@ -204,7 +203,7 @@ class TestRefusals:
         adapted = add_lora(model, LoraSettings(rank=4, train_connector=False))
         learns = {name: p.numel() for name, p in adapted.named_parameters() if p.requires_grad}
         assert len(learns) == 2 * 4 * 2 and all("self_attn" in name for name in learns)
-        assert sum(learns.values()) == widths(config).adapters(4)
+        assert sum(learns.values()) == Widths(config).adapters(4)
 
     def test_a_folder_with_other_things_is_left_alone(self, saved, tmp_path):
         (tmp_path / "letter.txt").write_text("dear")

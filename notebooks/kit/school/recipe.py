@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ov2lib.train.cost import Work, sample_work
+from ov2lib.model.sizes import Work, sample_work
 from ov2lib.train.lora import LoraSettings
 from ov2lib.train.stages import Source, StageConfig, stage_config
 
