@@ -33,8 +33,8 @@ class Prepared:
         lengths: tokens of every sample.
         bins: sample numbers of every bin; one sample each on the unpacked path.
         summary: samples, bins, tokens, utilisation, and what was dropped.
-        sources: by name, {"samples", "bins", "work"}: how many, and the sums of `ov2lib.model.sizes.Work`. Bins of a source
-            stand together where sources are drawn by shares, and are not counted otherwise.
+        sources: by name, {"first", "samples", "bins", "work"}: its first sample's number, how many it has, and the sums of their
+            `ov2lib.model.sizes.Work`. "bins" is there where sources are drawn by shares; a source's then stand together.
     """
 
     folder: Path
@@ -78,27 +78,22 @@ def prepare(
         return load_prepared(folder)
     with whole_folder(folder, TrainingError, _stranger) as scratch:
         # 1. Encode and write the samples of every source
-        lengths: list[int] = []
-        bins: list[list[int]] = []
         shortened: dict[str, int] = {}
-        sources: dict[str, dict] = {}
         with (scratch / "samples.jsonl").open("w") as file:
-            for name, samples in streams.items():
-                first, work = len(lengths), Work()
-                for kept, example in _encoded(samples, encoder, capacity, report, shortened):
-                    file.write(kept)
-                    lengths.append(len(example))
-                    work += example.work
-                sources[name] = {"samples": len(lengths) - first, "work": list(vars(work).values())}
-                # 2. Plan the bins of this source, where it has its own
-                if apart:
-                    planned = _bins(lengths[first:], capacity, packed)
-                    bins += [[first + number for number in members] for members in planned]
-                    sources[name]["bins"] = len(planned)
+            lengths, sources = _write_sources(file, streams, encoder, capacity, report, shortened)
         if not lengths:
             raise TrainingError(f"no sample is left to train on; the reasons are {report.to_json()['reasons']}")
-        # 3. Otherwise plan the bins of all together, and write the plan
-        bins = bins if apart else _bins(lengths, capacity, packed)
+        # 2. Plan bins: for each source, or for all together
+        bins: list[list[int]] = []
+        if apart:
+            for facts in sources.values():
+                first = facts["first"]
+                planned = _bins(lengths[first : first + facts["samples"]], capacity, packed)
+                bins += [[first + number for number in members] for members in planned]
+                facts["bins"] = len(planned)
+        else:
+            bins = _bins(lengths, capacity, packed)
+        # 3. Write the plan and the report
         used = round(utilisation(bins, lengths, capacity), 4) if packed else None
         summary = {"samples": len(lengths), "bins": len(bins), "tokens": sum(lengths), "utilisation": used}
         plan = {
@@ -112,6 +107,19 @@ def prepare(
         (scratch / "plan.json").write_text(json.dumps(plan))
         (scratch / "report.json").write_text(json.dumps(report.to_json() | {"shortened": shortened}, indent=2) + "\n")
     return load_prepared(folder)
+
+
+def _write_sources(file, streams, encoder, capacity, report, shortened) -> tuple[list[int], dict[str, dict]]:
+    """Write every sample that can be used; tokens of each, and by source how many there are and what they cost in all."""
+    lengths, sources = [], {}
+    for name, samples in streams.items():
+        first, work = len(lengths), Work()
+        for line, example in _encoded(samples, encoder, capacity, report, shortened):
+            file.write(line)
+            lengths.append(len(example))
+            work += example.work
+        sources[name] = {"first": first, "samples": len(lengths) - first, "work": list(vars(work).values())}
+    return lengths, sources
 
 
 def _encoded(samples, encoder, capacity, report, shortened) -> Iterator[tuple[str, Example]]:

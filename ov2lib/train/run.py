@@ -94,17 +94,11 @@ def train(
     # 3. What would fail late is checked now
     check_folder(_result(folder, config), TrainingError)
     check_start(start)
-    # 4. Prepare the data once; every process tokenizes its part of the media first, and the main one finds them made
+    # 4. Prepare the data once
     processor = _as_trained(LlavaOnevision2Processor.from_pretrained(start), config)
     media_dir = media_dir or output / "media"
     encoder = make_encoder(processor, config, media_dir)
-    if state.num_processes > 1 and load_identity(folder / "data") != _identity(facts):
-        tokenize_part(config, encoder, data or {}, media_dir, state.process_index, state.num_processes)
-        state.wait_for_everyone()
-    with state.main_process_first():
-        report = Report(max_bad_share)
-        prepared = prepare_stage(config, encoder, data or {}, media_dir, folder / "data", report, _identity(facts))
-        _write_config(folder, facts)
+    prepared = _prepare_together(config, encoder, data or {}, media_dir, folder, facts, Report(max_bad_share), state)
     if prepare_only:
         return prepared.folder
     # 5. Train from the newest checkpoint
@@ -216,6 +210,18 @@ def prepare_stage(config, encoder, data, media_dir, folder, report, identity) ->
     streams = source_samples(config, data, media_dir, report)
     packed = config.packing == "bins"
     return prepare(streams, encoder, config.sequence_length, packed, folder, report, identity, config.mixed)
+
+
+def _prepare_together(config, encoder, data, media_dir, folder, facts, report, state) -> Prepared:
+    """Every process tokenizes its part of the media; the main one then prepares the samples and finds them made."""
+    identity = _identity(facts)
+    if state.num_processes > 1 and load_identity(folder / "data") != identity:
+        tokenize_part(config, encoder, data, media_dir, state.process_index, state.num_processes)
+        state.wait_for_everyone()
+    with state.main_process_first():
+        prepared = prepare_stage(config, encoder, data, media_dir, folder / "data", report, identity)
+        _write_config(folder, facts)
+    return prepared
 
 
 def tokenize_part(config, encoder, data, media_dir, number: int, processes: int) -> None:

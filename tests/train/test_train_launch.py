@@ -34,7 +34,7 @@ def test_accelerate_reads_them(name, kind, processes, machines):
 
 def plugin_of(name: str, monkeypatch) -> FullyShardedDataParallelPlugin:
     """What a process that `accelerate launch` starts would make of the file."""
-    command = ["--config_file", str(accelerate_config(name)), "-m", "ov2lib.train", "--stage", "1"]
+    command = ["--config_file", str(accelerate_config(name)), "-m", "ov2lib", "train", "--recipe", "stage1"]
     args, _, _ = _validate_launch_command(launch_command_parser().parse_args(command))
     for key, value in prepare_multi_gpu_env(args).items():
         if key.startswith(("FSDP_", "ACCELERATE_")):

@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from ov2lib.samples.sample import Media, Sample
 from ov2lib.train.lora import LoraSettings, add_lora
 from ov2lib.train.mixture import resolve
 from ov2lib.train.prepare import load_prepared
-from ov2lib.train.run import _sampler
+from ov2lib.train.run import _sampler, tokenize_part
 from ov2lib.train.stages import Source, own_config
 
 ROOT = Path(__file__).parents[2]
@@ -175,3 +176,13 @@ def test_a_row_with_a_picture_of_its_own_path_and_a_list_file_train_too(place, t
     monkeypatch.chdir(tmp_path)
     ov2("train", "--data", "llava.json", "--from", place / "MODEL", "--variant", "lora", "--prepare")
     assert load_prepared(Path("runs/train/own/lora/data")).sources["llava"]["samples"] == 4
+
+
+def test_processes_share_the_tokenizing_of_media(place, monkeypatch):
+    monkeypatch.chdir(place)
+    config, parts = own_config((Source("mine", "mine", None, "video"),)), []
+    for number in range(2):
+        seen = []
+        tokenize_part(config, SimpleNamespace(tokens_of=seen.append), {"mine": "mine.jsonl"}, place, number, 2)
+        parts.append(len(seen))
+    assert parts == [6, 6]
