@@ -89,7 +89,7 @@ def test_every_version_named_is_one():
 
 
 LAYERS = ["errors", "files", "geometry", "video", "codec", "tokens", "samples", "model", "train", "evaluate", "cli"]
-BESIDE = {"reported", "figures"}
+BESIDE = {"reported", "figures", "inspector"}
 
 
 def imported(path: Path) -> set[str]:

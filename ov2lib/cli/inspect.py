@@ -1,11 +1,13 @@
 """`ov2 inspect`: what a video's stream offers, and where it spends its bits."""
 
 import argparse
+import re
 import shutil
 import textwrap
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from ..codec.config import PaperConfig
 from ..codec.frontend import partition_packets
@@ -26,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `ov2 inspect`."""
     add_reading_arguments(parser)
     parser.add_argument("--png", metavar="FILE", help="draw the timeline into this picture instead of the terminal")
+    parser.add_argument("--html", metavar="FILE", help="write a page for a browser: signals, scores and selected blocks")
+    parser.add_argument("--seconds", metavar="A-B", help="with --html: only this part of the video, such as 10-25.5")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,6 +39,9 @@ def run(args: argparse.Namespace) -> int:
         VideoError: the file cannot be read as video.
         Ov2Error: the picture cannot be written.
     """
+    seconds = read_seconds(args.seconds)
+    if args.seconds and not args.html:
+        raise Ov2Error("--seconds chooses what --html shows; give --html FILE too")
     source = open_source(args)
     source.damage.warn()
     packets = source.packets
@@ -47,7 +54,41 @@ def run(args: argparse.Namespace) -> int:
         print(textwrap.fill(value, columns, initial_indent=f"{name:<15}", subsequent_indent=" " * 15, break_on_hyphens=False))
     if not args.png:
         print(f"\n{timeline(partition, columns)}")
+    if args.html:
+        print(f"\n{'page':<15}{write_page(source, seconds, args.html)}")
     return 0
+
+
+def read_seconds(text: str | None) -> tuple[float, float | None]:
+    """Two numbers such as 10-25.5; the whole video for None.
+
+    Raises:
+        Ov2Error: another form.
+    """
+    if text is None:
+        return 0.0, None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)", text)
+    if not match:
+        raise Ov2Error(f"--seconds {text}: give two numbers of seconds, such as 10-25.5")
+    return float(match[1]), float(match[2])
+
+
+def write_page(source: Source, seconds: tuple[float, float | None], path: str) -> Path:
+    """The inspector's page of a stretch of the video, with a bar on the terminal while it is made.
+
+    Raises:
+        Ov2Error: no frame in that stretch, or the file cannot be written.
+    """
+    from ..inspector import Inspection, Settings
+
+    with tqdm(unit="", disable=None, leave=False) as bar:
+
+        def show(what: str, done: int, total: int) -> None:
+            bar.set_description(what, refresh=False)
+            bar.total, bar.n = total, done
+            bar.update(0)
+
+        return Inspection(source, Settings(start=seconds[0], end=seconds[1]), show).save(path)
 
 
 def facts(source: Source, partition: Partition) -> list[tuple[str, str]]:

@@ -179,7 +179,7 @@ def plan(video: Video, wanted: np.ndarray, workers: int) -> tuple[np.ndarray, li
     last = np.full(len(starts), -1)
     np.maximum.at(last, segment[asked], np.flatnonzero(asked))
     upto = np.arange(len(packets)) <= last[segment]
-    feed = upto & (segment >= 0) & (packets.reference | asked)
+    feed = upto & (segment >= 0) & (packets.needed | asked)
     # 3. Decoders that hold pictures back need one more reference to give out the last one
     if video.source.codec != "h264":
         references = np.flatnonzero(packets.reference)

@@ -104,7 +104,7 @@ def partition_packets(packets: Packets, config: PaperConfig) -> gop.Partition:
     """The groups of "paper" and "ippp" for a canvas budget, from packets alone."""
     counted = packets.owner >= 0  # hidden pictures count to the frame they are sent for
     times = packets.frame_times[packets.owner[counted]]
-    args = (times, packets.size[counted], (packets.kind == "I")[counted], packets.duration)
+    args = (times, packets.share[counted], (packets.kind == "I")[counted], packets.duration)
     bin_cost = gop.bin_costs(*args, cost=config.cost, smooth=config.smooth)
     groups = max(1, config.num_canvases // CANVASES_PER_GROUP)
     if isinstance(config, FixedConfig):

@@ -253,7 +253,7 @@ def _fed(numbered, source: Source, start: int, stop: int, feed: np.ndarray) -> I
             gap = False
             packet.opaque = (number, None)  # a fresh tuple: equal small numbers get lost in PyAV 18
             yield packet
-        gap |= bool(packets.reference[number] and not feed[number])
+        gap |= bool(packets.needed[number] and not feed[number])
 
 
 def _behind(preamble: bytes, packet: av.Packet) -> av.Packet:

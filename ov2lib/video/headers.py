@@ -1,70 +1,23 @@
 """What the bitstream says of a packet without decoding it: picture type, whether others refer to it, whether it is shown.
 
-Only headers are read. Known: H.264, HEVC, MPEG-1, 2 and 4, H.263, VP8 and VP9; otherwise the key flag is all there is.
+Only headers are read. Known: H.264, HEVC, MPEG-1, 2 and 4, H.263, VP8, VP9 and AV1; otherwise the key flag is all there is.
 """
 
-import re
-from collections.abc import Callable, Iterator
-from itertools import chain, pairwise
+from collections.abc import Callable
 from typing import NamedTuple
 
-
-class Header(NamedTuple):
-    """What one packet says.
-
-    kind: "I", "P", "B" or "?"; reference: later pictures may need it; shown: it yields a frame of its own; clean: decoding
-    may start here (None: trust the key flag); field: (frame number, is bottom) of a packet that is one field of a frame.
-    """
-
-    kind: str = "?"
-    reference: bool = True
-    shown: bool = True
-    clean: bool | None = None
-    field: tuple[int, bool] | None = None
+from .bitstream import Bits, Header, nal_units
+from .hidden import Av1, Vp9
 
 
 def header_reader(codec: str, extradata: bytes | None) -> Callable[[memoryview], Header]:
     """The function that reads a packet's bytes for this codec, to be called on every packet in decode order."""
-    if codec in ("h264", "hevc"):
-        return H264(extradata) if codec == "h264" else _Hevc(extradata or b"")
-    readers = {"mpeg4": _mpeg4, "mpeg1video": _mpeg2, "mpeg2video": _mpeg2, "h263": _h263, "vp8": _vp8, "vp9": _vp9}
+    extradata = extradata or b""
+    classes = {"h264": H264, "hevc": _Hevc, "vp9": Vp9, "av1": Av1}  # those that remember something
+    if codec in classes:
+        return classes[codec](extradata)
+    readers = {"mpeg4": _mpeg4, "mpeg1video": _mpeg2, "mpeg2video": _mpeg2, "h263": _h263, "vp8": _vp8}
     return readers.get(codec, lambda data: Header())
-
-
-class Bits:
-    """Reads a bit string from its front; behind its end it reads zeros."""
-
-    def __init__(self, data: bytes):
-        self._value, self._left = int.from_bytes(data, "big"), 8 * len(data)
-
-    def read(self, count: int) -> int:
-        """The next `count` bits as an unsigned number, u(n)."""
-        self._left -= count
-        value = self._value >> self._left if self._left >= 0 else self._value << min(-self._left, count)
-        return value & ((1 << count) - 1)
-
-    def golomb(self) -> int:
-        """The next Exp-Golomb code, ue(v); 0 where there is none."""
-        zeros = 0
-        while not self.read(1):
-            zeros += 1
-            if zeros > 32:
-                return 0
-        return (1 << zeros) - 1 + self.read(zeros)
-
-
-def nal_units(data: memoryview, length_size: int) -> Iterator[tuple[int, int]]:
-    """(offset, end) of each NAL unit: length-prefixed (MP4, MKV) or between start codes (TS, raw)."""
-    if length_size:
-        at = 0
-        while at + length_size < len(data):
-            start = at + length_size
-            at = start + int.from_bytes(data[at:start], "big")
-            if at > start:
-                yield start, min(at, len(data))
-        return
-    codes = (code.start() for code in re.finditer(b"\0\0\1", data))
-    yield from ((at + 3, end) for at, end in pairwise(chain(codes, [len(data)])) if at + 3 < len(data))
 
 
 class H264:
@@ -211,24 +164,6 @@ def _mpeg2(data: memoryview) -> Header:
 
 def _vp8(data: memoryview) -> Header:
     return Header("P" if data[0] & 1 else "I", shown=bool(data[0] >> 4 & 1)) if len(data) else Header()
-
-
-def _vp9(data: memoryview) -> Header:
-    """Of a superframe (several pictures in a packet, the last one shown) the first picture's kind is read."""
-    if not len(data):
-        return Header()
-    # 1. Frame marker and profile, which has a third bit if it is 3
-    bits = Bits(bytes(data[:16]))
-    if bits.read(4) & 3 == 3:
-        bits.read(1)
-    # 2. Whether a picture that was decoded before is shown, or else what the new one is
-    if bits.read(1):
-        return Header("P", False)
-    kind, shown = "P" if bits.read(1) else "I", bool(bits.read(1))
-    several = data[-1] >> 5 == 0b110
-    # a later picture needs its pixels, or else its vectors, segments and probabilities, but for error-resilient streams
-    droppable = shown and not several and kind == "P" and bits.read(1) and not bits.read(8)
-    return Header(kind, not droppable, shown or several)
 
 
 def _h263(data: memoryview) -> Header:

@@ -20,7 +20,8 @@ import av.logging
 import numpy as np
 from av.bitstream import BitStreamFilterContext
 
-from .headers import Bits, header_reader, nal_units
+from .bitstream import Bits, nal_units, obus, superframe
+from .headers import header_reader
 
 MACROBLOCK, SUPERBLOCK = 16, 64  # pixels
 PARAMETER_SETS = {"Sequence Parameter Set": "sps_seq_parameter_set_id", "Picture Parameter Set": "pps_pic_parameter_set_id"}
@@ -243,7 +244,7 @@ class _Vp9(_Traced):
     def read(self, data: bytes, headers: list[_Header]) -> Marginals | None:
         pictures = [h for h in headers if h.title == "Frame"]
         total, at = None, 0
-        for header, end in zip(pictures, _superframe(data), strict=True):
+        for header, end in zip(pictures, superframe(data), strict=True):
             if "header_size_in_bytes" in header:
                 counts = [1 << header.one(f"tile_{axis}_log2") for axis in ("rows", "cols")]
                 rows, cols = (_even_starts(-(-side // SUPERBLOCK), n) for side, n in zip(self.size, counts, strict=True))
@@ -252,17 +253,6 @@ class _Vp9(_Traced):
                 total = _add(total, _Parts(self.size, SUPERBLOCK, rows, cols).marginals([(0, sizes)]))
             at = end
         return total
-
-
-def _superframe(data: bytes) -> list[int]:
-    """Where each picture of a VP9 packet ends (annex B of the specification)."""
-    if data[-1] >> 5 == 0b110:
-        count, width = (data[-1] & 7) + 1, (data[-1] >> 3 & 3) + 1
-        index = data[-2 - count * width :]
-        if index[0] == data[-1]:
-            sizes = [int.from_bytes(index[1 + i * width : 1 + (i + 1) * width], "little") for i in range(count)]
-            return np.cumsum(sizes).tolist()
-    return [len(data)]
 
 
 class _Av1(_Traced):
@@ -281,7 +271,7 @@ class _Av1(_Traced):
     def read(self, data: bytes, headers: list[_Header]) -> Marginals | None:
         total, frame, sizes = None, None, []
         places = [i for i, h in enumerate(headers) if h.title == "OBU header"]
-        for place, (kind, start, end) in zip(places, _obus(data), strict=True):
+        for place, (kind, start, end) in zip(places, obus(data), strict=True):
             # 1. What the headers of this unit belong to: a picture, a group of its tiles, or both
             titled = {h.title: h for h in reversed(headers[place + 1 : place + 3])}
             if kind in (3, 6):
@@ -310,24 +300,6 @@ class _Av1(_Traced):
             return list(range(step, units, step))
         widths = frame.get(("height_in_sbs_minus_1", "width_in_sbs_minus_1")[axis], [])
         return np.cumsum([width + 1 for width in widths])[:-1].tolist()
-
-
-def _obus(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """(type, start, end) of each open bitstream unit of a packet, headers included."""
-    at = 0
-    while at < len(data):
-        start, first = at, data[at]
-        at += 2 if first & 4 else 1
-        size, shift = len(data) - at, 0
-        if first & 2:
-            size = 0
-            while True:
-                byte = data[at]
-                at, size, shift = at + 1, size | (byte & 127) << shift, shift + 7
-                if byte < 128:
-                    break
-        at = min(at + size, len(data))
-        yield first >> 3 & 15, start, at
 
 
 def _sized(data: bytes, count: int, width: int, order: Literal["little", "big"], add: int) -> list[int]:

@@ -15,8 +15,9 @@ import av
 import numpy as np
 
 from ..errors import VideoError
+from .bitstream import Header
 from .damage import AGAIN, Damage
-from .headers import Header, header_reader
+from .headers import header_reader
 from .stream import LIMITS, coded_packets, decode_packet, open_video
 
 MAX_PACKETS = 1 << 22  # assumed: 19 hours at 60 frames per second
@@ -39,12 +40,14 @@ class Packets:
         size: int64, bytes.
         key: bool, the container's key flag, unless the bitstream says that the picture is none.
         kind: "I", "P", "B" or "?" (unknown without decoding: not key, of a codec whose headers are not read).
-        reference: bool, later pictures may be predicted from it.
+        reference: bool, later pictures may be predicted from the one that it shows.
+        needed: bool, later pictures may be predicted from what it holds, such as hidden pictures.
         clean: bool, decoding may start here and nothing after it in decode order needs anything before it.
         frame: int64, display index of the frame the packet belongs to (two fields belong to one); -1 for one that is never
             shown.
         owner: int64, display index of the frame that the packet's bytes count to: its own, for a hidden picture that
             others are predicted from the next one in decode order, and -1 for a picture that was cut away.
+        share: int64, bytes that count to the packet's frame: a hidden picture's to the packet that shows it.
         time_base: seconds per tick.
         last_duration: seconds that the last frame stays, 0 if the file does not say.
         ordered: the file gives presentation times (else order comes from the decoder, times from its rate).
@@ -56,9 +59,11 @@ class Packets:
     key: np.ndarray
     kind: np.ndarray
     reference: np.ndarray
+    needed: np.ndarray
     clean: np.ndarray
     frame: np.ndarray
     owner: np.ndarray
+    share: np.ndarray
     time_base: float
     last_duration: float
     ordered: bool
@@ -82,9 +87,9 @@ class Packets:
 
     @cached_property
     def frame_sizes(self) -> np.ndarray:
-        """int64 [T], bytes of each frame; a hidden packet counts to the next shown frame in decode order."""
+        """int64 [T], bytes of each frame; a hidden picture counts to the frame that shows it, or to the next one."""
         counted = self.owner >= 0
-        return np.bincount(self.owner[counted], self.size[counted], len(self.frame_packet)).astype(np.int64)
+        return np.bincount(self.owner[counted], self.share[counted], len(self.frame_packet)).astype(np.int64)
 
     @cached_property
     def duration(self) -> float:
@@ -113,6 +118,7 @@ class Packets:
 COLUMNS = {
     "pts": "i8", "dts": "i8", "duration": "i8", "size": "i8", "key": "?", "dropped": "?", "corrupt": "?",
     "kind": "U1", "reference": "?", "shown": "?", "clean": "?", "field": "i8",
+    "back": "i8", "hidden": "i8", "leaf": "?",
 }  # fmt: skip
 
 
@@ -134,7 +140,10 @@ def list_packets(container, stream, demuxed: Iterable[av.Packet], damage: Damage
 
 
 def _row(packet: av.Packet, header: Header) -> tuple:
-    """One packet as `COLUMNS`; dropped: the container says not to show it; field: 2 · frame number + is bottom, or -1."""
+    """One packet as `COLUMNS`; dropped: the container says not to show it; field: 2 · frame number + is bottom, or -1.
+
+    back, hidden: `Header.hidden`, zeros for none.
+    """
     key = packet.is_keyframe and (header.kind in "?I" or header.clean is not None)
     clean = key if header.clean is None else key and header.clean
     kind = "I" if key and header.kind == "?" else header.kind
@@ -142,7 +151,18 @@ def _row(packet: av.Packet, header: Header) -> tuple:
     times = (_UNKNOWN if time is None else time for time in (packet.pts, packet.dts))
     state = packet.size, key, packet.is_discard, packet.is_corrupt
     reference = header.reference or (key and header.kind == "?")  # joined streams: the first unit may be of another codec
-    return *times, packet.duration or 0, *state, kind, reference, header.shown, clean, field
+    return (
+        *times,
+        packet.duration or 0,
+        *state,
+        kind,
+        reference,
+        header.shown,
+        clean,
+        field,
+        *(header.hidden or (0, 0)),
+        header.leaf,
+    )
 
 
 class _Listing:
@@ -223,10 +243,18 @@ class _Listing:
         stays = float(int(row["duration"][last[0]]) * self.time_base) if len(last) == 1 else 0.0
         return Packets(
             pts=pts, dts=np.where(dts == _UNKNOWN, pts, dts), size=row["size"], key=key,
-            kind=row["kind"], reference=row["reference"], clean=clean,
-            frame=frame, owner=_owner(frame, hidden=~row["shown"] & (number > start)),
+            kind=row["kind"], reference=row["reference"] & ~row["leaf"], needed=row["reference"], clean=clean,
+            frame=frame, owner=_owner(frame, hidden=~row["shown"] & (number > start)), share=self._shares(),
             time_base=float(self.time_base), last_duration=stays if 0 < stays <= MAX_SECONDS else 0.0, ordered=stored,
         )  # fmt: skip
+
+    def _shares(self) -> np.ndarray:
+        """Bytes of each packet, those of hidden pictures moved to the packets that show them."""
+        share, moved = self.row["size"].copy(), self.row["hidden"]
+        shows = np.flatnonzero((moved > 0) & (self.row["back"] <= np.arange(len(moved))))
+        np.subtract.at(share, shows - self.row["back"][shows], moved[shows])
+        share[shows] += moved[shows]
+        return share
 
     def _keys(self) -> np.ndarray:
         """The key flags. Where no packet has one (SWF, RoQ) the pictures' headers say, and where those are not read the first

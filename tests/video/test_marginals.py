@@ -10,7 +10,8 @@ import zoo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ov2lib.video.marginals import Marginals, _obus, _Parts, _sized, _superframe, marginals_reader
+from ov2lib.video.bitstream import obus, superframe
+from ov2lib.video.marginals import Marginals, _Parts, _sized, marginals_reader
 
 WIDE = (144, 1100)  # wide enough for four columns of tiles
 STREAMS = {
@@ -175,14 +176,14 @@ def test_sizes_in_front_of_chunks():
 
 def test_pictures_of_a_vp9_packet():
     index = bytes([0b11000001, 3, 4, 0b11000001])  # two pictures, sizes in one byte
-    assert _superframe(b"abc" + b"defg" + index) == [3, 7]
-    assert _superframe(b"abcdefg") == [7]
+    assert superframe(b"abc" + b"defg" + index) == [3, 7]
+    assert superframe(b"abcdefg") == [7]
 
 
 def test_units_of_an_av1_packet():
     delimiter, frame = bytes([0b00010010, 0]), bytes([0b00110010, 0x83, 0x00]) + b"abc"
-    assert list(_obus(delimiter + frame)) == [(2, 0, 2), (6, 2, 8)]
-    assert list(_obus(bytes([0b00110000]) + b"abc")) == [(6, 0, 4)]  # without a size: to the end
+    assert list(obus(delimiter + frame)) == [(2, 0, 2), (6, 2, 8)]
+    assert list(obus(bytes([0b00110000]) + b"abc")) == [(6, 0, 4)]  # without a size: to the end
 
 
 def test_damaged_parameter_sets_only_cost_the_sizes_of_parts(specimen, tmp_path):
