@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import EvaluationError
-from ._text import require_text
-from .letters import LETTERS, RULES, WITH_OPTIONS
+from ._text import field, group_means, mean, require_text
+from .letters import LETTERS, RULES
 
 ROTATION = 1_000_000  # published: rotation k of a question bears its index plus k million
 
@@ -36,15 +36,16 @@ def extract_letter(
     Raises:
         EvaluationError: an unknown rule, letters that are not distinct capitals, or options that are not one a letter.
     """
-    if rule not in RULES and rule not in WITH_OPTIONS:
-        raise EvaluationError(f"rule is {rule!r}; known are {', '.join([*RULES, *WITH_OPTIONS])}")
+    # 1. What is asked must make sense
+    if rule not in RULES:
+        raise EvaluationError(f"rule is {rule!r}; known are {', '.join(RULES)}")
     if not re.fullmatch("[A-Z]+", letters) or len(set(letters)) < len(letters):
         raise EvaluationError(f"letters are {letters!r}; give distinct capitals such as 'ABCD'")
     if options is not None and len(options) != len(letters):
         raise EvaluationError(f"{len(options)} options for the letters {letters!r}; give one text a letter")
-    text, read = require_text(text), max(letters, LETTERS.get(rule, ""), key=len)
-    found = WITH_OPTIONS[rule](text, read, options or ()) if rule in WITH_OPTIONS else RULES[rule](text, read)
-    return found.upper() if found and len(found) == 1 and found.upper() in letters else None
+    # 2. Read as the task does, and drop a letter that no option bears
+    letter = (RULES[rule](require_text(text), max(letters, LETTERS.get(rule, ""), key=len), options or ()) or "").upper()
+    return letter if len(letter) == 1 and letter in letters else None
 
 
 def mmvu(text: str, answer: str, options: Mapping[str, str]) -> float:
@@ -95,13 +96,11 @@ def mmbench(rows: Iterable[Mapping]) -> float:
     """
     rotations = defaultdict(dict)
     for row in rows:
-        text, options, index = str(_field(row, "prediction")), _field(row, "options"), int(_field(row, "index"))
-        said = WITH_OPTIONS["mmbench"](text, LETTERS["mmbench"], options) or extract_letter(text, "ABCD"[: len(options)])
-        rotations[index % ROTATION][index] = said == _field(row, "answer")
+        text, options, index = str(field(row, "prediction")), field(row, "options"), int(field(row, "index"))
+        said = RULES["mmbench"](text, LETTERS["mmbench"], options) or extract_letter(text, "ABCD"[: len(options)])
+        rotations[index % ROTATION][index] = said == field(row, "answer")
     hits = [all(right.values()) for question, right in rotations.items() if question in right]
-    if not hits:
-        raise EvaluationError(f"no question to average; the index of one lies below {ROTATION:,}")
-    return sum(hits) / len(hits)
+    return mean(hits, f"question with an index below {ROTATION:,}")
 
 
 def accuracy_by(rows: Iterable[Mapping], by: str) -> dict:
@@ -112,10 +111,8 @@ def accuracy_by(rows: Iterable[Mapping], by: str) -> dict:
     """
     groups = defaultdict(list)
     for row in rows:
-        groups[_field(row, by)].append(_field(row, "score"))
-    if not groups:
-        raise EvaluationError("no rows to average; score at least one sample first")
-    return {group: sum(scores) / len(scores) for group, scores in groups.items()}
+        groups[field(row, by)].append(field(row, "score"))
+    return group_means(groups)
 
 
 def macro_accuracy(rows: Iterable[Mapping], by: str) -> float:
@@ -124,8 +121,7 @@ def macro_accuracy(rows: Iterable[Mapping], by: str) -> float:
     Rows "MLVU-dev" (7 task types; the published code counts one without rows as 0) and "MMStar" (18 finer categories).
     `score` is 1 or 0 a row. Raises as `accuracy_by`.
     """
-    groups = accuracy_by(rows, by)
-    return sum(groups.values()) / len(groups)
+    return mean(accuracy_by(rows, by).values())
 
 
 def videomme_v2(rows: Iterable[Mapping]) -> dict[str, float]:
@@ -148,22 +144,21 @@ def videomme_v2(rows: Iterable[Mapping]) -> dict[str, float]:
     Raises:
         EvaluationError: no rows, a missing field, a group without four questions, an unknown type or structure.
     """
+    # 1. The questions of each video
     groups, rights = defaultdict(list), []
     for row in rows:
-        groups[_field(row, "video_id")].append(row)
-        rights.append(_field(row, "score"))
-    if not groups:
-        raise EvaluationError("no rows to average; score at least one sample first")
-    by = defaultdict(list)
+        groups[field(row, "video_id")].append(row)
+        rights.append(field(row, "score"))
+    # 2. What each group earns counts overall, for its type and for its level
+    earned = defaultdict(list)
     for video, questions in groups.items():
         questions.sort(key=_question_number)
-        earned = _group_score(video, questions)
-        names = ["overall", questions[0]["group_type"]]
+        names = ["overall", field(questions[0], "group_type")]
         if questions[-1].get("level") is not None:
             names.append(f"level_{questions[-1]['level']}")
         for name in names:
-            by[name].append(earned)
-    return {name: sum(scores) / len(scores) for name, scores in by.items()} | {"accuracy": sum(rights) / len(rights)}
+            earned[name].append(_group_score(video, questions))
+    return group_means(earned) | {"accuracy": mean(rights)}
 
 
 # published: what a chain of 0 to 4 right answers earns, by the structure of the group
@@ -178,12 +173,12 @@ def _group_score(video: object, questions: list[Mapping]) -> float:
     right = [bool(question["score"]) for question in questions]
     if len(right) != 4:
         raise EvaluationError(f"video {video!r} has {len(right)} questions; a group of Video-MME-v2 has four")
-    kind = _field(questions[0], "group_type")
+    kind = field(questions[0], "group_type")
     if kind == "relevance":
         return (sum(right) / 4) ** 2
     if kind != "logic":
         raise EvaluationError(f"video {video!r} has group_type {kind!r}; known are 'relevance' and 'logic'")
-    structure = _field(questions[0], "group_structure")
+    structure = field(questions[0], "group_structure")
     form = structure if isinstance(structure, str) else json.dumps(structure)
     form = "".join(form.split())
     if form not in _CHAINS:
@@ -194,14 +189,8 @@ def _group_score(video: object, questions: list[Mapping]) -> float:
     return _CHAINS[form][chain]
 
 
-def _field(row: Mapping, name: str):
-    if name not in row:
-        raise EvaluationError(f"a row has no field {name!r}; it has {', '.join(map(str, row)) or 'none'}")
-    return row[name]
-
-
 def _question_number(row: Mapping) -> int:
-    name = str(_field(row, "question_id"))
+    name = str(field(row, "question_id"))
     number = name.rsplit("-", 1)[-1]
     if not number.isdecimal():
         raise EvaluationError(f"question_id {name!r} does not end in a number; Video-MME-v2 writes '001-1'")

@@ -4,18 +4,12 @@ import re
 from collections.abc import Sequence
 
 from ..errors import EvaluationError
-from ._text import require_text
+from ._text import NUMBER_WORDS, require_text
 
 ANLS_CUTOFF = 0.5  # published: similarities below it count as 0
 RELAXED_CHANGE = 0.05  # published: ChartQA accepts 5 % of the true value
 
-_COUNT_WORDS = {
-    word: str(value)
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen twenty".split()
-    )
-} | {"none": "0"}
+_COUNT_WORDS = {word: str(value) for value, word in enumerate(NUMBER_WORDS)} | {"none": "0"}
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
 
 

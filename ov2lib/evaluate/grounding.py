@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 
 from ..errors import EvaluationError
-from ._text import NUMBER, require_text
+from ._text import NUMBER, mean, require_text
 
 THRESHOLDS = (0.3, 0.5, 0.7)  # published: the TimeLens tasks of lmms-eval
 
@@ -69,7 +69,5 @@ def aggregate(pairs: Iterable[tuple[Span | None, Span]]) -> dict[str, float]:
         EvaluationError: there are no pairs, or a time is NaN.
     """
     ious = [0.0 if pred is None else temporal_iou(pred, truth) for pred, truth in pairs]
-    if not ious:
-        raise EvaluationError("no spans to average; score at least one sample first")
-    recall = {f"R1@{threshold}": sum(iou >= threshold for iou in ious) / len(ious) for threshold in THRESHOLDS}
-    return {"mIoU": sum(ious) / len(ious), **recall}
+    recall = {f"R1@{threshold}": mean((iou >= threshold for iou in ious), "spans") for threshold in THRESHOLDS}
+    return {"mIoU": mean(ious), **recall}

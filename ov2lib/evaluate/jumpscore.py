@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..errors import EvaluationError
-from ._text import NUMBER, require_text
+from ._text import NUMBER, mean, require_text
 
 TOLERANCES = (0.1, 0.2, 0.3)  # published: seconds, the JumpScore task of lmms-eval
 
@@ -120,7 +120,7 @@ def score(prediction_text: str, truth_text: str) -> Score:
         ap = dict.fromkeys(TOLERANCES, 1.0)
     else:
         ap = {tolerance: average_precision(pred, truth, tolerance) for tolerance in TOLERANCES}
-    return Score(map=sum(ap.values()) / len(ap), ap=ap)
+    return Score(map=mean(ap.values()), ap=ap)
 
 
 def aggregate(scores: Iterable[Score]) -> float:
@@ -129,10 +129,7 @@ def aggregate(scores: Iterable[Score]) -> float:
     Raises:
         EvaluationError: there are no scores.
     """
-    maps = [item.map for item in scores]
-    if not maps:
-        raise EvaluationError("no scores to average; score at least one sample first")
-    return sum(maps) / len(maps)
+    return mean(item.map for item in scores)
 
 
 def _sorted(times: Iterable[float]) -> list[float]:

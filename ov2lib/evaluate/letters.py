@@ -1,8 +1,8 @@
-"""How tasks read an option's letter out of an answer: one function a rule, for `choices.extract_letter`.
+"""How tasks read an option's letter out of an answer: one function per rule, for `choices.extract_letter`.
 
-Rules are those of lmms-eval's public task code, quirks included. Each takes the answer and the letters, those of `WITH_OPTIONS`
-also the options' texts, and gives a letter of any case, or anything else where it finds none. Patterns are written so that a
-hostile answer costs linear time, which their published forms do not all do. By name, with the rows of the tables that use it:
+Rules are those of lmms-eval's public task code, quirks included. Each takes the answer, the letters and the options' texts, and
+gives a letter of any case, or anything else where it finds none. `RULES` maps names to functions. Patterns are written so that
+a hostile answer costs linear time, which their published forms do not all do. By name, with the rows of the tables that use it:
 
 "priority" (VideoMME, VideoMME (w/ sub), MLVU-dev, LVBench, ERQA, MMStar, RealWorldQA): the most trusted form
     wins, the last one within a form: at the very start, at the very end, after a phrase like "the answer
@@ -49,6 +49,8 @@ import re
 import string
 from collections.abc import Callable, Sequence
 
+from ._text import first_token
+
 # published: phrases after which the shared extractor of lmms-eval 0.7.3 looks for a letter
 _PHRASES = (
     "the answer is", "answer is", "the correct answer is", "correct answer is", "the best answer is", "best answer is",
@@ -61,108 +63,107 @@ _OPENINGS = (
     "The best answer is", "The correct answer is", "The answer is", "The answer", "The best option is",
     "The correct option is", "Best answer:", "Best option:",
 )  # fmt: skip
-
-
 # published: marks that MV-Bench drops, or turns into spaces where none of them touches a space
 _MVBENCH_MARKS = ';/[]"{}()=+\\_-><@`,?!'
 # published: how a word may carry its letter in MMBench, the most trusted first
 _MMBENCH_FORMS = ("{}", "{}.", "{},", "{}:", "{})", "{}).", "({})", "({}).", ":{}", ":{},", ":{}.", ":{})", ":{}).")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
+Options = Sequence[str]
 
-def _priority(text: str, letters: str) -> str | None:
+
+def _priority(text: str, letters: str, options: Options) -> str | None:
+    # 1. Forms of a letter in the text, as (trust, place, letter)
     text = text.strip()
     for mark in ",.!?;:'\"":
         text = text.strip(mark)
     text, bare = f" {text} ", text.strip()
-    found = []  # (trust, place, letter)
+    candidates = []
     for trust, form in ((6, "({})"), (5, "{}."), (4, "{}:"), (3, "{})"), (2, "{} ")):
-        found += [(trust, text.rfind(form.format(letter)), letter) for letter in letters if form.format(letter) in text]
+        candidates += [(trust, text.rfind(form.format(letter)), letter) for letter in letters]
+    # 2. The first place of each letter after a phrase
     lowered = text.lower()
     ends = {lowered.find(phrase) + len(phrase) for phrase in _PHRASES if phrase in lowered}
-    found += [(7, place, letter) for end in ends for letter in letters if (place := text.find(letter, end)) >= 0]
+    candidates += [(7, text.find(letter, end), letter) for end in ends for letter in letters]
+    # 3. At the very end and at the very start
     if bare and bare[-1] in letters and not bare[-2:-1].isalpha():
-        found.append((9, len(text), bare[-1]))
+        candidates.append((9, len(text), bare[-1]))
     if bare and bare[0] in letters and not bare[1:2].isalpha():
-        found.append((10, 0, bare[0]))
-    found = found or [(0, text.rfind(letter), letter) for letter in letters if letter in text]
-    return max(found)[2] if found else None
+        candidates.append((10, 0, bare[0]))
+    # 4. Anywhere, where nothing better is there
+    candidates += [(0, text.rfind(letter), letter) for letter in letters]
+    return max((one for one in candidates if one[1] >= 0), default=(0, 0, None))[2]
 
 
-def _videomme_v2(text: str, letters: str, options: Sequence[str]) -> str | None:
+def _videomme_v2(text: str, letters: str, options: Options) -> str | None:
+    # 1. Alone on the last line, or at the start
     whole, text, letter = text, text.strip(), f"([{letters}])"
-    openings = "|".join(re.escape(opening) for opening in (*_OPENINGS, "Final Answer:", "Answer:", "Option:"))
-    bold = r"[ \t]*+(?:\*\*[ \t]*+)?"
-    alone = re.search(rf"(?:^|\n){bold}{letter}(?:[ \t]*+\*\*)?[ \t]*+[.)]?[ \t]*+$", text, re.I)
-    alone = alone or re.match(rf"{bold}{letter}(?:[ \t]*+\*\*)?[ \t]*+(?:[.)]|\r?\n|$)", text, re.I)
+    bold = rf"[ \t]*+(?:\*\*[ \t]*+)?{letter}(?:[ \t]*+\*\*)?[ \t]*+"
+    alone = re.search(rf"(?:^|\n){bold}[.)]?[ \t]*+$", text, re.I) or re.match(rf"{bold}(?:[.)]|\r?\n|$)", text, re.I)
     if alone:
         return alone[1]
+    # 2. After the last phrase
+    openings = "|".join(re.escape(opening) for opening in (*_OPENINGS, "Final Answer:", "Answer:", "Option:"))
     verb = r"\b(?:answer|option)(?:\s++(?:is|would\s++be)|\s*+:)"
     stated = re.findall(rf"(?:{openings}|{verb})[\s:*]*+{letter}\b", text, re.I)
     if stated:
         return stated[-1]
-    bolds = {found.upper() for found in re.findall(rf"\*\*\s*+{letter}(?=\s*+\*\*|[.)])", text, re.I)}
+    # 3. The only bold one, else the only option named
+    bolds = {mark.upper() for mark in re.findall(rf"\*\*\s*+{letter}(?=\s*+\*\*|[.)])", text, re.I)}
     if len(bolds) == 1:
         return bolds.pop()
     return _only_option(whole, letters, [option.strip(". \n") for option in options])
 
 
-def _first_capital(text: str, letters: str) -> str | None:
+def _first_capital(text: str, letters: str, options: Options) -> str | None:
     text = text.strip()
     for opening in _OPENINGS:
         text = text.replace(opening, "")
-    found = re.search(f"[{letters}]", text)
-    return found[0] if found else None
+    return _first_form(text, f"([{letters}])")
 
 
-def _first_any_case(text: str, letters: str) -> str | None:
+def _first_any_case(text: str, letters: str, options: Options) -> str | None:
     return next((mark for mark in text if mark.upper() in letters), None)
 
 
-def _first_letter(text: str, letters: str) -> str | None:
+def _first_letter(text: str, letters: str, options: Options) -> str | None:
     return text.lstrip().lstrip("( \t\r\n")[:1]
 
 
-def _statement(text: str, letters: str) -> str | None:
+def _statement(text: str, letters: str, options: Options) -> str | None:
     text, letter = text.strip(), f"([{letters}])"
     line = text.split("\n", 1)[0].strip()
     bare = re.fullmatch(rf"\(?{letter}\)?[.\s:,)]*", line, re.I) if len(line) <= 4 else None
     if bare:
         return bare[1]
-    said = re.findall(rf"answers?(?:\s++is)?\s*+[:\-]?+\s*+\(?+{letter}(?![A-Za-z])", text, re.I)
-    said = said or re.findall(rf"\({letter}\)", text)
-    if said:
-        return said[-1]
-    start = re.match(rf"[(\s]*+{letter}", text, re.I)
-    return start[1] if start else None
+    stated = re.findall(rf"answers?(?:\s++is)?\s*+[:\-]?+\s*+\(?+{letter}(?![A-Za-z])", text, re.I)
+    stated = stated or re.findall(rf"\({letter}\)", text)
+    return stated[-1] if stated else _first_form(text, rf"^[(\s]*+{letter}", flags=re.I)
 
 
-def _prefix(text: str, letters: str) -> str | None:
-    return text[0] if text and text[0] in letters and (len(text) == 1 or text[1] in ".)") else None
+def _prefix(text: str, letters: str, options: Options) -> str | None:
+    return _first_form(text, rf"^([{letters}])(?:\Z|[.)])")
 
 
-def _standalone(text: str, letters: str) -> str | None:
+def _standalone(text: str, letters: str, options: Options) -> str | None:
     text = text.strip()
     for phrase in ("the answer is", "answer:", "the option is", "final answer:"):
         place = text.lower().rfind(phrase)
         if place >= 0:
             text = text[place + len(phrase) :].strip()
             break
-    found = re.search(rf"\(([{letters}])\)", text) or re.search(rf"\b([{letters}])\b", text)
-    return found[1] if found else _first_any_case(text, letters)
+    return _first_form(text, rf"\(([{letters}])\)", rf"\b([{letters}])\b") or _first_any_case(text, letters, options)
 
 
-def _first_token(text: str, letters: str) -> str | None:
-    token = text.split(" ", 1)[0].rstrip(".").strip()
-    return token if len(token) == 1 else None
+def _first_token(text: str, letters: str, options: Options) -> str | None:
+    return first_token(text)
 
 
-def _ai2d(text: str, letters: str) -> str | None:
-    found = re.match(r"\s*+([A-Z])\.", text)
-    return found[1] if found else _unmarked(text)
+def _ai2d(text: str, letters: str, options: Options) -> str | None:
+    return _first_form(text, r"^\s*+([A-Z])\.") or _unmarked(text)
 
 
-def _crpe(text: str, letters: str, options: Sequence[str]) -> str | None:
+def _crpe(text: str, letters: str, options: Options) -> str | None:
     for tag in ("think", "thought"):
         text = _without(text, f"<{tag}>", f"</{tag}>").strip()
     start = text.find("<answer>") + len("<answer>")
@@ -171,12 +172,12 @@ def _crpe(text: str, letters: str, options: Sequence[str]) -> str | None:
     return _named_option(cleaned, letters, options) or _unmarked(cleaned)
 
 
-def _first_word(text: str, letters: str, options: Sequence[str]) -> str | None:
+def _first_word(text: str, letters: str, options: Options) -> str | None:
     cleaned = _words(text)
     return _named_option(cleaned, letters, options) or _unmarked(cleaned.split(" ", 1)[0])
 
 
-def _vstar(text: str, letters: str) -> str | None:
+def _vstar(text: str, letters: str, options: Options) -> str | None:
     text, letter = text.strip().upper(), f"([{letters}])"
     forms = (
         f"^{letter}",
@@ -185,39 +186,37 @@ def _vstar(text: str, letters: str) -> str | None:
         rf"{letter}\s*+[.)\]]",
         rf"(?:^|\s){letter}(?:\s|$)",
     )
-    found = next(filter(None, (re.search(form, text) for form in forms)), None)
-    if found:
-        return found[1]
-    present = re.findall(letter, text)
-    return present[0] if len(present) == 1 else None
+    return _first_form(text, *forms) or _only_one(letter, text)
 
 
-def _mmsi(text: str, letters: str) -> str | None:
+def _mmsi(text: str, letters: str, options: Options) -> str | None:
     for quoted in (r"``([^`]*+)``", r"`([^`]*+)`"):
-        found = re.search(quoted, text)
-        text = found[1] if found else text
+        inside = re.search(quoted, text)
+        text = inside[1] if inside else text
     start = text.find("{")
     end = text.find("}", start)
     text = text[start + 1 : end] if 0 <= start < end else text
-    found = re.search(rf"\b[{letters}]\b(?!\s[a-zA-Z])", text, re.I)
-    return found[0] if found else None
+    return _first_form(text, rf"\b([{letters}])\b(?!\s[a-zA-Z])", flags=re.I)
 
 
-def _mvbench(text: str, letters: str) -> str | None:
-    found = re.match(rf"([{letters}])\.\s*+.++$", text.strip(), re.I)
-    if found:
-        return found[1]
+def _mvbench(text: str, letters: str, options: Options) -> str | None:
+    # 1. "A. …" on one line
+    start = re.match(rf"([{letters}])\.\s*+.++$", text.strip(), re.I)
+    if start:
+        return start[1]
+    # 2. Marks go, or become spaces where none of them touches a space
     text = text.replace("\n", " ").replace("\t", " ").strip()
     grouped = re.search(r"\d,\d", text)
-    kept: dict[str, str | int | None] = {
-        mark: "" if grouped or f"{mark} " in text or f" {mark}" in text else " " for mark in _MVBENCH_MARKS
-    }
-    text = re.sub(r"\.(?!\d)", "", text.translate(str.maketrans(kept)), count=32)
-    found = re.search(rf"\b([{letters}])\b", text, re.I)
-    return found[1] if found else None
+    marks: dict[str, str | int | None] = {}
+    for mark in _MVBENCH_MARKS:
+        dropped = grouped or f"{mark} " in text or f" {mark}" in text
+        marks[mark] = "" if dropped else " "
+    text = re.sub(r"\.(?!\d)", "", text.translate(str.maketrans(marks)), count=32)
+    # 3. The first letter that is a word
+    return _first_form(text, rf"\b([{letters}])\b", flags=re.I)
 
 
-def _crosspoint(text: str, letters: str) -> str | None:
+def _crosspoint(text: str, letters: str, options: Options) -> str | None:
     # 1. Reasoning before the answer does not count
     text = text.strip()
     if "</think>" in text:
@@ -225,7 +224,6 @@ def _crosspoint(text: str, letters: str) -> str | None:
     # 2. A boxed letter, then other forms that mark an answer
     letter, lines = f"([{letters}])", text.split("\n")
     boxed = rf"\\boxed\{{(?:\\text\{{)?{letter}(?:\.[^}}]*+)?\}}"
-    found = next(filter(None, (re.search(boxed, line[: line.rfind("}") + 1], re.I) for line in lines)), None)
     forms = (
         rf"\((?:Choice\s++)?{letter}\)",
         rf"\*\*Answer:\s*+{letter}\*\*",
@@ -235,48 +233,59 @@ def _crosspoint(text: str, letters: str) -> str | None:
         rf"(?:^|\s|Answer:\s*+)\(?{letter}\)?\s*+[.:,]",
         rf"^[^\S\n]*+\(?{letter}\)?[^\S\n]*+$",
     )
-    found = found or next(filter(None, (re.search(form, text, re.I | re.M) for form in forms)), None)
-    if found:
-        return found[1]
+    in_box = (_first_form(line[: line.rfind("}") + 1], boxed, flags=re.I) for line in lines)
+    marked = next(filter(None, in_box), None) or _first_form(text, *forms, flags=re.I | re.M)
+    if marked:
+        return marked
     # 3. A letter after a word that draws a conclusion
     for line in lines:
-        said = re.search("Final Answer|Therefore|So|Hence|Thus|The correct answer is|The answer is", line, re.I)
-        after = said and re.search(rf"\\boxed\{{{letter}\}}|\*\*{letter}\*\*|{letter}", line[said.end() :], re.I)
+        opening = re.search("Final Answer|Therefore|So|Hence|Thus|The correct answer is|The answer is", line, re.I)
+        after = opening and re.search(rf"\\boxed\{{{letter}\}}|\*\*{letter}\*\*|{letter}", line[opening.end() :], re.I)
         if after:
             return next(filter(None, after.groups()))
     # 4. "Answer:" anywhere, or the only letter in the text
-    found = re.search(rf"Answer:\s*+\(?{letter}", text, re.I)
-    alone = re.findall(rf"\b{letter}\b", text)
-    return found[1] if found else alone[0] if len(alone) == 1 else None
+    return _first_form(text, rf"Answer:\s*+\(?{letter}", flags=re.I) or _only_one(rf"\b{letter}\b", text)
 
 
-def _nextqa(text: str, letters: str, options: Sequence[str]) -> str | None:
+def _nextqa(text: str, letters: str, options: Options) -> str | None:
+    # 1. Forms of a letter; the first letter wins where none stands at its place
     for mark in ",.!?;:'":
         text = text.strip(mark)
     text = f" {text} "
     for form, place in (("({})", "({})"), ("{} ", " {} "), ("{}.", " {} ")):
-        found = [letter for letter in letters if form.format(letter) in text]
-        if found:  # the first letter wins where none stands at its place
-            return max(found, key=lambda letter: text.rfind(place.format(letter)))
-    if len(text.split()) > 5:
-        text = text.lower()
-        places = {letter: text.rfind(option.lower()) for letter, option in zip(letters, options, strict=False)}
-        found = [letter for letter, place in places.items() if place >= 0]
-        return max(found, key=places.__getitem__) if found else None
-    return None
+        present = [letter for letter in letters if form.format(letter) in text]
+        if present:
+            return max(present, key=lambda letter: text.rfind(place.format(letter)))
+    # 2. In a longer answer, the option named last
+    if len(text.split()) <= 5:
+        return None
+    places = {letter: text.lower().rfind(option.lower()) for letter, option in zip(letters, options, strict=False)}
+    named = [letter for letter, place in places.items() if place >= 0]
+    return max(named, key=places.__getitem__, default=None)
 
 
-def _mmbench(text: str, letters: str, options: Sequence[str]) -> str | None:
+def _mmbench(text: str, letters: str, options: Options) -> str | None:
     words = set(text.split())
     article = "A" in words and len(text.split()) > 3
-    for form in _MMBENCH_FORMS[article:]:
-        found = [letter for letter in letters if form.format(letter) in words]
-        if len(found) == 1:
-            return found[0]
+    for form in _MMBENCH_FORMS[1:] if article else _MMBENCH_FORMS:
+        present = [letter for letter in letters if form.format(letter) in words]
+        if len(present) == 1:
+            return present[0]
     return _only_option(text, letters, options)
 
 
-def _only_option(text: str, letters: str, options: Sequence[str]) -> str | None:
+def _first_form(text: str, *forms: str, flags: int = 0) -> str | None:
+    """The group of the first form that stands in the text."""
+    return next((place[1] for place in (re.search(form, text, flags) for form in forms) if place), None)
+
+
+def _only_one(form: str, text: str) -> str | None:
+    """What the form finds in the text, if it does so once."""
+    places = re.findall(form, text)
+    return places[0] if len(places) == 1 else None
+
+
+def _only_option(text: str, letters: str, options: Options) -> str | None:
     """The letter of the only option whose text stands in the answer, case not counted."""
     text = text.lower()
     named = [letter for letter, option in zip(letters, options, strict=False) if option.lower() in text]
@@ -291,30 +300,27 @@ def _words(text: str) -> str:
     return re.sub(r"[^\w\s]", "", text).strip()
 
 
-def _named_option(cleaned: str, letters: str, options: Sequence[str]) -> str | None:
+def _named_option(cleaned: str, letters: str, options: Options) -> str | None:
     """The letter of the option whose text stands first in an answer without punctuation."""
     texts = {option.strip(): letter for letter, option in zip(letters, options, strict=False) if option.strip()}
-    found = re.search("|".join(map(re.escape, texts)), cleaned) if texts else None
-    return texts[found[0]] if found else None
+    place = re.search("|".join(map(re.escape, texts)), cleaned) if texts else None
+    return texts[place[0]] if place else None
 
 
 def _without(text: str, opens: str, closes: str) -> str:
     """The text without its stretches from one mark to the next."""
-    kept, end = [], 0
+    pieces, end = [], 0
     while (start := text.find(opens, end)) >= 0 and (stop := text.find(closes, start)) >= 0:
-        kept.append(text[end:start])
+        pieces.append(text[end:start])
         end = stop + len(closes)
-    return "".join([*kept, text[end:]])
+    return "".join([*pieces, text[end:]])
 
 
-RULES: dict[str, Callable[[str, str], str | None]] = {
-    "priority": _priority, "first_capital": _first_capital,
-    "first_any_case": _first_any_case, "first_letter": _first_letter, "statement": _statement, "prefix": _prefix,
-    "standalone": _standalone, "first_token": _first_token, "ai2d": _ai2d, "vstar": _vstar, "mmsi": _mmsi,
-    "mvbench": _mvbench, "crosspoint": _crosspoint,
-}  # fmt: skip
-WITH_OPTIONS: dict[str, Callable[[str, str, Sequence[str]], str | None]] = {
-    "first_word": _first_word, "crpe": _crpe, "nextqa": _nextqa, "mmbench": _mmbench, "videomme_v2": _videomme_v2,
+RULES: dict[str, Callable[[str, str, Options], str | None]] = {
+    "priority": _priority, "first_capital": _first_capital, "first_any_case": _first_any_case, "first_letter": _first_letter,
+    "statement": _statement, "prefix": _prefix, "standalone": _standalone, "first_token": _first_token, "ai2d": _ai2d,
+    "vstar": _vstar, "mmsi": _mmsi, "mvbench": _mvbench, "crosspoint": _crosspoint, "first_word": _first_word, "crpe": _crpe,
+    "nextqa": _nextqa, "mmbench": _mmbench, "videomme_v2": _videomme_v2,
 }  # fmt: skip
 # published: letters that the task code looks for whether or not the question has so many options; other rules read the options'
 LETTERS = {

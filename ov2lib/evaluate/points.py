@@ -5,12 +5,11 @@ import re
 from ._text import require_text
 
 _N = r"([0-9.]++)"
-_PAIR = rf"{_N}\s*+,\s*+{_N}"
-_NAMED = re.compile(rf'"(?:point_2d|point|coordinates?)"\s*+:\s*+\[{_PAIR}\]')
-_JSON_X, _JSON_Y = (re.compile(rf'"{axis}"\s*+:\s*+{_N}') for axis in "xy")
+_NAMED = re.compile(rf'"(?:point_2d|point|coordinates?)"\s*+:\s*+\[{_N}\s*+,\s*+{_N}\]')
+_JSON = {axis: re.compile(rf'"{axis}"\s*+:\s*+{_N}') for axis in "xy"}
+_PLAIN = {axis: re.compile(rf"[{axis}{axis.upper()}]\s*+:\s*+{_N}") for axis in "xy"}
+_QUOTED = {axis: re.compile(rf"""{axis}["']?\s*+:\s*+{_N}""") for axis in "xy"}
 _TAG = re.compile(rf'<point\s++x="{_N}"\s++y="{_N}"[^>]*+>')
-_X, _Y = (re.compile(rf"[{axis}{axis.upper()}]\s*+:\s*+{_N}") for axis in "xy")
-_QUOTED_X, _QUOTED_Y = (re.compile(rf"""{axis}["']?\s*+:\s*+{_N}""") for axis in "xy")
 _WORD, _IS = re.compile("coordinates?|position|location"), re.compile(rf"(?:are|is)\s++{_N},\s*+{_N}")
 _BARE = tuple(re.compile(form) for form in (rf"\[{_N},\s*+{_N}\]", rf"\({_N},\s*+{_N}\)", rf"(?<![0-9.]){_N},\s*+{_N}"))
 
@@ -30,37 +29,43 @@ def parse_point(text: str) -> Point | None:
     departure: "1.2.3" stops the published code and is no point here.
     """
     text = require_text(text)
-    found = _from_json(text) or _from_text(text)
+    pair = _from_json(text) or _from_text(text)
     try:
-        return (float(found[0]), float(found[1])) if found else None
+        return (float(pair[0]), float(pair[1])) if pair else None
     except ValueError:
         return None
 
 
 def _from_json(text: str) -> tuple[str, str] | None:
-    spaces = re.findall(r"\{([^{}]*+)", text)
-    for space in spaces:
-        if named := _NAMED.findall(space):
-            return named[-1]
-    for first, second, turned in ((_JSON_X, _JSON_Y, False), (_JSON_Y, _JSON_X, True)):
-        for space in spaces:
-            ends, starts = list(second.finditer(space)), list(first.finditer(space))
-            before = [start for start in starts if ends and start.end() <= ends[-1].start()]
-            if before:
-                pair = before[-1][1], ends[-1][1]
-                return pair[::-1] if turned else pair
+    # 1. A named pair, the last in the first pair of braces that holds one
+    braces = re.findall(r"\{([^{}]*+)", text)
+    for inside in braces:
+        if pairs := _NAMED.findall(inside):
+            return pairs[-1]
+    # 2. One axis and later the other: the last of the second, and the last of the first before it
+    for first, second in (("x", "y"), ("y", "x")):
+        for inside in braces:
+            ends = list(_JSON[second].finditer(inside))
+            starts = [start for start in _JSON[first].finditer(inside) if ends and start.end() <= ends[-1].start()]
+            if starts:
+                values = {first: starts[-1][1], second: ends[-1][1]}
+                return values["x"], values["y"]
     return None
 
 
 def _from_text(text: str) -> tuple[str, str] | None:
-    if found := _TAG.search(text):
-        return found[1], found[2]
-    if (word := _WORD.search(text)) and (found := _IS.search(text, word.end())):
-        return found[1], found[2]
-    for first, second, turned in ((_X, _Y, False), (_Y, _X, True), (_QUOTED_X, _QUOTED_Y, False)):
-        start = first.search(text)
-        end = second.search(text, start.end()) if start else None
+    # 1. A tag, or a word such as "position" before the pair
+    word = _WORD.search(text)
+    pair = _TAG.search(text) or (word and _IS.search(text, word.end()))
+    if pair:
+        return pair[1], pair[2]
+    # 2. One named axis and later the other
+    for forms, first, second in ((_PLAIN, "x", "y"), (_PLAIN, "y", "x"), (_QUOTED, "x", "y")):
+        start = forms[first].search(text)
+        end = start and forms[second].search(text, start.end())
         if start and end:
-            return (end[1], start[1]) if turned else (start[1], end[1])
-    found = next(filter(None, (form.search(text) for form in _BARE)), None)
-    return (found[1], found[2]) if found else None
+            values = {first: start[1], second: end[1]}
+            return values["x"], values["y"]
+    # 3. A bare pair, in brackets first
+    pair = next(filter(None, (form.search(text) for form in _BARE)), None)
+    return (pair[1], pair[2]) if pair else None

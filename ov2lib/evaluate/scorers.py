@@ -145,7 +145,7 @@ def score_tracks(prediction: str, sample: Sample) -> dict[str, float]:
         points = [(x / tracking.GRID * width, y / tracking.GRID * height) for x, y in written]
         # 3. A point selects every object that it touches; those asked for are wanted
         for frames in masks.values():
-            if any(_covers(frames[t], point) for point in points):
+            if any(tracking.covers(point, frames[t]) for point in points):
                 selected[t] |= frames[t]
         seen = [masks[name][t] for name in truth["targets"] if masks[name][t].any()]
         for mask in seen:
@@ -188,11 +188,6 @@ def _finite(values: Sequence[float]) -> list[float]:
     if not all(map(math.isfinite, numbers)):
         raise EvaluationError(f"the truth {values!r} holds a number that is not finite")
     return numbers
-
-
-def _covers(mask: np.ndarray, point: tuple[float, float]) -> bool:
-    column, row = round(point[0]), round(point[1])
-    return 0 <= column < mask.shape[1] and 0 <= row < mask.shape[0] and bool(mask[row, column])
 
 
 def _middle(mask: np.ndarray) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import EvaluationError
-from ._text import require_text
+from ._text import NUMBER_WORDS, field, first_token, group_means, mean, require_text
 
 # published: the ten confidence levels of VSI-Bench, compared as |p - t| / t <= 1 - c in this floating-point form
 CONFIDENCES = np.linspace(0.5, 0.95, 10)
@@ -20,36 +20,26 @@ MASK_THRESHOLD = 128  # published: CrossPoint-Bench, a grey level above it is in
 TRACE_DISTANCE = 0.20  # published: metres, TraceSpatial-3D, start and end
 TRACE_COLLISION = 0.20  # published: TraceSpatial-3D, share of a step in collision that fails the trace
 
-# published: question types and the task each counts for
-_VSI_CHOICE = {
-    "object_rel_direction_easy": "object_rel_direction", "object_rel_direction_medium": "object_rel_direction",
-    "object_rel_direction_hard": "object_rel_direction", "object_rel_distance": "object_rel_distance",
-    "route_planning": "route_planning", "obj_appearance_order": "obj_appearance_order",
-}  # fmt: skip
-_VSI_NUMBER = {
-    "object_abs_distance": "object_abs_distance", "object_counting": "object_counting",
-    "object_size_estimation": "object_size_estimation", "room_size_estimation": "room_size_estimation",
-}  # fmt: skip
-_REVSI_CHOICE = {
-    "object_rel_direction_forward_easy": "object_rel_direction", "object_rel_direction_backward_easy": "object_rel_direction",
-    "object_rel_direction_forward_hard": "object_rel_direction", "object_rel_direction_backward_hard": "object_rel_direction",
-    "object_rel_distance_closest": "object_rel_distance", "object_rel_distance_farthest": "object_rel_distance",
-    "route_planning": "route_planning",
-}  # fmt: skip
-_REVSI_NUMBER = {
-    "object_counting_single": "object_counting", "object_counting_multiple": "object_counting",
-    "object_abs_distance": "object_abs_distance", "object_size_estimation": "object_size_estimation",
-    "room_size_estimation_single": "room_size_estimation", "room_size_estimation_multiple": "room_size_estimation",
-}  # fmt: skip
+# published: question types; the ending of a type is left out in the task it counts for
+_ENDING = re.compile("(_forward|_backward)?_(easy|medium|hard|closest|farthest|single|multiple)$")
+_VSI_CHOICE = (
+    "object_rel_direction_easy", "object_rel_direction_medium", "object_rel_direction_hard", "object_rel_distance",
+    "route_planning", "obj_appearance_order",
+)  # fmt: skip
+_VSI_NUMBER = ("object_abs_distance", "object_counting", "object_size_estimation", "room_size_estimation")
+_REVSI_CHOICE = (
+    "object_rel_direction_forward_easy", "object_rel_direction_backward_easy", "object_rel_direction_forward_hard",
+    "object_rel_direction_backward_hard", "object_rel_distance_closest", "object_rel_distance_farthest", "route_planning",
+)  # fmt: skip
+_REVSI_NUMBER = (
+    "object_counting_single", "object_counting_multiple", "object_abs_distance", "object_size_estimation",
+    "room_size_estimation_single", "room_size_estimation_multiple",
+)  # fmt: skip
 
 _DIGITS = re.compile(r"-?\d++(?:\.\d++)?")
-_SMALL = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
-_WORDS = {word: value for value, word in enumerate(_SMALL)} | {
-    "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90,
-    "hundred": 100, "thousand": 1000,
+_WORDS = {word: value for value, word in enumerate(NUMBER_WORDS)} | {
+    "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "hundred": 100,
+    "thousand": 1000,
 }  # fmt: skip
 
 
@@ -102,7 +92,7 @@ def vsi_bench(rows: Iterable[Mapping]) -> dict[str, float]:
     Raises:
         EvaluationError: no rows, a missing field, an unknown question type, a true value that is no positive number.
     """
-    return _task_scores(rows, _VSI_CHOICE, _VSI_NUMBER, parse_number, lambda text: text)
+    return _task_scores(rows, _VSI_CHOICE, _VSI_NUMBER, parse_number, str)
 
 
 def revsi(rows: Iterable[Mapping]) -> dict[str, float]:
@@ -111,7 +101,7 @@ def revsi(rows: Iterable[Mapping]) -> dict[str, float]:
     Seven tasks. The answer is stripped before its first token is taken; a numeric question reads that token alone as
     a number, so "about 3" and "three" score 0 here.
     """
-    return _task_scores(rows, _REVSI_CHOICE, _REVSI_NUMBER, _first_number, str.strip)
+    return _task_scores(rows, _REVSI_CHOICE, _REVSI_NUMBER, lambda text: _number(first_token(text.strip())), str.strip)
 
 
 def point_in_mask(point: Sequence[float], mask: np.ndarray, size: tuple[int, int], coordinates: str = "relative_1000") -> bool:
@@ -165,43 +155,29 @@ def _spoken(words: list[str]) -> int:
     return total + current
 
 
-def _first_number(text: str) -> float | None:
+def _number(text: Any) -> float | None:
     try:
-        return float(_first_token(text.strip()))
-    except ValueError:
+        return float(text)
+    except (TypeError, ValueError):
         return None
 
 
-def _first_token(text: str) -> str:
-    return text.split(" ", 1)[0].rstrip(".").strip()
-
-
-def _task_scores(rows, choice, number, read_number, clean) -> dict[str, float]:
+def _task_scores(rows, choice_types, number_types, read_number, clean) -> dict[str, float]:
     # 1. Score each row by its type
     by_type = defaultdict(list)
     for row in rows:
-        try:
-            kind, truth, pred = row["question_type"], row["ground_truth"], require_text(row["prediction"])
-        except KeyError as error:
-            raise EvaluationError(f"a row has no {error}; it needs question_type, ground_truth and prediction") from None
-        if kind in choice:
-            by_type[kind].append(float(_first_token(clean(pred)).lower() == str(truth).lower()))
-        elif kind in number:
-            by_type[kind].append(mean_relative_accuracy(read_number(pred), _positive(truth)))
+        kind, truth, text = field(row, "question_type"), field(row, "ground_truth"), require_text(field(row, "prediction"))
+        if kind in choice_types:
+            by_type[kind].append(float(first_token(clean(text)).lower() == str(truth).lower()))
+        elif kind not in number_types:
+            raise EvaluationError(f"unknown question_type {kind!r}; known are {', '.join(sorted(choice_types + number_types))}")
+        elif (true := _number(truth)) is None:
+            raise EvaluationError(f"the true value {truth!r} is no number; a numeric question needs one")
         else:
-            raise EvaluationError(f"unknown question_type {kind!r}; known are {', '.join(sorted(choice | number))}")
-    if not by_type:
-        raise EvaluationError("no rows to average; score at least one sample first")
+            by_type[kind].append(mean_relative_accuracy(read_number(text), true))
     # 2. Average within types, over the types of a task, over tasks
     by_task = defaultdict(list)
-    for kind, scores in by_type.items():
-        by_task[(choice | number)[kind]].append(sum(scores) / len(scores))
-    tasks = {task: sum(levels) / len(levels) for task, levels in sorted(by_task.items())}
-    return tasks | {"overall": sum(tasks.values()) / len(tasks)}
-
-
-def _positive(truth: Any) -> float:
-    try:
-        return float(truth)
-    except (TypeError, ValueError):
-        raise EvaluationError(f"the true value {truth!r} is no number; a numeric question needs one") from None
+    for kind, score in group_means(by_type).items():
+        by_task[_ENDING.sub("", kind)].append(score)
+    tasks = group_means(dict(sorted(by_task.items())))
+    return tasks | {"overall": mean(tasks.values())}

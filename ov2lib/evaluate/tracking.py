@@ -91,7 +91,7 @@ def point_f1(pred: Sequence[Point], truth_points: Sequence[Point], masks: Sequen
     if not len(pred):
         return PointScore(0.0, 0.0, 0.0)
     places = [point for point in pred if all(math.isfinite(c) for c in point)]
-    right = sum(c < len(masks) and _in_mask(places[r], masks[c]) for r, c in _pairs(places, truth_points))
+    right = sum(c < len(masks) and covers(places[r], masks[c]) for r, c in _pairs(places, truth_points))
     precision, recall = right / len(pred), right / len(masks) if len(masks) else 0.0
     return PointScore(precision, recall, 2 * precision * recall / (precision + recall) if right else 0.0)
 
@@ -163,7 +163,8 @@ def _pairs(pred: Sequence[Point], truth: Sequence[Point]):
     return zip(*linear_sum_assignment(np.hypot(offsets[..., 0], offsets[..., 1])), strict=True)
 
 
-def _in_mask(point: Point, mask: np.ndarray) -> bool:
+def covers(point: Point, mask: np.ndarray) -> bool:
+    """Whether a point (x, y), rounded to a pixel, lies in a mask [H, W]."""
     column, row = round(point[0]), round(point[1])
     height, width = np.shape(mask)
     return 0 <= column < width and 0 <= row < height and bool(mask[row][column])

@@ -112,6 +112,7 @@ def attend(
     Returns:
         [N, heads, D].
     """
+    # 1. Kernels of variable length take all runs at once
     states = (query, key, value)
     if variable_length:
         limits = {"cu_seq_lens_q": runs.boundaries, "cu_seq_lens_k": runs.boundaries}
@@ -119,9 +120,11 @@ def attend(
         batch = [(s if runs.order is None else s[runs.order]).transpose(0, 1)[None] for s in states]
         output = interface(module, *batch, attention_mask=None, is_causal=False, **limits, **kwargs)[0][0]
         return output if runs.order is None else output[torch.argsort(runs.order)]
+    # 2. Runs of one length are a batch as they stand
     if not runs.batches:
         batch = [s.unflatten(0, (len(runs.lengths), -1)).transpose(1, 2) for s in states]
         return interface(module, *batch, attention_mask=None, is_causal=False, **kwargs)[0].flatten(0, 1)
+    # 3. Otherwise one call for each batch of nearly equal length
     outputs = []
     for part in runs.batches:
         batch = [s[part.index].transpose(1, 2) for s in states]
@@ -152,6 +155,7 @@ def plan_visibility(
         frame_windows_size: frames per run of a grid row, used when `group_ids` is None.
         window_patches: side of a spatial window in patches, or None.
     """
+    # 1. Whole groups: given, or so many frames of a grid row
     device = patch_positions.device
     if group_ids is None:
         lengths = released_lengths(grid, frame_windows_size)
@@ -160,6 +164,7 @@ def plan_visibility(
     else:
         groups = torch.unique(group_ids.cpu(), return_inverse=True)[1]
         whole = _runs_of(groups, device)
+    # 2. Spatial windows cut each group into squares of the source picture
     if window_patches is None:
         return whole, None
     squares = torch.div(patch_positions[:, 1:].cpu(), window_patches, rounding_mode="floor")

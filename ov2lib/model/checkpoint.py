@@ -91,42 +91,34 @@ def refuse_gaps(model: Any, info: Any, may_differ: bool) -> None:
     Raises:
         ModelError: naming the first missing or misshaped tensors and how many there are.
     """
-    where = model.name_or_path
-    shapes = {name: (tuple(held), tuple(wanted)) for name, held, wanted in info["mismatched_keys"]}
+    shapes = {name: (tuple(stored), tuple(needed)) for name, stored, needed in sorted(info["mismatched_keys"])}
     missing = sorted(info["missing_keys"] - shapes.keys())
-    if missing:
-        raise _missing(where, missing, len(model.state_dict()))
-    if shapes and not may_differ:
-        raise _misshaped(where, {name: shapes[name] for name in sorted(shapes)})
+    _refuse(model.name_or_path, missing, len(model.state_dict()), {} if may_differ else shapes)
 
 
-def compare_shapes(wanted: dict[str, tuple[int, ...]], held: dict[str, tuple[int, ...]], where: str) -> None:
-    """Refuse tensors that do not fit; those that are held and not wanted are left to the caller.
+def compare_shapes(needed: dict[str, tuple[int, ...]], stored: dict[str, tuple[int, ...]], where: str) -> None:
+    """Refuse tensors that do not fit; those that are stored and not needed are left to the caller.
 
     Raises:
         ModelError: naming the first missing or misshaped tensors and how many there are.
     """
-    missing = [name for name in wanted if name not in held]
+    missing = [name for name in needed if name not in stored]
+    shapes = {name: (stored[name], shape) for name, shape in needed.items() if stored.get(name, shape) != shape}
+    _refuse(where, missing, len(needed), shapes)
+
+
+def _refuse(where: str, missing: list[str], total: int, shapes: dict[str, tuple]) -> None:
+    """Raise for missing tensors, or else for those that differ in shape (stored, needed)."""
     if missing:
-        raise _missing(where, missing, len(wanted))
-    shapes = {name: (held[name], shape) for name, shape in wanted.items() if held[name] != shape}
-    if shapes:
-        raise _misshaped(where, shapes)
-
-
-def _missing(where: str, names: list[str], total: int) -> ModelError:
-    return ModelError(
-        f"{where} lacks {len(names)} of {total} tensors, first {names[0]}; get the whole checkpoint, or the one that "
-        "belongs to this config.json"
-    )
-
-
-def _misshaped(where: str, shapes: dict[str, tuple]) -> ModelError:
-    name, (held, wanted) = next(iter(shapes.items()))
-    return ModelError(
-        f"{where}: {len(shapes)} tensors have another shape, first {name} is {held}, the model has {wanted}; config.json is "
-        "another model's"
-    )
+        raise ModelError(
+            f"{where} lacks {len(missing)} of {total} tensors, first {missing[0]}; get the whole checkpoint, or the one that "
+            "belongs to this config.json"
+        )
+    for name, (stored, needed) in shapes.items():
+        raise ModelError(
+            f"{where}: {len(shapes)} tensors have another shape, first {name} is {stored}, the model has {needed}; "
+            "config.json is another model's"
+        )
 
 
 def load_encoder(visual: torch.nn.Module, directory: str | Path) -> None:
@@ -143,9 +135,9 @@ def load_encoder(visual: torch.nn.Module, directory: str | Path) -> None:
         ModelError: a tensor is missing or has another shape; nothing has been changed then.
     """
     fused = read_encoder(directory)
-    wanted = {name: tuple(t.shape) for name, t in visual.state_dict().items() if not name.startswith("merger.")}
-    compare_shapes(wanted, {name: tuple(t.shape) for name, t in fused.items()}, str(directory))
-    visual.load_state_dict({name: fused[name] for name in wanted}, strict=False)
+    needed = {name: tuple(t.shape) for name, t in visual.state_dict().items() if not name.startswith("merger.")}
+    compare_shapes(needed, {name: tuple(t.shape) for name, t in fused.items()}, str(directory))
+    visual.load_state_dict({name: fused[name] for name in needed}, strict=False)
 
 
 def read_encoder(directory: str | Path) -> dict[str, torch.Tensor]:

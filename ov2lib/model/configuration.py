@@ -115,6 +115,3 @@ class LlavaOnevision2MoeConfig(LlavaOnevision2Config):
         "vision_config": SubConfigSpec(config_class=LlavaOnevision2VisionConfig),
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="qwen3_moe"),
     }
-
-
-__all__ = ["LlavaOnevision2Config", "LlavaOnevision2MoeConfig", "LlavaOnevision2VisionConfig"]

@@ -75,12 +75,6 @@ class LlavaOnevision2Model(LlavaOnevision2PreTrainedModel):
         self.language_model = AutoModel.from_config(config.text_config)
         self.post_init()
 
-    def get_input_embeddings(self) -> nn.Module:
-        return self.language_model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        self.language_model.set_input_embeddings(value)
-
     def tokens_per_row(self, image_grid_thw: torch.Tensor, patch_positions: torch.Tensor | None) -> list[int]:
         """Visual tokens of every grid row: a block of m·m patches makes one, unless its first patch is padding (t < 0)."""
         unit = self.config.vision_config.spatial_merge_size**2
@@ -294,12 +288,3 @@ class LlavaOnevision2MoeForConditionalGeneration(LlavaOnevision2ForConditionalGe
     """`LlavaOnevision2ForConditionalGeneration` under the model type of the size with experts."""
 
     config_class = LlavaOnevision2MoeConfig
-
-
-__all__ = [
-    "LlavaOnevision2ForConditionalGeneration",
-    "LlavaOnevision2Model",
-    "LlavaOnevision2MoeForConditionalGeneration",
-    "LlavaOnevision2MoeModel",
-    "LlavaOnevision2PreTrainedModel",
-]

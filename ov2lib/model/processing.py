@@ -58,6 +58,7 @@ class LlavaOnevision2Processor(ProcessorMixin):
         timestamp_decimals: int = 1,
         timestamps: str = "presentation",
     ):
+        # 1. The parts, and what they must have
         if tokenizer is None:
             raise ModelError("a processor needs a tokenizer; load a checkpoint's with from_pretrained, or pass tokenizer=")
         if image_processor is None:
@@ -67,8 +68,10 @@ class LlavaOnevision2Processor(ProcessorMixin):
         missing = [token for token in (IMAGE_PAD, VIDEO_PAD) if token not in tokenizer.get_vocab()]
         if missing:
             raise ModelError(f"the tokenizer lacks {missing[0]}; use the checkpoint's own tokenizer")
+        # 2. The parts under transformers' names
         template = chat_template or tokenizer.chat_template or CHAT_TEMPLATE
         super().__init__(image_processor, tokenizer, chat_template=template)
+        # 3. How videos were shown, and the places for visual tokens
         self.video_backend, self.front_end = MediaOptions(video_backend).video_backend, front_end
         self.frames_prompt, self.timestamps = frames_prompt, timestamps
         self.timestamp_decimals = check_decimals(timestamp_decimals)
@@ -258,6 +261,3 @@ def _per_video(name: str, given: object, videos: int) -> Sequence:
     if len(listed) != videos:
         raise ModelError(f"{name} describes {len(listed)} videos and {videos} were passed; pass one per video")
     return listed
-
-
-__all__ = ["LlavaOnevision2Processor"]

@@ -13,6 +13,7 @@ writes source frame index / fps, which is the same for a constant frame rate and
 import re
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -30,33 +31,7 @@ MAX_DECIMALS = 6  # assumed: microseconds
 FAR_OFF = 0.05  # assumed: seconds; half of what one decimal tells
 
 # ChatML as published; the assistant's words and <|im_end|>, which training supervises, stand inside {% generation %}.
-CHAT_TEMPLATE = """\
-{%- for message in messages -%}
-{%- if loop.first and message.role != 'system' -%}
-{{- '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' -}}
-{%- endif -%}
-{{- '<|im_start|>' + message.role + '\\n' -}}
-{%- if message.role == 'assistant' -%}
-{%- generation -%}
-{%- if message.content is string -%}{{- message.content -}}
-{%- else -%}{%- for item in message.content -%}{{- item.text -}}{%- endfor -%}{%- endif -%}
-{{- '<|im_end|>' -}}
-{%- endgeneration -%}
-{%- else -%}
-{%- if message.content is string -%}{{- message.content -}}
-{%- else -%}
-{%- for item in message.content -%}
-{%- if item.type == 'image' -%}{{- '<|vision_start|><|image_pad|><|vision_end|>' -}}
-{%- elif item.type == 'video' -%}{{- '<|vision_start|><|video_pad|><|vision_end|>' -}}
-{%- else -%}{{- item.text -}}{%- endif -%}
-{%- endfor -%}
-{%- endif -%}
-{{- '<|im_end|>' -}}
-{%- endif -%}
-{{- '\\n' -}}
-{%- endfor -%}
-{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
-"""
+CHAT_TEMPLATE = Path(__file__).with_name("chat_template.jinja").read_text(encoding="utf-8")
 
 _PLACES = re.compile(rf"{re.escape(VISION_START)}\s*{re.escape(VIDEO_PAD)}\s*{re.escape(VISION_END)}|{re.escape(IMAGE_PAD)}")
 

@@ -196,6 +196,7 @@ class LlavaOnevision2VisionModel(PreTrainedModel):
 
     config_class = LlavaOnevision2VisionConfig
     main_input_name = "pixel_values"
+    _input_embed_layer = "patch_embedding"
     input_modalities = ("image",)
     supports_gradient_checkpointing = True
     _no_split_modules = ["VisionBlock"]
@@ -212,9 +213,6 @@ class LlavaOnevision2VisionModel(PreTrainedModel):
         self.merger = VisionPatchMerger(config)
         self.gradient_checkpointing = False
         self.post_init()
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.embeddings.patch_embedding
 
     @capture_outputs(tie_last_hidden_states=False)
     def forward(
@@ -239,20 +237,19 @@ class LlavaOnevision2VisionModel(PreTrainedModel):
         Raises:
             ModelError: inputs that contradict each other.
         """
+        # 1. Which patches see each other
         config = self.config
         grid = check_patches(config, pixel_values, image_grid_thw, patch_positions, group_ids)
         if patch_positions is None:
             patch_positions = grid_positions(image_grid_thw, config.spatial_merge_size)
         side = None if config.window_size is None else config.window_size // config.patch_size
         groups, windows = plan_visibility(grid, patch_positions, group_ids, config.frame_windows_size, side)
-
+        # 2. Where each patch stands
         cos, sin = rotary_tables(patch_positions, config.hidden_size // config.num_attention_heads, config.rope_theta)
         rotation = partial(rotate, cos=cos, sin=sin)
+        # 3. The blocks, and the connector
         hidden_states = self.layernorm_pre(self.embeddings(pixel_values))
         for number, block in enumerate(self.encoder.layers):
             whole = windows is None or number in config.fullatt_block_indexes
             hidden_states = block(hidden_states, rotation, groups if whole else windows)
         return BaseModelOutputWithPooling(last_hidden_state=hidden_states, pooler_output=self.merger(hidden_states))
-
-
-__all__ = ["LlavaOnevision2VisionModel", "check_patches", "grid_positions"]

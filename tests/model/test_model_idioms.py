@@ -262,6 +262,19 @@ def test_a_variant_of_the_files(tiny, tmp_path):
     assert torch.equal(again.lm_head.weight, tiny.lm_head.weight)
 
 
+def test_a_name_on_the_hub_is_read_from_its_cache(tiny, tmp_path):
+    """The layout of the hub's cache: refs/main names the snapshot."""
+    place = tmp_path / "models--someone--tiny"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text("0" * 40)
+    tiny.save_pretrained(place / "snapshots" / ("0" * 40), max_shard_size="300KB")
+    offline = {"cache_dir": tmp_path, "local_files_only": True}
+    again = LlavaOnevision2ForConditionalGeneration.from_pretrained("someone/tiny", **offline)
+    assert torch.equal(again.lm_head.weight, tiny.lm_head.weight)
+    with pytest.raises(OSError, match="find them in the cached files"):
+        LlavaOnevision2ForConditionalGeneration.from_pretrained("someone/other", **offline)
+
+
 def test_tensors_of_another_shape_on_request(folder, tmp_path):
     config = LlavaOnevision2Config.from_pretrained(folder)
     config.text_config.vocab_size += 8

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from ov2lib.figures import WIDTH
-from ov2lib.model.shapes import Step
 from ov2lib.model.sizes import ModelCard, VideoCost
+
+from .shapes import Step
 
 PARTS = {  # light to dark, the vision side in teal and the language side in indigo
     "vision encoder": "#44AA99",

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from .configuration import LlavaOnevision2Config
-from .modeling import LlavaOnevision2ForConditionalGeneration
-from .vision import grid_positions
+from ov2lib.model import LlavaOnevision2Config, LlavaOnevision2ForConditionalGeneration
+from ov2lib.model.vision import grid_positions
 
 PARTS = {  # in the order of computing: module name -> what it is
     "model.visual.embeddings": "patch embedding",
@@ -46,11 +45,13 @@ def trace(config: LlavaOnevision2Config, canvases: int, text_tokens: int, side: 
         canvases: of `side` pixels, seen in runs of `frame_windows_size`.
         text_tokens: what the prompt holds besides visual tokens.
     """
+    # 1. Build without storage
     with torch.device("meta"):
         model = LlavaOnevision2ForConditionalGeneration(config).eval().to(torch.bfloat16)  # experts compute in no other
     vision = config.vision_config
     cells = side // vision.patch_size
     grid = torch.tensor([[canvases, cells, cells]])
+    # 2. Each part writes down what passes through it
     made: dict[str, Step] = {}
     for name, part in PARTS.items():
         module = model.get_submodule(name)
@@ -58,6 +59,7 @@ def trace(config: LlavaOnevision2Config, canvases: int, text_tokens: int, side: 
         first, copies = (module[0], len(module)) if listed else (module, 1)
         count = sum(parameter.numel() for parameter in module.parameters())
         first.register_forward_hook(_recorder(made, part, copies, count), with_kwargs=True)
+    # 3. Patches, then text with the visual tokens before it, then the last place
     pixels = torch.empty(canvases * cells**2, vision.num_channels * vision.patch_size**2, dtype=torch.bfloat16, device="meta")
     visual = model.model.visual(pixels, grid, grid_positions(grid, vision.spatial_merge_size).to("meta")).pooler_output
     text = model.get_input_embeddings()(torch.empty(1, text_tokens, dtype=torch.int64, device="meta"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ov2lib.model import shapes
+from kit.plots import shapes
 from ov2lib.model.sizes import model_card, published_config
 
 
