@@ -33,8 +33,8 @@ class Prepared:
         lengths: tokens of every sample.
         bins: sample numbers of every bin; one sample each on the unpacked path.
         summary: samples, bins, tokens, utilisation, and what was dropped.
-        sources: by name, {"first", "samples", "bins", "work"}: its first sample's number, how many it has, and the sums of their
-            `ov2lib.model.sizes.Work`. "bins" is there where sources are drawn by shares; a source's then stand together.
+        sources: by name, {"first", "samples", "bins", "work"}: its first sample's number, how many it has, and the sums
+            of their `ov2lib.model.sizes.Work`. "bins", which stand together, only where sources are drawn by shares.
     """
 
     folder: Path
