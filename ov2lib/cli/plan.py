@@ -78,8 +78,18 @@ def plan_json(plan: Plan) -> dict:
 
 
 def plan_recipe(args: argparse.Namespace) -> Plan:
-    """The plan of a published stage of the 8B."""
-    return make_plan(chosen_config(args), published_config("8b"), *_machine(args))
+    """The plan of a published stage, of the 8B or of the model of `--from`.
+
+    Raises:
+        TrainingError: no model in `--from`.
+    """
+    if args.media:
+        raise TrainingError("--media is where your data are tokenized; add --data, or leave it out")
+    if args.start is None:
+        return make_plan(chosen_config(args), published_config("8b"), *_machine(args))
+    start = base_of(args.start)
+    check_start(start)
+    return make_plan(chosen_config(args), LlavaOnevision2Config.from_pretrained(start), *_machine(args))
 
 
 def plan_own(args: argparse.Namespace) -> tuple[Plan, Prepared, Report]:
@@ -93,10 +103,10 @@ def plan_own(args: argparse.Namespace) -> tuple[Plan, Prepared, Report]:
         raise TrainingError("what your samples cost depends on the model; name its folder with --from")
     start = base_of(args.start)
     check_start(start)
-    encoder = make_encoder(LlavaOnevision2Processor.from_pretrained(start), config, args.media or OUTPUT / "media")
+    media = args.media or OUTPUT / "media"
+    encoder = make_encoder(LlavaOnevision2Processor.from_pretrained(start), config, media)
     report = Report(max_bad_share=1.0)
     with tempfile.TemporaryDirectory() as folder:
-        media = args.media or OUTPUT / "media"
         prepared = prepare_stage(config, encoder, chosen_data(args), media, Path(folder) / "data", report, {})
     counts = {name: facts["samples"] for name, facts in prepared.sources.items()}
     works = {name: prepared.work(name) for name in prepared.sources}

@@ -52,6 +52,7 @@ class Predictor:
     def __post_init__(self):
         for name in ("frames_prompt", "timestamps"):
             object.__setattr__(self, name, getattr(self, name) or getattr(self.processor, name))
+        MediaOptions(**self._media_overrides)  # options that contradict each other are refused before the first sample
 
     @property
     def options(self) -> dict:
@@ -109,8 +110,11 @@ class Predictor:
             size, options = images.size, MediaOptions(**given)
             least, most = options.min_pixels or size["shortest_edge"], options.max_pixels or size["longest_edge"]
             return image_tokens(item.path, least, most, patch)
-        own = {name: value for name, value in self.overrides.items() if name != "timestamp_decimals"}
-        return video_tokens(item.path, self.processor.media_options(override(given, own)), None, patch)
+        return video_tokens(item.path, self.processor.media_options(override(given, self._media_overrides)), None, patch)
+
+    @property
+    def _media_overrides(self) -> dict:
+        return {name: value for name, value in self.overrides.items() if name != "timestamp_decimals"}
 
     def _decimals(self, sample: Sample) -> int:
         videos = [item for item in sample.media if item.kind == "video"]

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from .. import __version__
-from ..codec.analysis import candidates, on_canvas
+from ..codec.analysis import Video, candidates, on_canvas
 from ..codec.config import FRONT_ENDS, PaperConfig
 from ..codec.frontend import partition_packets, score_with_prior, tokenize_video
 from ..errors import Ov2Error, install_hint
@@ -75,10 +75,10 @@ def gather(source: Source, settings: Settings, progress: Progress = lambda what,
     # 3. Signals, scores and pictures of the frames
     anchors = {frame for selection in selections for frame in selection["anchors"]}
     kinds = packets.kind[packets.frame_packet].tolist()  # of some codecs only decoding tells
-    layers, pictures, origins = _frames(source, frames, anchors, kinds, settings, progress)
+    video = on_canvas(source, PaperConfig.max_pixels, PaperConfig.patch_size)
+    layers, pictures, origins = _frames(video, frames, anchors, kinds, settings, progress)
     # 4. The time line
     partition = partition_packets(packets, PaperConfig())
-    video = on_canvas(source, PaperConfig.max_pixels, PaperConfig.patch_size)
     return {
         "name": source.path, "codec": source.codec, "version": __version__, "origins": origins,
         "shown": list(source.display.shown), "canvas": [video.height, video.width], "block": video.block,
@@ -94,9 +94,9 @@ def gather(source: Source, settings: Settings, progress: Progress = lambda what,
     }  # fmt: skip
 
 
-def _frames(source: Source, frames: np.ndarray, anchors: set[int], kinds: list, settings: Settings, progress: Progress):
+def _frames(video: Video, frames: np.ndarray, anchors: set[int], kinds: list, settings: Settings, progress: Progress):
     """Layers [frames, rows, cols], pictures by frame, and where the signals come from; fills in kinds of frames."""
-    video = on_canvas(source, PaperConfig.max_pixels, PaperConfig.patch_size)
+    source = video.source
     rows, cols = video.height // video.block, video.width // video.block
     values = {name: np.full((len(frames), rows, cols), np.nan, np.float32) for name in LAYERS}
     place = {int(frame): i for i, frame in enumerate(frames)}
@@ -196,7 +196,7 @@ def _prompt(tokens: VisualTokens) -> str:
     try:
         from ..model.prompt import IMAGE_PAD, visual_text
     except ModuleNotFoundError:  # the base install has no torch, which the model's package needs
-        return f"(the prompt needs the model's tokenizer text; {install_hint('model')})"
+        return f"(writing the prompt needs torch; {install_hint('model')})"
     return visual_text(tokens).replace(IMAGE_PAD, "▦")
 
 

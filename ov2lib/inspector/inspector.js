@@ -14,7 +14,6 @@ const HELP = {
   selected: "blocks of this frame on the canvases",
 };
 const FRONT_ENDS = { paper: "paper: groups cut by bit cost", ippp: "ippp: fixed windows", released: "released: the published chain" };
-const LABELS = { "motion x": "motion x", "motion y": "motion y", residual: "residual", quantiser: "quantiser", bits: "bits", score: "score" };
 
 // --- data -----------------------------------------------------------------------------------------------------------
 
@@ -170,15 +169,15 @@ class Inspector {
   controls() {
     const { data, state } = this;
     const layers = make("fieldset", { class: "layers", "aria-label": "layer" });
+    const group = `layer-${Math.random()}`; // one page may hold several inspectors
     LAYERS.forEach((layer, i) => {
       const input = make("input", {
-        type: "radio", name: `layer-${Math.random()}`, value: layer, checked: layer === state.layer,
+        type: "radio", name: group, value: layer, checked: layer === state.layer,
         onchange: () => this.update({ layer }),
       });
       layers.append(make("label", { title: `${HELP[layer]} (key ${i + 1})` }, input, layer));
     });
     this.layerInputs = [...layers.querySelectorAll("input")];
-    for (const input of this.layerInputs) input.name = this.layerInputs[0].name;
     const options = (names) => names.map((name) => make("option", { value: name }, FRONT_ENDS[name] ?? (name || "nothing")));
     this.first = make("select", { "aria-label": "front end", onchange: (event) => this.update({ frontEnd: event.target.value }) },
       ...options(this.frontEnds));
@@ -376,7 +375,7 @@ class Inspector {
     const where = `frame ${hover.frame}, ${seconds(this.data.packets.times[hover.frame])}, row ${hover.row}, column ${hover.col}`;
     const token = hover.token === null ? "" : `; canvas ${hover.canvas}, token ${hover.token}`;
     const values = this.values(hover.frame, hover.row, hover.col);
-    const texts = values && Object.entries(values).map(([name, value]) => `${LABELS[name]} ${number(value, this.data.units[name])}`);
+    const texts = values && Object.entries(values).map(([name, value]) => `${name} ${number(value, this.data.units[name])}`);
     this.says.replaceChildren(make("b", {}, where + token), texts ? `: ${texts.join(", ")}` : "");
   }
 

@@ -31,12 +31,15 @@ def base_of(folder: str | Path) -> Path:
     """The model folder that an adapter was trained on; a folder that holds no adapter is its own.
 
     Raises:
-        TrainingError: the base has gone.
+        TrainingError: the base has gone, or the adapter's settings are damaged.
     """
     folder = Path(folder)
     if not (folder / SETTINGS).is_file():
         return folder
-    base = Path(json.loads((folder / SETTINGS).read_text()).get("base_model_name_or_path") or "")
+    try:
+        base = Path(json.loads((folder / SETTINGS).read_text())["base_model_name_or_path"] or "")
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{folder / SETTINGS} is damaged ({error!r}); train or copy the adapter again") from error
     if not (base / "config.json").is_file():
         raise TrainingError(f"{folder} was trained on {base}, which is not there; bring it back, or merge where it is")
     return base

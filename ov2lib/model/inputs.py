@@ -1,6 +1,6 @@
 """What users of transformers hand to a processor: addresses, encoded pictures, tensors, nested options."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,8 @@ from transformers.image_utils import load_image
 
 from ..errors import ImageError, ModelError, describe
 
-NESTED = ("images_kwargs", "videos_kwargs", "text_kwargs", "common_kwargs")  # published: transformers' ProcessingKwargs
-ENCODED = 1024  # characters: a longer string is a picture in base64, no path
+COMMON = "common_kwargs"  # of transformers' ProcessingKwargs: for every modality
+ENCODED = 1024  # assumed: characters; a longer string is a picture in base64, no path
 
 
 def plain(items: object) -> Any:
@@ -43,15 +43,29 @@ def picture(item: object) -> object:
         raise ImageError(name, f"cannot be read ({why})", "check the address or the encoding") from error
 
 
-def nested(options: Mapping) -> tuple[dict, dict, dict]:
-    """Options for (images, videos, text): those of transformers' nested dictionaries over those given flat.
+def by_modality(options: Mapping, known: Mapping[str, Collection[str]]) -> dict[str, dict]:
+    """Options of each modality: those given flat, and over them those of transformers' nested dictionaries.
+
+    Args:
+        options: flat ("num_frames") and nested ("videos_kwargs").
+        known: names of options by nested dictionary.
 
     Raises:
-        ModelError: a nested option that is no dictionary.
+        ModelError: a nested dictionary that is none, or an option that nothing reads where it stands.
     """
-    groups = {name: options.get(name) or {} for name in NESTED}
+    # 1. Take them apart
+    groups = {name: options.get(name) or {} for name in (*known, COMMON)}
     for name, group in groups.items():
         if not isinstance(group, Mapping):
             raise ModelError(f"{name} is {group!r}; pass a dictionary")
-    flat = {name: value for name, value in options.items() if name not in NESTED} | groups["common_kwargs"]
-    return flat | groups["images_kwargs"], flat | groups["videos_kwargs"], flat | groups["text_kwargs"]
+    flat = {name: value for name, value in options.items() if name not in groups} | dict(groups.pop(COMMON))
+    # 2. Each must be read by somebody
+    everywhere = set().union(*known.values())
+    for place, names in [("", flat), *groups.items()]:
+        allowed = known.get(place, everywhere)
+        if unknown := sorted(set(names) - set(allowed)):
+            where = f" in {place}" if place else ""
+            raise ModelError(f"{unknown[0]!r} is not an option of the processor{where}; there are {', '.join(sorted(allowed))}")
+    # 3. Flat ones go to every modality that knows them
+    shared = {place: {name: value for name, value in flat.items() if name in known[place]} for place in known}
+    return {place: shared[place] | dict(groups[place]) for place in known}

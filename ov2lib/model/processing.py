@@ -1,6 +1,6 @@
 """The processor: text, images and videos in, the model's tensors out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from transformers import BatchFeature
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.processing_utils import ProcessorMixin, TextKwargs
 
+from ..codec.config import FRONT_ENDS
 from ..errors import ModelError
 from ..samples.media import (
     BACKENDS,
@@ -25,11 +26,25 @@ from ..samples.media import (
     video_tokens,
 )
 from ..tokens import MERGE, VisualTokens
-from .inputs import nested, picture, plain
-from .prompt import CHAT_TEMPLATE, FRAMES_PROMPTS, IMAGE_PAD, VIDEO_PAD, check_decimals, expand, places, visual_text
+from .inputs import by_modality, picture, plain
+from .prompt import (
+    CHAT_TEMPLATE,
+    FRAMES_PROMPTS,
+    IMAGE_PAD,
+    TIMESTAMPS,
+    VIDEO_PAD,
+    check_decimals,
+    expand,
+    places,
+    visual_text,
+)
 
-MEDIA_OPTIONS = {field.name for field in fields(MediaOptions)}
-TEXT_OPTIONS = set(TextKwargs.__annotations__) - {"return_mm_token_type_ids"}
+OPTIONS = {  # by transformers' nested dictionaries
+    "images_kwargs": {"min_pixels", "max_pixels"},
+    "videos_kwargs": {field.name for field in fields(MediaOptions)} | {"do_sample_frames"},
+    "text_kwargs": set(TextKwargs.__annotations__) - {"return_mm_token_type_ids"},
+}
+IDLE = (("audio", None), ("return_metadata", False))  # what apply_chat_template and pipelines add of their own
 
 
 class LlavaOnevision2Processor(ProcessorMixin):
@@ -72,8 +87,10 @@ class LlavaOnevision2Processor(ProcessorMixin):
         template = chat_template or tokenizer.chat_template or CHAT_TEMPLATE
         super().__init__(image_processor, tokenizer, chat_template=template)
         # 3. How videos were shown, and the places for visual tokens
-        self.video_backend, self.front_end = MediaOptions(video_backend).video_backend, front_end
-        self.frames_prompt, self.timestamps = frames_prompt, timestamps
+        self.video_backend = MediaOptions(video_backend).video_backend
+        self.front_end = _one_of("front_end", front_end, FRONT_ENDS)
+        self.frames_prompt = _one_of("frames_prompt", frames_prompt, FRAMES_PROMPTS)
+        self.timestamps = _one_of("timestamps", timestamps, TIMESTAMPS)
         self.timestamp_decimals = check_decimals(timestamp_decimals)
         self.image_token, self.video_token = IMAGE_PAD, VIDEO_PAD
         self.image_token_id = tokenizer.convert_tokens_to_ids(IMAGE_PAD)
@@ -102,41 +119,33 @@ class LlavaOnevision2Processor(ProcessorMixin):
             videos: a video or a (nested) list: paths, decoded frames or their files, `VisualTokens`.
             frames_prompt: "inference" (one grid row per frame, each frame seen alone) or "training" (one row per video,
                 frames seen in groups of four); see `prompt`. This and the next two default to the checkpoint's.
-            timestamp_decimals: 1, or 2 for JumpScore.
-            timestamps: what time tags say, "presentation" or "published"; see `prompt.source_seconds`.
+            timestamp_decimals, timestamps: of time tags; see `prompt.visual_text`.
             video_metadata: for decoded frames, one dict per video with `fps` and optionally `frames_indices`.
             options: fields of `MediaOptions` (`fps` may be a list, one per video) and of the tokenizer (`padding`, on by
                 default; `padding_side`, "left"; ...), flat or in `images_kwargs`, `videos_kwargs` and `text_kwargs`.
 
         Returns:
             `input_ids` and `attention_mask` [B, S]; with visuals also `pixel_values` float [N, 3·P·P], `image_grid_thw`
-            [rows, 3], `patch_positions` [N, 3] and `group_ids` [N], all in the order of the prompt, patches in merge-block
-            order. Padding patches have groups of their own, so nothing sees them.
+            [rows, 3], `patch_positions` [N, 3] and `group_ids` [N], in the order of the prompt, patches in merge-block order.
 
         Raises:
             ModelError: placeholders and visuals differ in number, an unknown option, a prompt the tokenizer cuts.
             VideoError: a video that cannot be read.
         """
         # 1. Check prompts and media against each other
-        texts = [text] if isinstance(text, str) else text
-        if not isinstance(texts, (list, tuple)) or not texts or not all(isinstance(prompt, str) for prompt in texts):
-            raise ModelError("text is required: one prompt, or a list of prompts")
-        frames_prompt = frames_prompt or self.frames_prompt
+        texts = _texts(text)
+        frames_prompt = _one_of("frames_prompt", frames_prompt or self.frames_prompt, FRAMES_PROMPTS)
         decimals = self.timestamp_decimals if timestamp_decimals is None else timestamp_decimals
-        if frames_prompt not in FRAMES_PROMPTS:
-            raise ModelError(f"frames_prompt is {frames_prompt!r}; use 'inference' or 'training'")
         image_options, video_options, text_options = _split(options)
         pictures, clips = flatten(plain(images), is_image), flatten(plain(videos), is_video)
         kinds = [kind for prompt in texts for kind in places(prompt)]
         self._check_counts(kinds, len(pictures), len(clips))
-
         # 2. Media become visual tokens, and these the text in place of their placeholders
         stills = self._images(pictures, MediaOptions(**image_options))
         films = self._videos(clips, video_options, video_metadata)
         ordered = [next(stills if kind == "image" else films) for kind in kinds]
         written = iter([visual_text(tokens, frames_prompt, decimals, timestamps or self.timestamps) for tokens in ordered])
         expanded = [expand(prompt, written) for prompt in texts]
-
         # 3. Text becomes ids, which the tokenizer must not have cut off
         data = dict(self.tokenizer([prompt for prompt, _ in expanded], return_tensors=return_tensors, **text_options))
         self._check_length([prompt for prompt, _ in expanded], data["input_ids"])
@@ -236,23 +245,27 @@ class LlavaOnevision2Processor(ProcessorMixin):
             )
 
 
+def _texts(text: object) -> Sequence[str]:
+    texts = [text] if isinstance(text, str) else text
+    if not isinstance(texts, (list, tuple)) or not texts or not all(isinstance(prompt, str) for prompt in texts):
+        raise ModelError("text is required: one prompt, or a list of prompts")
+    return texts
+
+
+def _one_of(name: str, value: str, allowed: Iterable[str]) -> str:
+    if value not in allowed:
+        raise ModelError(f"{name} is {value!r}; use {' or '.join(map(repr, allowed))}")
+    return value
+
+
 def _split(options: dict) -> tuple[dict, dict, dict]:
-    """Options for images, videos and text; what apply_chat_template adds of its own is left out."""
-    images, videos, text = nested(options)
+    """Options for images, videos and text."""
+    split = by_modality({name: value for name, value in options.items() if (name, value) not in IDLE}, OPTIONS)
+    images, videos, text = split.values()
     rates = [name for name in BACKENDS["frames"] if videos.get(name) is not None]
-    if videos.get("do_sample_frames") is False and rates:
+    if videos.pop("do_sample_frames", None) is False and rates:
         raise ModelError(f"do_sample_frames=False and {rates[0]} contradict each other; give one of them")
-    known = MEDIA_OPTIONS | TEXT_OPTIONS | {"do_sample_frames"}
-    for name, value in (images | videos | text).items():
-        if name not in known and (name, value) not in (("audio", None), ("return_metadata", False)):
-            raise ModelError(
-                f"{name!r} is not an option of the processor; video options are {', '.join(sorted(MEDIA_OPTIONS))}"
-            )
-    return (
-        {name: value for name, value in images.items() if name in ("min_pixels", "max_pixels")},
-        {name: value for name, value in videos.items() if name in MEDIA_OPTIONS},
-        {"padding": True, "padding_side": "left"} | {name: value for name, value in text.items() if name in TEXT_OPTIONS},
-    )
+    return images, videos, {"padding": True, "padding_side": "left"} | text
 
 
 def _per_video(name: str, given: object, videos: int) -> Sequence:

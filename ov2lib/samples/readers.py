@@ -31,7 +31,7 @@ from .sample import Sample, id_text, named_media, objects, parse_sample
 
 MAX_JSON_BYTES = 1 << 26  # assumed: 64 MiB for one sample's text
 MAX_MEDIA_BYTES = 1 << 31  # assumed: 2 GiB for one clip
-PIECE = 1 << 20  # characters of a JSON list read at a time
+PIECE = 1 << 20  # our choice: characters of a JSON list read at a time
 SEPARATOR = re.compile(r"[\s,]*")
 MAX_DEPTH = 100  # assumed; Python reads JSON some 990 deep, and not always writes it again
 MEDIA_COLUMNS = ("image", "images", "video", "videos")  # of the LLaVA corpora

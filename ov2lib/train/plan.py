@@ -202,12 +202,13 @@ def _assumptions(
 ) -> list[str]:
     """What a plan rests on, with the numbers."""
     # 1. What the data are taken to be
+    pixels = config.max_pixels or FRAME_SIDE**2
     most = max(work.predicted / work.tokens for work in works.values())
     if measured:
         notes = ["tokens of a sample: as measured, whatever the sources say"]
     else:
         notes = [
-            f"every image and frame has {config.max_pixels:,} pixels (training keeps larger images), every video its "
+            f"every image and frame has {pixels:,} pixels (training keeps larger images), every video its "
             "source's full frames or canvases (training takes one frame a second, up to them)",
             f"text: captions as in the paper's token table, other samples {TEXT} (the 4B quick start's mean sample less one "
             f"image), {TAG} tokens for the time of every frame",

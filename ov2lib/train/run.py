@@ -29,7 +29,7 @@ from torch.utils.tensorboard import SummaryWriter
 from transformers import PrinterCallback, set_seed
 from transformers.integrations import TensorBoardCallback
 
-from ..errors import Ov2Error, TrainingError
+from ..errors import TrainingError
 from ..files import check_folder, whole_file, whole_folder
 from ..model import LlavaOnevision2Processor
 from ..samples.cache import TokenCache
@@ -228,7 +228,7 @@ def tokenize_part(config, encoder, data, media_dir, number: int, processes: int)
     """Tokenize every `processes`-th sample's media into the cache; what cannot be used is judged in preparation."""
     for samples in source_samples(config, data, media_dir, Report(1.0)).values():
         for sample in islice(samples, number, None, processes):
-            with suppress(Ov2Error):
+            with suppress(Exception):  # whatever a picture or video does, its row is judged in preparation
                 for item in sample.media:
                     encoder.tokens_of(item)
 

@@ -2,6 +2,7 @@
 bytes shows them. The bytes of such a picture count to the frame as which it is shown.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ class _Picture:
     size: int = 0
 
 
-class _Reader:
+class _Reader(ABC):
     """Reads packets of one codec, and remembers which pictures the decoder keeps."""
 
     def __init__(self, extradata: bytes = b""):
@@ -36,9 +37,9 @@ class _Reader:
         except IndexError:
             return Header()  # damaged
 
+    @abstractmethod
     def read(self, data: bytes) -> Header:
         """What one packet says."""
-        raise RuntimeError("each codec has its own")
 
     def store(self, picture: _Picture, mask: int) -> None:
         """Put a picture in the places of `mask`."""

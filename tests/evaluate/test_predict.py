@@ -181,3 +181,8 @@ def test_command_runs_a_checkpoint(folder, samples, tmp_path, calls, capsys):
         "media": {"num_canvases": 5},
     }  # fmt: skip
     assert scores["revision"] == fingerprint(folder) and scores["tasks"]["caption"]["samples"] == 3
+
+
+def test_overrides_that_contradict_each_other_are_refused_before_the_first_sample(folder):
+    with pytest.raises(ModelError, match="num_frames does nothing with video_backend='codec'"):
+        load_predictor(folder, "cpu", overrides={"num_canvases": 4, "num_frames": 8})

@@ -180,7 +180,7 @@ def test_a_video_as_a_list_of_its_frames_files(processor, tmp_path):
         ({"num_frames": 4, "num_canvases": 4}, "num_frames does nothing with video_backend='codec'"),
         ({"do_sample_frames": False, "fps": 1.0}, "do_sample_frames=False and fps contradict each other"),
         ({"fps": [1.0, 2.0]}, "fps describes 2 videos and 1 were passed"),
-        ({"videos_kwargs": {"frames": 4}}, "'frames' is not an option of the processor; video options are"),
+        ({"videos_kwargs": {"frames": 4}}, "'frames' is not an option of the processor in videos_kwargs; there are"),
         ({"videos_kwargs": 4}, "videos_kwargs is 4; pass a dictionary"),
     ],
 )
@@ -356,3 +356,31 @@ def test_the_plan_of_attention_moves_with_a_tower_spread_over_devices():
     assert moved.lengths == runs.lengths
     tensors = [moved.order, moved.restore, moved.boundaries, *(batch.index for batch in moved.batches)]
     assert {str(tensor.device) for tensor in tensors} == {"meta"}
+
+
+# --- options that stand in the wrong place, and defaults that are none ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (
+            {"images_kwargs": {"num_frames": 4}},
+            "'num_frames' is not an option of the processor in images_kwargs; there are max",
+        ),
+        ({"videos_kwargs": {"padding": True}}, "'padding' is not an option of the processor in videos_kwargs"),
+        ({"text_kwargs": {"fps": 2.0}}, "'fps' is not an option of the processor in text_kwargs"),
+        ({"common_kwargs": {"frames": 2}}, "'frames' is not an option of the processor"),
+    ],
+)
+def test_an_option_that_nothing_would_read_where_it_stands(options, why, processor):
+    with pytest.raises(ModelError, match=why):
+        processor("one", **options)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"front_end": "papers"}, {"frames_prompt": "both"}, {"timestamps": "mine"}, {"video_backend": "pixels"}]
+)
+def test_a_default_that_is_none(wrong, processor):
+    with pytest.raises(ModelError, match=f"{next(iter(wrong))} is .*; use '"):
+        LlavaOnevision2Processor(processor.image_processor, processor.tokenizer, **wrong)

@@ -186,3 +186,35 @@ def test_processes_share_the_tokenizing_of_media(place, monkeypatch):
         tokenize_part(config, SimpleNamespace(tokens_of=seen.append), {"mine": "mine.jsonl"}, place, number, 2)
         parts.append(len(seen))
     assert parts == [6, 6]
+
+
+def test_a_row_that_breaks_in_an_unforeseen_way_does_not_end_the_tokenizing(place, monkeypatch):
+    monkeypatch.chdir(place)
+    config = own_config((Source("mine", "mine", None, "video", 8),))
+    tried = []
+
+    def breaks(item):
+        tried.append(item)
+        raise RuntimeError("a library's own fault")
+
+    tokenize_part(config, SimpleNamespace(tokens_of=breaks), {"mine": "mine.jsonl"}, place, 0, 1)
+    assert len(tried) == 12
+
+
+def test_a_recipes_plan_is_of_the_model_that_is_named(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    totals = {}
+    for model in (["--from", "MODEL"], []):
+        ov2("plan", "--recipe", "stage1", *model, "--json")
+        totals[bool(model)] = json.loads(capsys.readouterr().out)["total_flops"]
+    assert totals[True] < totals[False] / 1000, "the tiny model costs less than the 8B"
+    assert main(["plan", "--recipe", "stage1", "--media", "x"]) == 2
+    assert "--media is where your data are tokenized" in capsys.readouterr().err
+
+
+def test_an_adapter_with_damaged_settings_is_one_line(place, trained, tmp_path, capsys):
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text("{")
+    assert main(["merge", str(adapter), "--output", str(tmp_path / "merged")]) == 2
+    assert "is damaged" in capsys.readouterr().err and not (tmp_path / "merged").exists()
