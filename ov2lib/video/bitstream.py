@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from itertools import accumulate, chain, pairwise
 from typing import NamedTuple
 
+SIZE_BYTES = 8  # published: of a unit's size at most (4.10.5 of the AV1 specification); more would cost quadratic time
+
 
 class Header(NamedTuple):
     """What one packet says.
@@ -76,12 +78,12 @@ def obus(data: bytes) -> Iterator[tuple[int, int, int]]:
     while at < len(data):
         start, first = at, data[at]
         at += 2 if first & 4 else 1
-        size, shift = len(data) - at, 0
+        size = len(data) - at
         if first & 2:
             size = 0
-            while True:
-                byte = data[at]
-                at, size, shift = at + 1, size | (byte & 127) << shift, shift + 7
+            for shift in range(0, 7 * SIZE_BYTES, 7):
+                byte, at = data[at], at + 1
+                size |= (byte & 127) << shift
                 if byte < 128:
                     break
         at = min(at + size, len(data))

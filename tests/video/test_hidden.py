@@ -149,3 +149,8 @@ def test_damaged_packets_are_no_error(codec, specimen, layered):
                 damaged[place] = rng.integers(256)
             header = read(memoryview(bytes(damaged[: rng.integers(1, len(damaged) + 1)])))
             assert header.kind in "?IP" and (header.hidden is None or 0 < header.hidden[0] <= number)
+
+
+def test_a_size_without_an_end_costs_linear_time():
+    data = b"\x0a" + b"\x80" * 200_000  # at most eight bytes say a size; what follows is a unit without one
+    assert list(obus(data)) == [(1, 0, 9), (0, 9, len(data))]
