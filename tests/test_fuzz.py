@@ -29,6 +29,12 @@ def test_a_file_in_which_another_stream_begins_later_is_read():
     assert result.worst.outcome == "read", fuzz.report([result])
 
 
+def test_start_codes_side_by_side_are_read():
+    """Found by 6,000 files of seed 2: an MPEG-1 file in which nothing stands behind a start code."""
+    (result,) = fuzz.fuzz([fuzz.Case(2, 128)], 1)
+    assert result.worst.outcome == "read", fuzz.report([result])
+
+
 def test_damaged_images_are_read_or_refused():
     check([fuzz.Case(SEED, index, still=True) for index in range(60)])
 

@@ -59,7 +59,7 @@ def nal_units(data: memoryview, length_size: int) -> Iterator[tuple[int, int]]:
                 yield start, min(at, len(data))
         return
     codes = (code.start() for code in re.finditer(b"\0\0\1", data))
-    yield from ((at + 3, end) for at, end in pairwise(chain(codes, [len(data)])) if at + 3 < len(data))
+    yield from ((at + 3, end) for at, end in pairwise(chain(codes, [len(data)])) if at + 3 < end)
 
 
 def superframe(data: bytes) -> list[int]:

@@ -10,7 +10,7 @@ import zoo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ov2lib.video.bitstream import obus, superframe
+from ov2lib.video.bitstream import nal_units, obus, superframe
 from ov2lib.video.marginals import Marginals, _Parts, _sized, marginals_reader
 
 WIDE = (144, 1100)  # wide enough for four columns of tiles
@@ -201,3 +201,8 @@ def test_damaged_parameter_sets_only_cost_the_sizes_of_parts(specimen, tmp_path)
                 assert sizes is None or sizes.size.sum() <= packet.size
                 packets += 1
     assert packets >= 24
+
+
+def test_a_start_code_with_nothing_behind_it_is_no_unit():
+    data = b"\x00\x00\x01\x00\x00\x01\x01\xab\x00\x00\x01"
+    assert list(nal_units(memoryview(data), 0)) == [(6, 8)]
