@@ -131,7 +131,7 @@ def test_variants_stand_side_by_side_over_seeds():
     rows = [variant_row("full", 0, 0.5), variant_row("full", 1, 1.0), variant_row("lora", 0, 0.25)]
     rows += [variant_row("full", 0, 0.5, "choice/alone")]
     line = str(training.variant_table(rows)).splitlines()[-1].split()
-    assert line == ["3", "order", "accuracy", "1", "0.75 [0.50, 1.00]", "0.25 [0.25, 0.25]"]
+    assert line == "3 order accuracy 1 0.75 [0.50, 1.00] 0.25 [0.25, 0.25]".split()
     figure, axes = plt.subplots(1, 2)
     training.draw_variants(axes[0], rows)
     assert len(axes[0].lines) == 4 and [text.get_text() for text in axes[0].get_yticklabels()] == ["3 · order, accuracy"]
