@@ -7,7 +7,7 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.ov2lib-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test lint test-portable lab clean
+.PHONY: help reproduce test lint test-portable test-ray lab clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,11 @@ lint: $(STAMP)  ## Check style and types
 
 test-portable: $(STAMP)  ## Check by hand that results do not depend on the processor: one table (about an hour)
 	$(BIN)/python tests/portable.py
+
+test-ray:  ## Check `ov2 corpus --engine ray` on a local Ray of two workers, in an environment of its own (595 MB)
+	test -x $(VENV)-ray/bin/python || $(PYTHON) -m venv $(VENV)-ray
+	$(VENV)-ray/bin/python -m pip install --disable-pip-version-check --quiet --editable '.[ray]' pytest hypothesis
+	$(VENV)-ray/bin/python -m pytest tests/corpus/test_corpus_ray.py
 
 # OpenMP's threads sleep while they wait: they spin by default, which makes training crawl on a machine that others use too.
 lab: export OMP_WAIT_POLICY = PASSIVE

@@ -23,6 +23,7 @@ COMMANDS = {  # name: one line for the overview; each is a module of this packag
     "ask": "ask a model about a video or an image",
     "model-card": "parameters, memory and cost of a model size",
     "check": "what training on your data would skip, and cost",
+    "corpus": "clips to shards of visual tokens, on one machine or many",
     "train": "train on your own data or as a published stage, full or LoRA",
     "merge": "add an adapter to its model",
     "evaluate": "score a model's answers to any dataset of samples",
