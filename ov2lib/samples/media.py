@@ -157,10 +157,10 @@ def video_tokens(item: Any, options: MediaOptions, metadata: dict | None, patch_
     if not isinstance(item, (str, Path)):
         return _decoded(item, options, metadata, patch_size)
     if options.video_backend == "codec":
-        chosen = options.given("num_canvases", "min_pixels", "max_pixels")
-        return tokenize_video(item, front_end=options.front_end or FRONT_END, patch_size=patch_size, **chosen)
-    chosen = FRAME_PIXELS | options.given("num_frames", "fps", "min_pixels", "max_pixels")
-    return tokenize_frames(item, patch_size=patch_size, **chosen)
+        settings = options.given("num_canvases", "min_pixels", "max_pixels")
+        return tokenize_video(item, front_end=options.front_end or FRONT_END, patch_size=patch_size, **settings)
+    settings = FRAME_PIXELS | options.given("num_frames", "fps", "min_pixels", "max_pixels")
+    return tokenize_frames(item, patch_size=patch_size, **settings)
 
 
 def _decoded(frames: Sequence | np.ndarray, options: MediaOptions, metadata: dict | None, patch_size: int) -> VisualTokens:
