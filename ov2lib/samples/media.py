@@ -160,11 +160,11 @@ def video_tokens(
     if not isinstance(item, (str, Path)):
         return _decoded(item, options, metadata, patch_size)
     if options.video_backend == "codec":
-        chosen = options.given("num_canvases", "min_pixels", "max_pixels")
+        settings = options.given("num_canvases", "min_pixels", "max_pixels")
         front_end = options.front_end or FRONT_END
-        return tokenize_video(item, front_end=front_end, patch_size=patch_size, workers=workers, **chosen)
-    chosen = FRAME_PIXELS | options.given("num_frames", "fps", "min_pixels", "max_pixels")
-    return tokenize_frames(item, patch_size=patch_size, workers=workers, **chosen)
+        return tokenize_video(item, front_end=front_end, patch_size=patch_size, workers=workers, **settings)
+    settings = FRAME_PIXELS | options.given("num_frames", "fps", "min_pixels", "max_pixels")
+    return tokenize_frames(item, patch_size=patch_size, workers=workers, **settings)
 
 
 def _decoded(frames: Sequence | np.ndarray, options: MediaOptions, metadata: dict | None, patch_size: int) -> VisualTokens:
