@@ -135,6 +135,6 @@ def test_variants_stand_side_by_side_over_seeds():
     figure, axes = plt.subplots(1, 2)
     training.draw_variants(axes[0], rows)
     assert len(axes[0].lines) == 4 and [text.get_text() for text in axes[0].get_yticklabels()] == ["3 · order, accuracy"]
-    training.draw_settings(axes[1], rows, 3)
+    training.draw_settings(axes[1], rows[:3], 3)
     assert {text.get_text() for text in axes[1].texts} == {"0.25", "0.50"} and len(axes[1].get_yticklabels()) == 2
     plt.close(figure)

@@ -171,7 +171,7 @@ def draw_variants(ax: Axes, rows: Sequence[dict]) -> None:
             scores = _scores(rows, task, variant)
             ax.plot(scores, [place + shift] * len(scores), marker, color=colour, markersize=3, alpha=0.4)
             ax.plot(np.mean(scores), place + shift, marker, color=colour, markersize=6, label=label if place == 0 else None)
-    ax.set(xlim=(-0.02, 1.02), ylim=(len(tasks) - 0.5, -0.5), xlabel="score", title="seeds and their mean")
+    ax.set(xlim=(-0.02, 1.02), ylim=(len(tasks) - 0.5, -0.5), xlabel="score", title="seeds, mean")
     ax.set_yticks(range(len(tasks)), [f"{stage} · {_kind(task)}, {metric}" for stage, task, metric in tasks], fontsize=7)
     ax.grid(axis="x", linewidth=0.4)
 
@@ -187,8 +187,8 @@ def draw_settings(ax: Axes, rows: Sequence[dict], stage: int) -> None:
     ax.imshow(scores, cmap="Greens", vmin=0, vmax=1.4, aspect="auto")
     for (line, column), score in np.ndenumerate(scores):
         ax.text(column, line, f"{score:.2f}", ha="center", va="center", fontsize=7)
-    ax.set_xticks(range(len(tasks)), [_kind(task) for task in tasks], fontsize=7)
-    ax.set_yticks(range(len(names)), names, fontsize=7)
+    ax.set_xticks(range(len(tasks)), [_kind(task) for task in tasks], fontsize=6)
+    ax.set_yticks(range(len(names)), names, fontsize=6)
     ax.set(title=f"settings, stage {stage}")
 
 
