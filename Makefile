@@ -7,7 +7,7 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.ov2lib-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test lint test-portable lab clean
+.PHONY: help reproduce test lint test-portable test-ray test-lowest lab clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,13 +30,27 @@ lint: $(STAMP)  ## Check style and types
 test-portable: $(STAMP)  ## Check by hand that results do not depend on the processor: one table (about an hour)
 	$(BIN)/python tests/portable.py
 
+test-ray:  ## Check `ov2 corpus --engine ray` on a local Ray of two workers, in an environment of its own (595 MB)
+	test -x $(VENV)-ray/bin/python || $(PYTHON) -m venv $(VENV)-ray
+	$(VENV)-ray/bin/python -m pip install --disable-pip-version-check --quiet --editable '.[ray]' pytest hypothesis
+	$(VENV)-ray/bin/python -m pytest tests/corpus/test_corpus_ray.py
+
+# torch stays at its pin; all else is installed at the lower bound that pyproject.toml promises.
+test-lowest: export OMP_NUM_THREADS = 1
+test-lowest: export OPENBLAS_NUM_THREADS = 1
+test-lowest:  ## Check by hand that the lower bounds of pyproject.toml hold (an environment of its own)
+	$(PYTHON) -m venv --clear $(VENV)-lowest
+	$(PYTHON) tests/lowest.py > $(VENV)-lowest/constraints.txt
+	$(VENV)-lowest/bin/python -m pip install --quiet --no-compile --constraint $(VENV)-lowest/constraints.txt --editable '.[dev]'
+	$(VENV)-lowest/bin/python -m pytest --numprocesses $(WORKERS) --dist loadscope tests
+
 # OpenMP's threads sleep while they wait: they spin by default, which makes training crawl on a machine that others use too.
 lab: export OMP_WAIT_POLICY = PASSIVE
 lab: $(STAMP)  ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
 clean:  ## Remove what make and the tests left behind (.venv, runs, caches); committed files stay
-	rm -rf .venv runs build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-lowest runs build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find notebooks ov2lib tests -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -57,8 +57,8 @@ def style(font_scale: float = 1) -> None:
 
 def folder() -> Path:
     """Where figures go: the folder that `OV2_FIGURES` names (as `ov2 reproduce` sets it), else `figures/` of the clone."""
-    chosen = os.environ.get("OV2_FIGURES")
-    return Path(chosen) if chosen else project_root() / "figures"
+    override = os.environ.get("OV2_FIGURES")
+    return Path(override) if override else project_root() / "figures"
 
 
 def save(fig, name: str, data) -> tuple[Path, Path]:

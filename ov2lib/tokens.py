@@ -174,7 +174,7 @@ class VisualTokens:
             "group_ids": self.group_ids.tolist(), "config": self.config, "summary": self.summary(),
         }  # fmt: skip
         try:
-            _check_values(rest)
+            check_values(rest)
             return json.dumps(rest, indent=2, allow_nan=False) + "\n"
         except (TypeError, ValueError, RecursionError) as error:
             raise TokensError(f"these tokens cannot be saved: {error}; give plain numbers and text") from error
@@ -232,7 +232,7 @@ class VisualTokens:
 
     @classmethod
     def _from_values(cls, folder: Path, rest: dict) -> "VisualTokens":
-        _check_values(rest)
+        check_values(rest)
         tokens = cls(
             canvases=_read_canvases(folder, len(rest["group_ids"])),
             patch_positions=read_array(folder / "patch_positions.npy", "i", 2),
@@ -244,7 +244,7 @@ class VisualTokens:
             source=rest["source"],
             config=rest["config"],
         )
-        _check_positions(tokens)
+        check_positions(tokens)
         return tokens
 
 
@@ -284,7 +284,7 @@ def read_json(path: Path) -> dict:
         return json.loads(file.read(size))
 
 
-def _check_values(rest: dict) -> None:
+def check_values(rest: dict) -> None:
     """The values of tokens.json that arithmetic and names rest on."""
 
     def is_number(value: Any, *kinds: type) -> bool:
@@ -301,7 +301,7 @@ def _check_values(rest: dict) -> None:
         raise ValueError("source is no text or config no table")
 
 
-def _check_positions(tokens: VisualTokens) -> None:
+def check_positions(tokens: VisualTokens) -> None:
     """Every patch comes from a frame of the source and a place on its grid, or is padding; frame times rise."""
     times, positions = tokens.frame_times, tokens.patch_positions
     if not np.isfinite(times).all() or (np.diff(times) < 0).any():

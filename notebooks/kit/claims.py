@@ -236,8 +236,8 @@ def small_tracker() -> Outcome:
     """The 4B tracker of the authors' repository beside the 8B of the main table."""
     small, table = load("tracking_4b", wide=True)["J&F"], load("main", wide=True).loc["tracking", MODEL]
     pairs = {"ref-davis17": "DAVIS (J&F)", "MeViS valid_u": "MeViS_U (J&F)"}
-    told = [f"{row}: {table[row]} (8B), {small[name]} (4B), {small[name] - table[row]:+.2f}" for name, row in pairs.items()]
-    return "", {"pairs": "; ".join(told)}
+    words = [f"{row}: {table[row]} (8B), {small[name]} (4B), {small[name] - table[row]:+.2f}" for name, row in pairs.items()]
+    return "", {"pairs": "; ".join(words)}
 
 
 # Codec against frames
@@ -344,11 +344,11 @@ def agree(argument: str) -> Outcome:
     """Whether the sources of each fact give one value; facts are parted by ";", after "|" stands the verdict if they do not."""
     items, _, otherwise = argument.partition(" | ")
     facts = [_facts(item) for item in items.split("; ")]
-    told = {source: ", ".join(_short(fact[source]) for fact in facts) for source in facts[0]}
-    same = len(told) > 1 and len(set(told.values())) == 1
-    words = "; ".join(f"{source}: {values}" for source, values in told.items())
+    values_of = {source: ", ".join(_short(fact[source]) for fact in facts) for source in facts[0]}
+    same = len(values_of) > 1 and len(set(values_of.values())) == 1
+    words = "; ".join(f"{source}: {values}" for source, values in values_of.items())
     return HOLDS if same else otherwise or CONTRADICTED, {
-        "values": f"{' and '.join(told)}: {told.popitem()[1]}" if same else words
+        "values": f"{' and '.join(values_of)}: {values_of.popitem()[1]}" if same else words
     }
 
 
@@ -383,8 +383,8 @@ def image_tokens() -> Outcome:
     """Image tokens of each caption bucket, recomputed from clips and frames."""
     table = load("caption_buckets", wide=True).drop("total")
     recomputed = table["clips"] * table["frames_per_clip"] * FRAME_TOKENS / 1e9
-    told = ", ".join(f"{value:.2f}B" for value in recomputed)
-    return _judge(bool((abs(recomputed - table["image_tokens"]) < 0.051).all())), {"values": told}
+    values = ", ".join(f"{value:.2f}B" for value in recomputed)
+    return _judge(bool((abs(recomputed - table["image_tokens"]) < 0.051).all())), {"values": values}
 
 
 def chart_clips() -> Outcome:
@@ -423,11 +423,11 @@ def frame_growth() -> Outcome:
     budgets = list(dict.fromkeys(int(n) for cell in frames for n in cell.replace("and", "/").split("/")))
     ratios = [b / a for a, b in zip(budgets[1:-1], budgets[2:], strict=True)]  # 30 to 60 and 90 is one step of two lengths
     ratios = [budgets[1] / budgets[0], *ratios[1:]]
-    told = ", ".join(f"×{ratio:.2f}" for ratio in ratios)
+    words = ", ".join(f"×{ratio:.2f}" for ratio in ratios)
     whole = all(2 <= ratio <= 4 for ratio in ratios)
     return _judge(all(2 <= round(ratio) <= 4 for ratio in ratios), whole), {
         "budgets": ", ".join(map(str, budgets)),
-        "ratios": told,
+        "ratios": words,
     }
 
 
@@ -476,8 +476,8 @@ def everything_released() -> Outcome:
     """What the page still calls "coming soon"."""
     waiting = [row["item"] for row in rows("facts") if row["value"] == "coming soon"]
     numbers = jumpscore_size()[1]
-    told = " and ".join(waiting) + " “coming soon”"
-    return _judge(not waiting), numbers | {"waiting": told}
+    names = " and ".join(waiting) + " “coming soon”"
+    return _judge(not waiting), numbers | {"waiting": names}
 
 
 def backend_per_row() -> Outcome:
@@ -498,8 +498,8 @@ def guide_scores() -> Outcome:
     """Scores of the guide that differ from the main table by more than rounding."""
     near = nearest_guide()
     off = near[near["gap"].abs() > 0.05 + 1e-9].sort_index()
-    told = ", ".join(f"{row.Index} {row.guide:.2f} against {row.table}" for row in off.itertuples())
-    return _judge(len(off) < len(near), off.empty), {"same": len(near) - len(off), "rows": len(near), "off": told}
+    words = ", ".join(f"{row.Index} {row.guide:.2f} against {row.table}" for row in off.itertuples())
+    return _judge(len(off) < len(near), off.empty), {"same": len(near) - len(off), "rows": len(near), "off": words}
 
 
 def _short(value: str) -> str:

@@ -23,6 +23,7 @@ COMMANDS = {  # name: one line for the overview; each is a module of this packag
     "ask": "ask a model about a video or an image",
     "model-card": "parameters, memory and cost of a model size",
     "check": "what training on your data would skip, and cost",
+    "corpus": "clips to shards of visual tokens, on one machine or many",
     "train": "train on your own data or as a published stage, full or LoRA",
     "merge": "add an adapter to its model",
     "evaluate": "score a model's answers to any dataset of samples",
@@ -47,7 +48,7 @@ EXTRAS = {  # optional package: the extra of pyproject.toml that brings it
 }
 
 
-def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
+def build_parser(subcommand: str | None = None) -> argparse.ArgumentParser:
     """The parser; only the chosen subcommand's module is imported for its options."""
     parser = argparse.ArgumentParser(
         prog="ov2", description="Companion to LLaVA-OneVision-2: from a video to visual tokens and answers."
@@ -56,7 +57,7 @@ def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        if name == chosen:
+        if name == subcommand:
             implementation = importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
             implementation.add_arguments(command)
             command.set_defaults(run=implementation.run)

@@ -75,11 +75,11 @@ def run(args: argparse.Namespace) -> int:
     else:
         from ..evaluate.predict import fingerprint, load_predictor
 
-        chosen = {"video_backend": args.backend, "num_canvases": args.canvases, "num_frames": args.frames}
+        settings = {"video_backend": args.backend, "num_canvases": args.canvases, "num_frames": args.frames}
         predict = load_predictor(
             args.model, args.device, max_new_tokens=args.max_new_tokens, batch_size=args.batch_size, blind=args.blind,
             frames_prompt=args.frames_prompt, timestamps=args.timestamps,
-            overrides={name: value for name, value in chosen.items() if value is not None},
+            overrides={name: value for name, value in settings.items() if value is not None},
         )  # fmt: skip
         revision, options = fingerprint(args.model), predict.options
     # 3. Answer and score, with a bar

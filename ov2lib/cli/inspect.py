@@ -47,10 +47,10 @@ def run(args: argparse.Namespace) -> int:
     packets = source.packets
     partition = partition_packets(packets, DEFAULT)
     columns = min(shutil.get_terminal_size().columns, WIDEST)
-    told = facts(source, partition)
+    rows = facts(source, partition)
     if args.png:
-        told.append(("timeline", str(draw(args.png, packets, partition))))
-    for name, value in told:
+        rows.append(("timeline", str(draw(args.png, packets, partition))))
+    for name, value in rows:
         print(textwrap.fill(value, columns, initial_indent=f"{name:<15}", subsequent_indent=" " * 15, break_on_hyphens=False))
     if not args.png:
         print(f"\n{timeline(partition, columns)}")
@@ -126,10 +126,10 @@ def facts(source: Source, partition: Partition) -> list[tuple[str, str]]:
 
 def _kinds(packets: Packets) -> str:
     kinds, sizes = packets.kind[packets.frame_packet], packets.frame_sizes
-    told = [(kind, kinds == kind) for kind in "IPB?" if (kinds == kind).any()]
+    masks = [(kind, kinds == kind) for kind in "IPB?" if (kinds == kind).any()]
     names = {"?": "predicted (P or B, told apart by decoding)"}
     parts = [
-        f"{which.sum()} {names.get(kind, kind)}, {sizes[which].sum() / sizes.sum():.0%} of the bytes" for kind, which in told
+        f"{which.sum()} {names.get(kind, kind)}, {sizes[which].sum() / sizes.sum():.0%} of the bytes" for kind, which in masks
     ]
     return "; ".join(parts)
 

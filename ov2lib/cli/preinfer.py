@@ -55,16 +55,16 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run the program; bad input is one line on stderr and status 2."""
     parser = build_parser()
-    chosen = vars(parser.parse_args(argv))
+    options = vars(parser.parse_args(argv))
     # 1. What is not offered is refused by name; what has no effect is said once
-    given = {option: value for option in IGNORED if (value := chosen.pop(option)) is not None}
+    given = {option: value for option in IGNORED if (value := options.pop(option)) is not None}
     for option, value in given.items():
         values = IGNORED[option]
         if values is not None and value not in values:
             parser.error(f"--{option} {value} is not offered; use {', '.join(values)}")
-    if chosen.pop("save_mask_video"):
+    if options.pop("save_mask_video"):
         parser.error("--save_mask_video is not offered")
-    idle = [option for option in given if IGNORED[option] is None] + [flag for flag in FLAGS if chosen.pop(flag)]
+    idle = [option for option in given if IGNORED[option] is None] + [flag for flag in FLAGS if options.pop(flag)]
     if idle:
         print(f"ov2-preinfer: no effect here: {', '.join(f'--{option}' for option in idle)}", file=sys.stderr)
 
@@ -77,11 +77,11 @@ def main(argv: list[str] | None = None) -> int:
                 bar.total = total
                 bar.update(done - bar.n)
 
-            meta = run_preinfer(**chosen, progress=show)
+            meta = run_preinfer(**options, progress=show)
         seconds = time.perf_counter() - begun
         print(f"total {seconds:.3f} s, {meta['total_images']} canvases")
-        path = str(Path(chosen["out_dir"]) / "meta.json")
-        print(json.dumps({"out_dir": chosen["out_dir"], "meta_path": path, "timings": {"total_sec": seconds}}))
+        path = str(Path(options["out_dir"]) / "meta.json")
+        print(json.dumps({"out_dir": options["out_dir"], "meta_path": path, "timings": {"total_sec": seconds}}))
         return 0
 
     return run_safely(command)

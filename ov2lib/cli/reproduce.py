@@ -76,13 +76,13 @@ def find_notebooks(root: Path, only: list[str] | None = None) -> list[Path]:
     Raises:
         Ov2Error: there are none, or an entry of `only` fits none.
     """
-    found = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-    if not found:
+    notebooks = sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    if not notebooks:
         raise Ov2Error(f"{root / 'notebooks'} holds no notebooks; run this inside a clone of the project")
     for prefix in only or ():
-        if not any(path.name.startswith(prefix) for path in found):
-            raise Ov2Error(f"no notebook starts with {prefix!r}; there are {', '.join(path.stem for path in found)}")
-    return [path for path in found if not only or path.name.startswith(tuple(only))]
+        if not any(path.name.startswith(prefix) for path in notebooks):
+            raise Ov2Error(f"no notebook starts with {prefix!r}; there are {', '.join(path.stem for path in notebooks)}")
+    return [path for path in notebooks if not only or path.name.startswith(tuple(only))]
 
 
 def resolve_parameters(notebook: Path, given: list[tuple[str, str]]) -> dict:
@@ -116,10 +116,10 @@ def plan_jobs(notebook: Path, given: list[tuple[str, str]]) -> list[Job]:
         declared = papermill.inspect_notebook(_open(notebook))
     except Exception:  # no notebook at all; running it will tell
         return [Job(notebook, {})]
-    chosen = resolve_parameters(notebook, given)
-    jobs = [Job(notebook, chosen, own=bool(chosen))]
-    for name in (declared.keys() & VARIANTS.keys()) - chosen.keys():
-        jobs += [Job(notebook, chosen | {name: value}, value, bool(chosen)) for value in VARIANTS[name]]
+    parameters = resolve_parameters(notebook, given)
+    jobs = [Job(notebook, parameters, own=bool(parameters))]
+    for name in (declared.keys() & VARIANTS.keys()) - parameters.keys():
+        jobs += [Job(notebook, parameters | {name: value}, value, bool(parameters)) for value in VARIANTS[name]]
     return jobs
 
 

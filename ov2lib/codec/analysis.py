@@ -108,9 +108,9 @@ def on_canvas(source: Source, max_pixels: int, patch_size: int, min_pixels: int 
 
 
 def candidates(
-    video: Video, wanted: np.ndarray, scorer: Scorer | None, workers: int, compares: bool = True, measures: bool = True
+    video: Video, targets: np.ndarray, scorer: Scorer | None, workers: int, compares: bool = True, measures: bool = True
 ) -> Generator[Candidate]:
-    """Decode and score the wanted source frames (ascending indices); yields them in that order. No scorer, no scores.
+    """Decode and score the target frames of the source (ascending indices); yields them in that order. No scorer, no scores.
 
     One that cannot be decoded comes as a black picture with scores of zero.
 
@@ -123,7 +123,7 @@ def candidates(
     source, display = video.source, video.source.display
     compares, measures = compares and scorer is not None, measures and scorer is not None
     workers = min(workers, room_for(*source.coded, av.VideoFormat(source.pixel_format)))
-    feed, jobs = plan(video, wanted, workers)
+    feed, jobs = plan(video, targets, workers)
     threads = max(1, workers // len(jobs))
 
     # 2. What a thread does with a stretch: decode, link to references, scale, compare
@@ -144,7 +144,7 @@ def candidates(
             yield Batch(batch, pictures, are_good(pictures), small, motion)
 
     # 3. Score in order; a frame that did not decode is an empty, damaged candidate
-    expected, nothing = iter(wanted.tolist()), None
+    expected, nothing = iter(targets.tolist()), None
     with closing(in_order(jobs, work, workers, AHEAD)) as decoded:
         for batch in decoded:
             scores = scorer(video, batch) if scorer else np.zeros((len(batch.linked), 0, 0), np.float32)
@@ -161,17 +161,17 @@ def candidates(
     yield from (Candidate(index, *nothing, False, True) for index in expected)
 
 
-def plan(video: Video, wanted: np.ndarray, workers: int) -> tuple[np.ndarray, list]:
-    """Packets to decode, bool [n], and jobs (first packet, end packet, set of wanted frames) that can run side by side.
+def plan(video: Video, targets: np.ndarray, workers: int) -> tuple[np.ndarray, list]:
+    """Packets to decode, bool [n], and jobs (first packet, end packet, set of target frames) that can run side by side.
 
-    Fed: the references of each stretch between clean key frames up to the last wanted frame in it, and the wanted frames.
-    What follows the last wanted frame, the next reference, is fed too: MPEG-1, 2 and 4 give vectors and quantisers of a
+    Fed: the references of each stretch between clean key frames up to the last target frame in it, and the target frames.
+    What follows the last target frame, the next reference, is fed too: MPEG-1, 2 and 4 give vectors and quantisers of a
     picture only when that pushes it out, and a proxy's B frames are predicted from it.
     """
     # 1. Which packets hold a frame that is needed, and in which segment behind a clean start they lie
     packets = video.source.packets
     lead = int(video.source.intra)  # there, the frame before may lie in the stretch before
-    needed = np.union1d(wanted, np.maximum(wanted - lead, 0))
+    needed = np.union1d(targets, np.maximum(targets - lead, 0))
     asked = np.isin(packets.frame, needed) & (packets.frame >= 0)
     starts = np.flatnonzero(packets.clean)
     segment = np.searchsorted(starts, np.arange(len(packets)), side="right") - 1
@@ -187,10 +187,10 @@ def plan(video: Video, wanted: np.ndarray, workers: int) -> tuple[np.ndarray, li
         feed[last[np.unique(segment[asked])]] = True
 
     # 4. Group the frames into jobs of about equal size that begin at segments
-    per_job = -(-len(wanted) // (8 * workers))
-    position = packets.frame_packet[wanted]
+    per_job = -(-len(targets) // (8 * workers))
+    position = packets.frame_packet[targets]
     jobs, group = [], []
-    for frame, first in zip(wanted.tolist(), segment[position].tolist(), strict=True):
+    for frame, first in zip(targets.tolist(), segment[position].tolist(), strict=True):
         if group and len(group) >= per_job and first != group[-1][1]:
             jobs.append(group)
             group = []
@@ -229,16 +229,16 @@ def bit_prior(video: Video, batch: Batch, grid: str = "") -> np.ndarray:
     """
     height, width = video.coded_canvas
     out = np.zeros((len(batch.linked), height // video.block, width // video.block), np.float32)
-    found = batch_bits(batch.linked, video.source, batch.motion)
-    told = {i: bits for i, bits in enumerate(found) if bits is not None}
-    if told:
-        bits, cell = np.stack(list(told.values())), bits_cell(video.source)
+    estimates = batch_bits(batch.linked, video.source, batch.motion)
+    maps = {i: bits for i, bits in enumerate(estimates) if bits is not None}
+    if maps:
+        bits, cell = np.stack(list(maps.values())), bits_cell(video.source)
         filled: Any = tuple(side / size for side, size in zip(video.source.coded, cell, strict=True))
         if grid == "sub" and video.source.codec == "h264":
             bits, filled = sub_grid(bits), None
         elif grid == "adaptive" and video.source.codec in ENGINE_CODECS:
             bits, filled = engine_grid(bits, video.source.codec, video.source.coded, cell), None
-        out[list(told)] = scoring.resize_and_sum(scoring.bit_cost_prior(bits), height, width, video.block, filled)
+        out[list(maps)] = scoring.resize_and_sum(scoring.bit_cost_prior(bits), height, width, video.block, filled)
     return out
 
 

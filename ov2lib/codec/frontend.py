@@ -129,11 +129,11 @@ def plan_groups(packets: Packets, partition: gop.Partition, num_canvases: int) -
     is_reference = packets.reference[packets.frame_packet]
     plans = []
     for anchor, frames, p_canvases in zip(anchors, members, shares.tolist(), strict=True):
-        wanted = CANDIDATES_PER_CANVAS * (1 + p_canvases)
+        count = CANDIDATES_PER_CANVAS * (1 + p_canvases)
         others = frames[frames != anchor]
         pools = (others[~is_key[others] & is_reference[others]], others[~is_key[others]], others)
         pool = next((p for p in pools if len(p) >= max(2 * p_canvases, 1)), others)
-        picks = pool if len(pool) <= wanted else pool[np.linspace(0, len(pool) - 1, wanted).round().astype(int)]
+        picks = pool if len(pool) <= count else pool[np.linspace(0, len(pool) - 1, count).round().astype(int)]
         plans.append(GroupPlan(anchor, picks, p_canvases))
     return plans
 
@@ -162,10 +162,10 @@ def _grouped(video: Video, config: PaperConfig, workers: int, progress: Progress
     packets = video.source.packets
     partition = partition_packets(packets, config)
     plans = plan_groups(packets, partition, config.num_canvases)
-    wanted = np.unique(np.concatenate([np.append(p.frames, p.anchor) for p in plans]))
+    targets = np.unique(np.concatenate([np.append(p.frames, p.anchor) for p in plans]))
     canvases, positions, groups = [], [], []
-    scored = candidates(video, wanted, score_with_prior(config.beta), workers, measures=config.beta > 0)
-    with closing(_counted(scored, len(wanted), progress)) as stream:
+    scored = candidates(video, targets, score_with_prior(config.beta), workers, measures=config.beta > 0)
+    with closing(_counted(scored, len(targets), progress)) as stream:
         for group, plan in enumerate(plans):
             frames = [next(stream) for _ in range(len(plan.frames) + 1)]
             made, places = pack_group(frames, plan.anchor, plan.p_canvases, video, config)
@@ -207,9 +207,9 @@ def pack_group(frames: list[Candidate], anchor: int, p_canvases: int, video: Vid
     attenuated = packing.attenuate(np.stack([f.scores.ravel() for f in rest]), config.attenuation)
     usable = inside_bars([whole.picture, *(f.picture for f in rest)], video.block).ravel()
     before = int((times < whole.index).sum())
-    chosen, ahead = packing.arrange(attenuated, before, p_canvases, rows * cols, usable, config.peak)
+    selection, ahead = packing.arrange(attenuated, before, p_canvases, rows * cols, usable, config.peak)
     pictures = [f.picture for f in rest]
-    packed = [packing.place_blocks(pictures, times, blocks, video.patch_size) for blocks in chosen]
+    packed = [packing.place_blocks(pictures, times, blocks, video.patch_size) for blocks in selection]
     packed.insert(ahead, (canvases[0], positions[0]))
     return [c for c, _ in packed], [p for _, p in packed]
 
@@ -219,10 +219,10 @@ def _released(video: Video, config: ReleasedConfig, workers: int, progress: Prog
     packets = video.source.packets
     keys = np.flatnonzero(packets.key[packets.frame_packet]) if config.avoid_keyframes else None
     count = config.num_candidates or CANDIDATES_PER_CANVAS * config.num_canvases
-    wanted = released.candidate_frames(len(packets.frame_times), count, keys)
+    frames = released.candidate_frames(len(packets.frame_times), count, keys)
     # 2. Score them; pictures wait on disk, as groups are known only afterwards
-    stream = candidates(video, wanted, partial(bit_prior, grid=config.grid), workers, compares=False)
-    with PictureStore() as store, closing(_counted(stream, len(wanted), progress)) as counted:
+    stream = candidates(video, frames, partial(bit_prior, grid=config.grid), workers, compares=False)
+    with PictureStore() as store, closing(_counted(stream, len(frames), progress)) as counted:
         scores, good = [], []
         for candidate in counted:
             store.append(candidate.picture)
@@ -233,8 +233,8 @@ def _released(video: Video, config: ReleasedConfig, workers: int, progress: Prog
         threshold = config.threshold
         if threshold is None:
             threshold = released.readiness_threshold(blocks, P_CANVASES * blocks.shape[1])
-        chosen = select_released(blocks, np.array(good), config.max_group_frames, threshold)
-        canvases, positions, groups, details = _pack_released(store, wanted, chosen, video)
+        selection = select_released(blocks, np.array(good), config.max_group_frames, threshold)
+        canvases, positions, groups, details = _pack_released(store, frames, selection, video)
         return canvases, positions, groups, details | {"threshold": threshold}
 
 
@@ -258,18 +258,18 @@ def select_released(
     return out
 
 
-def _pack_released(store: PictureStore, wanted: np.ndarray, selection: list, video: Video):
+def _pack_released(store: PictureStore, frames: np.ndarray, selection: list, video: Video):
     capacity = (video.height // video.block) * (video.width // video.block)
     canvases, positions, groups = [], [], []
     for k, (group, anchor, blocks) in enumerate(selection):
-        pictures, times = store.read(group.start, group.end), wanted[group.start : group.end]
+        pictures, times = store.read(group.start, group.end), frames[group.start : group.end]
         flat = (blocks[:, 0] - group.start) * capacity + blocks[:, 1]
         runs = [flat[i * capacity : (i + 1) * capacity] for i in range(packing.canvases_filled(len(flat), capacity))]
         made = [packing.place_blocks(pictures, times, run, video.patch_size) for run in runs]
-        whole = packing.whole_frame(int(wanted[anchor]), video.height, video.width, video.patch_size)
+        whole = packing.whole_frame(int(frames[anchor]), video.height, video.width, video.patch_size)
         canvases += [pictures[anchor - group.start]] + [c for c, _ in made]
         positions += [whole] + [p for _, p in made]
         groups += [k] * (1 + len(made))
     bounds = [[g.start, g.end] for g, _, _ in selection]
-    details = {"candidates": wanted.tolist(), "groups": bounds, "stops": [g.stop for g, _, _ in selection]}
+    details = {"candidates": frames.tolist(), "groups": bounds, "stops": [g.stop for g, _, _ in selection]}
     return canvases, positions, groups, details | _read_from(video.source)

@@ -60,7 +60,7 @@ def choose_blocks(
     order = np.argsort(-attenuated.ravel(), kind="stable")
     owner = interval[order // blocks]
     free = np.ones(len(order), bool) if usable is None else usable[order % blocks]
-    chosen = []
+    selection = []
     for r in range(canvases):
         picked = np.zeros(0, np.int64)
         for reach in (0, 1, canvases):
@@ -69,8 +69,8 @@ def choose_blocks(
             picked = np.concatenate([picked, order[pool]])
             if len(picked) == capacity:
                 break
-        chosen.append(np.sort(picked))
-    return chosen
+        selection.append(np.sort(picked))
+    return selection
 
 
 def arrange(
@@ -99,13 +99,13 @@ def arrange(
         return [], 0
     share = cumulative_share(frame_weights(attenuated, peak))[before_anchor - 1] if before_anchor else 0.0
     before = int(np.clip(round(canvases * share), canvases - room[1], room[0]))
-    chosen = []
+    selection = []
     for start, stop, count in ((0, before_anchor, before), (before_anchor, len(attenuated), canvases - before)):
         if count:
             side = choose_blocks(attenuated[start:stop], count, capacity, usable, peak)
             flat = np.sort(np.concatenate(side)) + start * attenuated.shape[1]  # time order runs on from canvas to canvas
-            chosen += [flat[i * capacity : (i + 1) * capacity] for i in range(count)]
-    return chosen, before
+            selection += [flat[i * capacity : (i + 1) * capacity] for i in range(count)]
+    return selection, before
 
 
 def canvases_filled(blocks: int, capacity: int) -> int:
@@ -114,14 +114,14 @@ def canvases_filled(blocks: int, capacity: int) -> int:
 
 
 def place_blocks(
-    pictures: Sequence[np.ndarray], times: np.ndarray, chosen: np.ndarray, patch_size: int
+    pictures: Sequence[np.ndarray], times: np.ndarray, selection: np.ndarray, patch_size: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Copy blocks onto one canvas in raster order.
 
     Args:
         pictures: candidate frames at canvas size, uint8 [H, W, 3] each.
         times: int64 [n], their source frame indices.
-        chosen: flat indices (frame · blocks + block) in the order of placement, at most as many as the canvas holds.
+        selection: flat indices (frame · blocks + block) in the order of placement, at most as many as the canvas holds.
 
     Returns:
         canvas uint8 [H, W, 3] (unfilled places black) and positions int64 [H / patch, W / patch, 3] (unfilled -1).
@@ -129,9 +129,9 @@ def place_blocks(
     height, width, _ = pictures[0].shape
     side = MERGE * patch_size
     rows, cols = height // side, width // side
-    frame, block = np.divmod(chosen, rows * cols)
+    frame, block = np.divmod(selection, rows * cols)
     source_row, source_col = np.divmod(block, cols)
-    row, col = np.divmod(np.arange(len(chosen)), cols)
+    row, col = np.divmod(np.arange(len(selection)), cols)
     canvas = np.zeros((rows, side, cols, side, 3), np.uint8)
     for number in np.unique(frame):
         mine = frame == number

@@ -62,16 +62,16 @@ def candidate_frames(num_frames: int, num_candidates: int, key_frames: np.ndarra
         nearby = (picks[i] + sign * step for step in range(1, SHIFTS + 1) for sign in (1, -1))
         picks[i] = next((f for f in nearby if 0 <= f < num_frames and not is_key[f]), picks[i])
     # 3. Picks that met leave gaps: fill them with the frame closest to a pick, then to the middle
-    chosen = np.unique(picks)
-    free = np.setdiff1d(np.arange(num_frames), np.union1d(chosen, np.flatnonzero(is_key)))
-    after = np.searchsorted(chosen, free)
-    gap_right = np.abs(chosen[np.minimum(after, len(chosen) - 1)] - free)
-    gap_left = np.abs(free - chosen[np.maximum(after - 1, 0)])
+    frames = np.unique(picks)
+    free = np.setdiff1d(np.arange(num_frames), np.union1d(frames, np.flatnonzero(is_key)))
+    after = np.searchsorted(frames, free)
+    gap_right = np.abs(frames[np.minimum(after, len(frames) - 1)] - free)
+    gap_left = np.abs(free - frames[np.maximum(after - 1, 0)])
     order = np.lexsort((free, np.abs(free - num_frames // 2), np.minimum(gap_left, gap_right)))
-    chosen = np.union1d(chosen, free[order[: count - len(chosen)]])
+    frames = np.union1d(frames, free[order[: count - len(frames)]])
     # 4. Fill the rest with key frames
-    keys_left = np.setdiff1d(np.flatnonzero(is_key), chosen)  # only a video of nearly nothing but key frames gets here
-    return np.union1d(chosen, keys_left[: count - len(chosen)])
+    keys_left = np.setdiff1d(np.flatnonzero(is_key), frames)  # only a video of nearly nothing but key frames gets here
+    return np.union1d(frames, keys_left[: count - len(frames)])
 
 
 @dataclass(frozen=True)
@@ -118,14 +118,14 @@ def build_groups(scores: np.ndarray, budget: int, threshold: float, max_frames: 
     while len(scores) - start >= MIN_FRAMES:
         limit = min(len(scores), start + max_frames)
         flat, blocks, known = scores[start:limit].ravel(), scores.shape[1], 1  # the first frame's blocks do not count
-        chosen, before, accepted, stop = np.zeros(0, int), None, None, "limit"
+        selection, before, accepted, stop = np.zeros(0, int), None, None, "limit"
         # 2. Add a frame at a time and keep the best blocks so far
         for end in range(start + MIN_FRAMES, limit + 1):
             frames = end - start
-            chosen = np.append(chosen, np.arange(known * blocks, frames * blocks))
-            chosen, known = chosen[top_blocks(flat[chosen], budget)], frames
+            selection = np.append(selection, np.arange(known * blocks, frames * blocks))
+            selection, known = selection[top_blocks(flat[selection], budget)], frames
             # 3. Ready: the blocks are worth enough and come from enough of the group; grow on while the gain is large
-            total, bins = _sum(flat[chosen]), _touched_bins(chosen, frames, blocks)
+            total, bins = _sum(flat[selection]), _touched_bins(selection, frames, blocks)
             if total >= threshold and bins >= TIME_BINS:
                 accepted, stop = (end, total), "ready"
                 if before is not None and (total - before) / max(abs(before), 1e-6) < MIN_GAIN:
@@ -139,11 +139,11 @@ def build_groups(scores: np.ndarray, budget: int, threshold: float, max_frames: 
     return groups
 
 
-def _touched_bins(chosen: np.ndarray, frames: int, blocks: int) -> int:
+def _touched_bins(selection: np.ndarray, frames: int, blocks: int) -> int:
     """How many time bins of a group of so many frames hold one of the chosen blocks (flat indices, ascending)."""
     length = (max(2, frames) - 1) / TIME_BINS
     starts = [int(1 + i * length) * blocks for i in range(1, TIME_BINS)]
-    ends = [0, *np.searchsorted(chosen, starts), len(chosen)]
+    ends = [0, *np.searchsorted(selection, starts), len(selection)]
     return sum(first < last for first, last in zip(ends, ends[1:], strict=False))
 
 

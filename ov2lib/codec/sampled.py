@@ -70,6 +70,7 @@ def tokenize_frames(
     *,
     stream: int | None = None,
     damaged: str = "skip",
+    workers: int | None = None,
 ) -> VisualTokens:
     """Sample whole frames of a video evenly; groups are four frames in a row.
 
@@ -79,6 +80,7 @@ def tokenize_frames(
             (`sample_indices`).
         min_pixels, max_pixels: of a frame; patch_size: pixels.
         stream, damaged: see `Source.open`. A sampled frame that is damaged is left out.
+        workers: decoding threads, by default as many as this process may use cores.
 
     Raises:
         VideoError: the file cannot be read as video.
@@ -88,10 +90,10 @@ def tokenize_frames(
     config = FramesConfig(num_frames, fps, max_pixels, patch_size, min_pixels)
     source = path if isinstance(path, Source) else Source.open(path_text(path, Ov2Error), stream, damaged)
     packets = source.packets
-    wanted = sample_indices(len(packets.frame_times), packets.duration, config.num_frames, config.fps)
+    indices = sample_indices(len(packets.frame_times), packets.duration, config.num_frames, config.fps)
     # 2. Decode and scale them; damaged ones are left out unless there is nothing else
     video = on_canvas(source, config.max_pixels, config.patch_size, config.min_pixels)
-    sampled = list(candidates(video, wanted, None, usable_cores()))
+    sampled = list(candidates(video, indices, None, workers or usable_cores()))
     source.damage.warn()
     frames = [frame for frame in sampled if not frame.damaged] or sampled
     # 3. Every patch of every frame, four frames to a group

@@ -142,19 +142,19 @@ def _bracketed(text: str) -> list[str]:
     fences = {opening.start(): opening.end() for opening in _FENCE_OPENS.finditer(text)}
     closings = [closing.start() for closing in _FENCE_CLOSES.finditer(text)]
     starts = sorted([*fences, *(bracket.start() for bracket in re.finditer(r"\[", text))])
-    found, end, last_bracket = [], 0, text.rfind("]")
+    spans, end, last_bracket = [], 0, text.rfind("]")
     for start in starts:
         if start < end or start > last_bracket:
             continue
         opening = fences.get(start)
         if opening is None:
             end = text.index("]", start) + 1
-            found.append(text[start:end])
+            spans.append(text[start:end])
         elif closings and closings[-1] > opening:
             closing = closings[bisect_left(closings, opening)]
-            found.append(text[opening : closing + 1])
+            spans.append(text[opening : closing + 1])
             end = text.index("```", closing) + 3
-    return found
+    return spans
 
 
 def _load_json(text: str) -> object:

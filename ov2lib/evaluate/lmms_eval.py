@@ -130,8 +130,8 @@ def commands(
     known = [row["benchmark"] for row in rows("benchmarks")]
     if benchmark is not None and benchmark not in known:
         raise EvaluationError(f"no reported row {benchmark!r}; there are {', '.join(known)}")
-    chosen = [row for row in rows("guide") if benchmark in (None, row["benchmark"])]
-    return tuple(_command(row, blind, model, output, processes) for row in chosen)
+    runs = [row for row in rows("guide") if benchmark in (None, row["benchmark"])]
+    return tuple(_command(row, blind, model, output, processes) for row in runs)
 
 
 def command_table(blind: bool = False) -> list[dict]:
@@ -240,10 +240,10 @@ def _targets() -> list[_Target]:
 def _result_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
-    found = sorted([*path.rglob("*_results.json"), *path.rglob("*_sam2_metrics.json")])
-    if not found:
+    files = sorted([*path.rglob("*_results.json"), *path.rglob("*_sam2_metrics.json")])
+    if not files:
         raise EvaluationError(f"{path}: no *_results.json or *_sam2_metrics.json there; run lmms-eval with --output_path")
-    return found
+    return files
 
 
 def _read_file(path: Path) -> list[Result]:
@@ -262,14 +262,14 @@ def _read_file(path: Path) -> list[Result]:
         raise EvaluationError(f"{path}: a run on part of its samples (limit or offset); only whole runs are compared")
     arguments = _arguments(data["config"].get("model_args"))
     # 3. Every reported row that the file has results for
-    found = []
+    results = []
     for target in _targets():
         parts = {task: scores for task, scores in data["results"].items() if fnmatchcase(task, target.task)}
         if parts and target.metric != "J&F":
-            found.append(_result(path, data, target, parts, arguments))
-    if not found:
+            results.append(_result(path, data, target, parts, arguments))
+    if not results:
         raise EvaluationError(f"{path}: no task of a reported row; it has {', '.join(data['results']) or 'none'}")
-    return found
+    return results
 
 
 def _result(path: Path, data: dict, target: _Target, parts: dict, arguments: dict[str, str]) -> Result:
@@ -314,13 +314,13 @@ def _read_second_stage(path: Path, data: dict) -> list[Result]:
 
 
 def _value(path: Path, task: str, scores: dict, target: _Target) -> float:
-    found = [value for key, value in scores.items() if key.split(",")[0] == target.metric]
-    if not found:
+    values = [value for key, value in scores.items() if key.split(",")[0] == target.metric]
+    if not values:
         names = sorted({key.split(",")[0] for key in scores if "," in key and "_stderr" not in key})
         raise EvaluationError(
             f"{path}: task {task} has no {target.metric}, it has {', '.join(names) or 'none'}; a file of another version"
         )
-    return _percent(path, task, found[0].get("overall") if isinstance(found[0], dict) else found[0], target)
+    return _percent(path, task, values[0].get("overall") if isinstance(values[0], dict) else values[0], target)
 
 
 def _percent(path: Path, task: str, value: Any, target: _Target) -> float:
@@ -357,10 +357,10 @@ def _differences(target: _Target, backend: str, arguments: dict[str, str]) -> tu
     row = next((row for row in target.guide if row["backend"] == backend), None)
     if row is None:
         return (f"the guide has no {backend} run of this task",) if target.guide else ()
-    wanted = {"min_pixels": row["min_pixels"], "max_pixels": row["max_pixels"], "fps": "1"}
+    guide = {"min_pixels": row["min_pixels"], "max_pixels": row["max_pixels"], "fps": "1"}
     if backend == "codec":
-        wanted |= {"codec_target_canvas": row["budget"], "timestamp_decimals": row["timestamp_decimals"]}
+        guide |= {"codec_target_canvas": row["budget"], "timestamp_decimals": row["timestamp_decimals"]}
     else:
-        wanted |= {"max_num_frames": row["budget"]}
-    given = {name: arguments.get(name, "its default") for name in wanted}
-    return tuple(f"{name} {given[name]}, guide {value}" for name, value in wanted.items() if given[name] != value)
+        guide |= {"max_num_frames": row["budget"]}
+    actual = {name: arguments.get(name, "its default") for name in guide}
+    return tuple(f"{name} {actual[name]}, guide {value}" for name, value in guide.items() if actual[name] != value)

@@ -75,8 +75,8 @@ class Predictor:
         answers: dict[int, str] = {}
         decimals = [self._decimals(sample) for sample in samples]
         for count in dict.fromkeys(decimals):
-            chosen = [number for number, one in enumerate(decimals) if one == count]
-            answers |= zip(chosen, self._generate([samples[number] for number in chosen], count), strict=True)
+            group = [number for number, one in enumerate(decimals) if one == count]
+            answers |= zip(group, self._generate([samples[number] for number in group], count), strict=True)
         return [answers[number] for number in range(len(samples))]
 
     def inputs(self, samples: Sequence[Sample], timestamp_decimals: int = 1):

@@ -138,7 +138,7 @@ def score_tracks(prediction: str, sample: Sample) -> dict[str, float]:
     # 2. What the answer says at the stated time nearest to each true one
     reach = min((b - a for a, b in pairwise(times)), default=1.0) / 2
     said = tracking.parse_tracks(prediction)
-    (selected, wanted), f1 = np.zeros((2, len(times), height, width), bool), []
+    (selected, target), f1 = np.zeros((2, len(times), height, width), bool), []
     for t, time in enumerate(times):
         nearest = min(said, key=lambda stated: abs(stated - time), default=math.inf)
         written = said[nearest].values() if abs(nearest - time) <= reach else ()
@@ -149,10 +149,10 @@ def score_tracks(prediction: str, sample: Sample) -> dict[str, float]:
                 selected[t] |= frames[t]
         seen = [masks[name][t] for name in truth["targets"] if masks[name][t].any()]
         for mask in seen:
-            wanted[t] |= mask
+            target[t] |= mask
         f1.append(tracking.point_f1(points, [_middle(mask) for mask in seen], seen).f1)
     # 4. Region and contour of the selection, and F1 of the points
-    result = tracking.j_and_f(selected, wanted)
+    result = tracking.j_and_f(selected, target)
     return {"J&F": result.j_and_f, "J": result.j, "F": result.f, "F1": sum(f1) / len(f1)}
 
 

@@ -147,11 +147,11 @@ def j_and_f(pred_masks: np.ndarray, true_masks: np.ndarray) -> MaskScore:
 
 
 def _points(text: str) -> list[tuple[str, int, int]]:
-    found, end = [], 0
+    points, end = [], 0
     while hit := _POINT.match(text, end) or _NEXT_POINT.search(text, end):
-        found.append((hit[1], int(hit[2]), int(hit[3])))
+        points.append((hit[1], int(hit[2]), int(hit[3])))
         end = hit.end()
-    return found
+    return points
 
 
 def _pairs(pred: Sequence[Point], truth: Sequence[Point]):

@@ -13,7 +13,11 @@ const HELP = {
   score: "the paper's score: motion and residual",
   selected: "blocks of this frame on the canvases",
 };
-const FRONT_ENDS = { paper: "paper: groups cut by bit cost", ippp: "ippp: fixed windows", released: "released: the published chain" };
+const FRONT_ENDS = {
+  paper: "paper: groups cut by bit cost",
+  ippp: "ippp: fixed windows",
+  released: "released: the published chain",
+};
 
 // --- data -----------------------------------------------------------------------------------------------------------
 
@@ -82,7 +86,10 @@ function picture(src) {
 }
 
 const seconds = (value) => `${value.toFixed(3)} s`;
-const number = (value, unit) => (value === null ? "none" : `${Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(2)}${unit ? ` ${unit}` : ""}`);
+const number = (
+  value,
+  unit,
+) => (value === null ? "none" : `${Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(2)}${unit ? ` ${unit}` : ""}`);
 
 // --- the inspector --------------------------------------------------------------------------------------------------
 
@@ -101,12 +108,20 @@ class Inspector {
     this.frontEnds = [...new Set(data.selections.map((one) => one["front end"]))];
     this.budgets = [...new Set(data.selections.map((one) => one.budget))].sort((a, b) => a - b);
     this.state = {
-      at: 0, layer: "picture", frontEnd: this.frontEnds[0], other: "", budget: this.budgets.length - 1, from: data.start,
-      to: data.end, hover: null, playing: false,
+      at: 0,
+      layer: "picture",
+      frontEnd: this.frontEnds[0],
+      other: "",
+      budget: this.budgets.length - 1,
+      from: data.start,
+      to: data.end,
+      hover: null,
+      playing: false,
     };
     this.build();
-    for (const image of [...this.pictures.map((one) => one.image), ...data.selections.flatMap((one) => one.images)])
+    for (const image of [...this.pictures.map((one) => one.image), ...data.selections.flatMap((one) => one.images)]) {
       image.addEventListener("load", () => this.draw());
+    }
     new ResizeObserver(() => this.draw()).observe(root);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
     this.update({});
@@ -133,11 +148,20 @@ class Inspector {
     const [height, width] = data.shown;
     const origins = Object.entries(data.origins).map(([signal, origin]) => `${signal} ${origin}`).join(", ");
     this.time = make("canvas", {
-      class: "time", tabindex: 0, role: "slider", "aria-label": "time line: bytes of packets above, bit cost and groups below",
-      "aria-valuemin": 0, "aria-valuemax": data.frames.length - 1,
+      class: "time",
+      tabindex: 0,
+      role: "slider",
+      "aria-label": "time line: bytes of packets above, bit cost and groups below",
+      "aria-valuemin": 0,
+      "aria-valuemax": data.frames.length - 1,
     });
     this.scrub = make("input", {
-      type: "range", class: "scrub", min: 0, max: data.frames.length - 1, value: 0, "aria-label": "frame",
+      type: "range",
+      class: "scrub",
+      min: 0,
+      max: data.frames.length - 1,
+      value: 0,
+      "aria-label": "frame",
       oninput: (event) => this.update({ at: Number(event.target.value), hover: null }),
     });
     const [rows, cols] = data.grid;
@@ -151,14 +175,22 @@ class Inspector {
     this.table = make("div", { class: "wide" });
     this.root.replaceChildren(
       make("h1", {}, data.name.split(/[\\/]/).pop()),
-      make("p", { class: "head" },
-        `${data.codec}, ${width}x${height}, ${data.fps.toFixed(3)} frames a second, ${seconds(data.duration)}; signals: ${origins || "none"}`),
+      make(
+        "p",
+        { class: "head" },
+        `${data.codec}, ${width}x${height}, ${data.fps.toFixed(3)} frames a second, ${seconds(data.duration)}; signals: ${
+          origins || "none"
+        }`,
+      ),
       this.controls(),
       this.time,
       this.scrub,
-      make("div", { class: "views" },
+      make(
+        "div",
+        { class: "views" },
         make("section", {}, make("h2", {}, "Frame"), this.view, this.note, this.facts),
-        make("section", {}, this.says, this.sets)),
+        make("section", {}, this.says, this.sets),
+      ),
       make("details", { open: "" }, make("summary", {}, "Prompt"), this.prompt),
       make("details", {}, make("summary", {}, "Groups as a table"), this.table),
       make("details", {}, make("summary", {}, "Keys"), this.keysHelp()),
@@ -167,38 +199,61 @@ class Inspector {
   }
 
   controls() {
-    const { data, state } = this;
+    const { state } = this;
     const layers = make("fieldset", { class: "layers", "aria-label": "layer" });
     const group = `layer-${Math.random()}`; // one page may hold several inspectors
     LAYERS.forEach((layer, i) => {
       const input = make("input", {
-        type: "radio", name: group, value: layer, checked: layer === state.layer,
+        type: "radio",
+        name: group,
+        value: layer,
+        checked: layer === state.layer,
         onchange: () => this.update({ layer }),
       });
       layers.append(make("label", { title: `${HELP[layer]} (key ${i + 1})` }, input, layer));
     });
     this.layerInputs = [...layers.querySelectorAll("input")];
     const options = (names) => names.map((name) => make("option", { value: name }, FRONT_ENDS[name] ?? (name || "nothing")));
-    this.first = make("select", { "aria-label": "front end", onchange: (event) => this.update({ frontEnd: event.target.value }) },
-      ...options(this.frontEnds));
-    this.second = make("select", { "aria-label": "compare with", onchange: (event) => this.update({ other: event.target.value }) },
-      ...options(["", ...this.frontEnds]));
+    this.first = make("select", {
+      "aria-label": "front end",
+      onchange: (event) => this.update({ frontEnd: event.target.value }),
+    }, ...options(this.frontEnds));
+    this.second = make("select", {
+      "aria-label": "compare with",
+      onchange: (event) => this.update({ other: event.target.value }),
+    }, ...options(["", ...this.frontEnds]));
     this.budget = make("input", {
-      type: "range", min: 0, max: this.budgets.length - 1, value: state.budget, "aria-label": "canvas budget",
+      type: "range",
+      min: 0,
+      max: this.budgets.length - 1,
+      value: state.budget,
+      "aria-label": "canvas budget",
       oninput: (event) => this.update({ budget: Number(event.target.value), hover: null }),
     });
     this.budgetText = make("output", {});
     this.play = make("button", { type: "button", onclick: () => this.toggle() }, "play");
-    return make("div", { class: "bar" }, layers,
-      make("label", {}, "front end ", this.first), make("label", {}, "beside ", this.second),
-      make("label", {}, "canvases ", this.budget, " ", this.budgetText), this.play,
+    return make(
+      "div",
+      { class: "bar" },
+      layers,
+      make("label", {}, "front end ", this.first),
+      make("label", {}, "beside ", this.second),
+      make("label", {}, "canvases ", this.budget, " ", this.budgetText),
+      this.play,
       make("button", { type: "button", onclick: () => this.zoom(0.5) }, "zoom in"),
-      make("button", { type: "button", onclick: () => this.zoom(2) }, "zoom out"));
+      make("button", { type: "button", onclick: () => this.zoom(2) }, "zoom out"),
+    );
   }
 
   keysHelp() {
-    const rows = [["← →", "one frame (with shift: one second)"], ["space", "play and stop"], ["1 … 7", "layer"],
-      ["+ −", "zoom the time line"], ["[ ]", "fewer and more canvases"], ["Esc", "let go of a block"]];
+    const rows = [
+      ["← →", "one frame (with shift: one second)"],
+      ["space", "play and stop"],
+      ["1 … 7", "layer"],
+      ["+ −", "zoom the time line"],
+      ["[ ]", "fewer and more canvases"],
+      ["Esc", "let go of a block"],
+    ];
     const list = make("dl", {});
     for (const [key, what] of rows) list.append(make("dt", {}, make("kbd", {}, key)), make("dd", {}, what));
     return list;
@@ -245,15 +300,21 @@ class Inspector {
     const step = event.shiftKey ? Math.max(1, Math.round(this.data.fps)) : 1;
     const range = event.target.matches("input[type=range]");
     const actions = {
-      ArrowLeft: () => this.step(-step), ArrowRight: () => this.step(step), " ": () => this.toggle(),
-      "+": () => this.zoom(0.8), "-": () => this.zoom(1.25), Escape: () => this.update({ hover: null }),
+      ArrowLeft: () => this.step(-step),
+      ArrowRight: () => this.step(step),
+      " ": () => this.toggle(),
+      "+": () => this.zoom(0.8),
+      "-": () => this.zoom(1.25),
+      Escape: () => this.update({ hover: null }),
       "[": () => this.update({ budget: Math.max(0, this.state.budget - 1) }),
       "]": () => this.update({ budget: Math.min(this.budgets.length - 1, this.state.budget + 1) }),
     };
     const digit = Number(event.key);
     if (digit >= 1 && digit <= LAYERS.length) this.update({ layer: LAYERS[digit - 1] });
-    else if (actions[event.key] && !(event.key === " " && event.target.matches("button, summary"))
-      && !(range && event.target !== this.scrub && event.key.startsWith("Arrow"))) actions[event.key]();
+    else if (
+      actions[event.key] && !(event.key === " " && event.target.matches("button, summary")) &&
+      !(range && event.target !== this.scrub && event.key.startsWith("Arrow"))
+    ) actions[event.key]();
     else return;
     event.preventDefault();
   }
@@ -348,16 +409,21 @@ class Inspector {
     const { data, state, frame } = this;
     const at = this.place.get(frame);
     const time = data.packets.times[frame];
-    const facts = [["frame", String(frame)], ["time", seconds(time)], ["kind", data.packets.kinds[frame]],
-      ["bytes", data.packets.bytes[frame].toLocaleString("en")]];
+    const facts = [["frame", String(frame)], ["time", seconds(time)], ["kind", data.packets.kinds[frame]], [
+      "bytes",
+      data.packets.bytes[frame].toLocaleString("en"),
+    ]];
     for (const selection of this.shown) {
       const mine = selection.byFrame.get(frame) ?? [];
       facts.push([`blocks, ${selection["front end"]}`, `${mine.length} of ${data.grid[0] * data.grid[1]}`]);
     }
     this.facts.replaceChildren(...facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
     const picked = this.pictureFrames[nearest(this.pictureFrames, frame)];
-    this.note.textContent = at === undefined ? "outside the seconds of this page"
-      : picked === frame ? "picture of this frame" : `picture of frame ${picked}, the nearest one stored`;
+    this.note.textContent = at === undefined
+      ? "outside the seconds of this page"
+      : picked === frame
+      ? "picture of this frame"
+      : `picture of frame ${picked}, the nearest one stored`;
     this.view.setAttribute("aria-label", `frame ${frame} at ${seconds(time)}, layer ${state.layer}`);
     this.tellBlock();
     this.tellGroups();
@@ -372,7 +438,9 @@ class Inspector {
       this.says.replaceChildren(`${HELP[this.state.layer]}${scale}. Point at a block of the frame or of a canvas.`);
       return;
     }
-    const where = `frame ${hover.frame}, ${seconds(this.data.packets.times[hover.frame])}, row ${hover.row}, column ${hover.col}`;
+    const where = `frame ${hover.frame}, ${
+      seconds(this.data.packets.times[hover.frame])
+    }, row ${hover.row}, column ${hover.col}`;
     const token = hover.token === null ? "" : `; canvas ${hover.canvas}, token ${hover.token}`;
     const values = this.values(hover.frame, hover.row, hover.col);
     const texts = values && Object.entries(values).map(([name, value]) => `${name} ${number(value, this.data.units[name])}`);
@@ -385,7 +453,11 @@ class Inspector {
     this.toldGroups = key;
     const selection = this.selection(this.state.frontEnd);
     this.prompt.textContent = selection.prompt;
-    const head = make("tr", {}, ...["group", "seconds", "canvases", "blocks", "frames"].map((name) => make("th", { scope: "col" }, name)));
+    const head = make(
+      "tr",
+      {},
+      ...["group", "seconds", "canvases", "blocks", "frames"].map((name) => make("th", { scope: "col" }, name)),
+    );
     const rows = Object.entries(selection.groups).map(([group, [from, to]]) => {
       const mine = selection.canvases.filter((canvas) => canvas.group === Number(group));
       const blocks = mine.flatMap((canvas) => canvas.blocks.filter(([t]) => t >= 0).map(([t]) => t));
@@ -403,7 +475,8 @@ class Inspector {
     requestAnimationFrame(() => {
       this.waiting = false;
       this.colours = Object.fromEntries(["ink", "soft", "line", "accent", "mark", "I", "P", "B", "bits"].map(
-        (name) => [name, getComputedStyle(this.root).getPropertyValue(`--${name}`).trim()]));
+        (name) => [name, getComputedStyle(this.root).getPropertyValue(`--${name}`).trim()],
+      ));
       this.drawTime();
       this.drawFrame();
       this.drawSets();
@@ -541,7 +614,12 @@ class Inspector {
     const [rows, cols] = this.data.grid;
     context.strokeStyle = colour;
     context.lineWidth = thick;
-    context.strokeRect(col * (width / cols) + thick / 2, row * (height / rows) + thick / 2, width / cols - thick, height / rows - thick);
+    context.strokeRect(
+      col * (width / cols) + thick / 2,
+      row * (height / rows) + thick / 2,
+      width / cols - thick,
+      height / rows - thick,
+    );
   }
 
   // The group whose time the frame falls into, or the nearest.
@@ -570,13 +648,17 @@ class Inspector {
       const strip = make("div", { class: "strip" });
       for (const at of canvases) {
         const canvas = make("canvas", {
-          role: "img", "aria-label": `canvas ${selection.canvases[at].number}`,
-          onpointermove: (event) => this.overCanvas(event, selection, at), onpointerleave: () => this.update({ hover: null }),
+          role: "img",
+          "aria-label": `canvas ${selection.canvases[at].number}`,
+          onpointermove: (event) => this.overCanvas(event, selection, at),
+          onpointerleave: () => this.update({ hover: null }),
         });
         this.drawn.push({ canvas, selection, at });
         strip.append(canvas);
       }
-      const title = `${selection["front end"]}: group ${group}, ${canvases.length} canvases; ${selection.tokens.toLocaleString("en")} tokens in all`;
+      const title = `${selection["front end"]}: group ${group}, ${canvases.length} canvases; ${
+        selection.tokens.toLocaleString("en")
+      } tokens in all`;
       return make("section", {}, make("h2", {}, title), strip);
     }));
   }
@@ -588,7 +670,15 @@ class Inspector {
     const image = selection.images[at];
     if (image.complete && image.naturalWidth) context.drawImage(image, 0, 0, width, height);
     const mark = (block, thick) =>
-      this.box(context, Math.floor(block.place / cols), block.place % cols, width, height, thick > 1 ? this.colours.mark : "#ffd84d", thick * scale);
+      this.box(
+        context,
+        Math.floor(block.place / cols),
+        block.place % cols,
+        width,
+        height,
+        thick > 1 ? this.colours.mark : "#ffd84d",
+        thick * scale,
+      );
     const { hover, layer } = this.state;
     for (const block of selection.byFrame.get(this.frame) ?? []) {
       if (block.canvas !== at) continue;

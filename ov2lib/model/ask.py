@@ -43,16 +43,16 @@ def ask(
     folder, source = check_folder(model), Path(media)
     if not source.is_file():
         raise ModelError(f"{source} does not exist; name an image or a video")
-    chosen = find_device(device)
+    target = find_device(device)
     kind = "image" if (mimetypes.guess_type(source.name)[0] or "").startswith("image/") else "video"
     # 2. The prompt and its visual tokens
     processor = load_processor(folder)
     content = [{"type": kind, kind: str(source)}, {"type": "text", "text": question}]
     prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
     options: dict[str, Any] = media_options | {"video_backend": backend, "timestamps": timestamps, f"{kind}s": str(source)}
-    inputs = processor(prompt, **options).to(chosen)
+    inputs = processor(prompt, **options).to(target)
     # 3. Generate, and print as it comes
-    network = load_folder(folder).to(chosen).eval()
+    network = load_folder(folder).to(target).eval()
     ids = network.generate(
         **inputs,
         max_new_tokens=max_new_tokens,

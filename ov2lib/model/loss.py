@@ -30,10 +30,10 @@ def bin_mean_loss(head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Te
         chunk: places whose logits exist at a time.
     """
     supervised = targets != IGNORED
-    chosen, words = hidden[supervised], targets[supervised]
+    states, words = hidden[supervised], targets[supervised]
     pieces = [
         checkpoint(_token_losses, head, *piece, use_reentrant=False)
-        for piece in zip(chosen.split(chunk), words.split(chunk), strict=True)
+        for piece in zip(states.split(chunk), words.split(chunk), strict=True)
     ]
     each = hidden.new_zeros(targets.shape, dtype=torch.float32).masked_scatter(supervised, torch.cat(pieces))
     return (each.sum(1) / supervised.sum(1).clamp(min=1)).mean()

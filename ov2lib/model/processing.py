@@ -210,24 +210,24 @@ class LlavaOnevision2Processor(ProcessorMixin):
         if not clips:
             self.media_options(options)  # a senseless option is refused without videos, too
         listed = _per_video("fps", rates, len(clips)) if isinstance(rates, (list, tuple)) else [rates] * len(clips)
-        chosen = [
+        choices = [
             self.media_options({**options, "fps": fps}, decoded=not isinstance(clip, (str, Path, VisualTokens)))
             for clip, fps in zip(clips, listed, strict=True)
         ]
         patch = self.image_processor.patch_size
-        return (video_tokens(*one, patch) for one in zip(clips, chosen, known, strict=True))
+        return (video_tokens(*one, patch) for one in zip(clips, choices, known, strict=True))
 
     @staticmethod
     def _check_counts(kinds: list[str], images: int, videos: int) -> None:
         for name, given, pad in (("image", images, IMAGE_PAD), ("video", videos, VIDEO_PAD)):
-            wanted = kinds.count(name)
-            if wanted != given:
+            places = kinds.count(name)
+            if places != given:
                 likely = (
                     "the text was expanded before; pass it as apply_chat_template returned it"
-                    if wanted > max(8, given)
+                    if places > max(8, given)
                     else f"write one <|vision_start|>{pad}<|vision_end|> per {name}"
                 )
-                raise ModelError(f"the text has places for {wanted} {name}s and {given} were passed; {likely}")
+                raise ModelError(f"the text has places for {places} {name}s and {given} were passed; {likely}")
 
     def _check_length(self, prompts: list[str], input_ids) -> None:
         for number, (prompt, ids) in enumerate(zip(prompts, input_ids, strict=True)):

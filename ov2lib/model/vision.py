@@ -151,12 +151,12 @@ def check_patches(
     if image_grid_thw is None:
         raise ModelError("pixel_values came without image_grid_thw; pass all that the processor returned")
     patches = len(pixel_values)
-    wanted = {
+    expected = {
         "image_grid_thw": (image_grid_thw, (len(image_grid_thw), 3)),
         "patch_positions": (patch_positions, (patches, 3)),
         "group_ids": (group_ids, (patches,)),
     }
-    for name, (tensor, shape) in wanted.items():
+    for name, (tensor, shape) in expected.items():
         if tensor is not None and (tensor.is_floating_point() or tuple(tensor.shape) != shape):
             raise ModelError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}; {patches} patches need integers {shape}")
     # 3. The grid: whole merge blocks, as many patches as there are

@@ -126,11 +126,11 @@ def compare(results: Iterable[Any] = (), category: str | None = None, model: str
     frame["reported"] = [table.loc[(kind, name), model] for name, kind in frame["category"].items()]
     for column, empty in (("reproduced", float("nan")), ("gap", float("nan")), ("date", ""), ("revision", "")):
         frame[column] = empty
-    for name, found in _by_benchmark(results).items():
-        if name in frame.index and (value := _joined(name, found)) is not None:
+    for name, splits in _by_benchmark(results).items():
+        if name in frame.index and (value := _joined(name, splits)) is not None:
             frame.loc[name, "reproduced"] = value
-            frame.loc[name, "date"] = max(result.date for result in found.values())
-            frame.loc[name, "revision"] = ", ".join(sorted({result.revision for result in found.values()}))
+            frame.loc[name, "date"] = max(result.date for result in splits.values())
+            frame.loc[name, "revision"] = ", ".join(sorted({result.revision for result in splits.values()}))
     frame["gap"] = frame["reproduced"] - frame["reported"]
     return frame
 
@@ -179,23 +179,23 @@ def _pivot(table: str, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _by_benchmark(results: Iterable[Any]) -> dict[str, dict[str, Any]]:
     known = {row["benchmark"] for row in rows("benchmarks")}
-    found: dict[str, dict[str, Any]] = {}
+    benchmarks: dict[str, dict[str, Any]] = {}
     for result in results:
         if result.benchmark not in known:
             raise ReportedError(f"a result for {result.benchmark!r}, which no reported table has")
         if result.arm != "sighted":
             continue
-        splits = found.setdefault(result.benchmark, {})
+        splits = benchmarks.setdefault(result.benchmark, {})
         if result.split in splits:
             where = f"{result.benchmark} {result.split}".strip()
             raise ReportedError(f"two results for {where!r}; pass the one you mean to show")
         splits[result.split] = result
-    return found
+    return benchmarks
 
 
-def _joined(benchmark: str, found: dict[str, Any]) -> float | None:
+def _joined(benchmark: str, splits: dict[str, Any]) -> float | None:
     """The whole benchmark's value: its own, or the mean of its splits once the guide's are all there."""
-    if "" in found:
-        return found[""].value
-    wanted = {row["split"] for row in rows("guide") if row["benchmark"] == benchmark}
-    return sum(result.value for result in found.values()) / len(found) if set(found) == wanted else None
+    if "" in splits:
+        return splits[""].value
+    expected = {row["split"] for row in rows("guide") if row["benchmark"] == benchmark}
+    return sum(result.value for result in splits.values()) / len(splits) if set(splits) == expected else None

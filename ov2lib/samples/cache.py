@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import ModelError, Ov2Error, TrainingError, VideoError
+from ..errors import ModelError, Ov2Error, TokensError, TrainingError, VideoError
 from ..files import whole_file
 from ..tokens import FORMAT, VisualTokens
 from .media import IMAGE_PIXELS, MediaOptions, image_tokens, override, video_tokens
 from .sample import Media
+from .shards import PLACE, read_tokens
 
 FRONT_ENDS = 2  # raise it whenever a front end gives other tokens for the same file and options
 IN_MEMORY = 1 << 28  # assumed: 256 MiB, 18 clips of 32 canvases
@@ -37,6 +38,7 @@ class TokenCache:
         patch_size: pixels on a patch's side.
         image_pixels: bounds of an image's pixels where its options give none; `processor.image_processor.size`.
         in_memory: bytes of the latest used tokens that stay in memory.
+        workers: threads that decode a video, by default as many as the process may use cores.
     """
 
     def __init__(
@@ -45,8 +47,9 @@ class TokenCache:
         patch_size: int = 14,
         image_pixels: dict[str, int] = IMAGE_PIXELS,
         in_memory: int = IN_MEMORY,
+        workers: int | None = None,
     ):
-        self.folder, self.patch_size, self.image_pixels = Path(folder), patch_size, image_pixels
+        self.folder, self.patch_size, self.image_pixels, self.workers = Path(folder), patch_size, image_pixels, workers
         self._limit, self._bytes, self._held = in_memory, 0, OrderedDict()
         self._digests: dict[tuple, str] = {}
 
@@ -54,15 +57,21 @@ class TokenCache:
         """The visual tokens of one image or video; they are shared, so do not write into them.
 
         Args:
-            media: the file, and options that go before the defaults.
+            media: the file, and options that go before the defaults; or a place in a shard of `ov2 corpus`, whose tokens are
+                taken as they are.
             defaults: options of the stage.
 
         Raises:
             VideoError: the file is missing, or is no video that can be read.
             TrainingError: options that do not exist or make no sense, an image that cannot be read.
+            TokensError: a damaged shard, or one of another patch size.
             Ov2Error: the entry cannot be written.
         """
-        options = self._options(media, defaults)
+        # 1. What `ov2 corpus` made is read from its shard
+        if PLACE.fullmatch(media.path):
+            return self._from_shard(media.path)
+        # 2. The rest is made once and kept under a name of content and options
+        options = self.options(media, defaults)
         facts = {"file": self._digest(media.path), "kind": media.kind, "options": options, "patch": self.patch_size}
         key = hashlib.sha256(json.dumps([FORMAT, FRONT_ENDS, facts], sort_keys=True).encode()).hexdigest()
         tokens = self._held.get(key)
@@ -76,7 +85,24 @@ class TokenCache:
         self._held.move_to_end(key)
         return replace(tokens, source=media.path)
 
-    def _options(self, media: Media, defaults: MediaOptions) -> dict:
+    def fresh(self, media: Media, defaults: MediaOptions) -> VisualTokens:
+        """The same tokens, made anew and kept nowhere."""
+        return self._make(media, self.options(media, defaults))
+
+    def _from_shard(self, place: str) -> VisualTokens:
+        tokens = self._held.get(place)
+        if tokens is None:
+            tokens = replace(read_tokens(place), source=place)
+            if tokens.patch_size != self.patch_size:
+                raise TokensError(
+                    f"{place} has patches of {tokens.patch_size} pixels and the model of {self.patch_size}; plan the corpus "
+                    f"with --patch-size {self.patch_size}"
+                )
+            self._hold(place, tokens)
+        self._held.move_to_end(place)
+        return tokens
+
+    def options(self, media: Media, defaults: MediaOptions) -> dict:
         """The options that decide the tokens of this kind of media, all of them set."""
         given = {name: value for name, value in media.options.items() if name != "timestamp_decimals"}
         try:
@@ -109,7 +135,7 @@ class TokenCache:
         try:
             if media.kind == "image":
                 return image_tokens(media.path, patch_size=self.patch_size, **options)
-            return video_tokens(media.path, MediaOptions(**options), None, self.patch_size)
+            return video_tokens(media.path, MediaOptions(**options), None, self.patch_size, self.workers)
         except VideoError:
             raise
         except Ov2Error as error:  # an image that is none, options that contradict each other

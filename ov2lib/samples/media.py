@@ -140,12 +140,15 @@ def image_tokens(item: object, min_pixels: int, max_pixels: int, patch_size: int
     return tokenize_image(item, max_pixels=max_pixels, patch_size=patch_size, min_pixels=min_pixels)
 
 
-def video_tokens(item: Any, options: MediaOptions, metadata: dict | None, patch_size: int) -> VisualTokens:
+def video_tokens(
+    item: Any, options: MediaOptions, metadata: dict | None, patch_size: int, workers: int | None = None
+) -> VisualTokens:
     """One video (path, decoded frames, or `VisualTokens` of kind "codec" or "frames").
 
     Args:
         item: a path goes through the chosen backend; tokens and decoded frames are taken as they are.
         metadata: for decoded frames, `fps` of the source and, where not every frame was kept, `frames_indices`.
+        workers: threads that decode a file, by default as many as the process may use cores.
 
     Raises:
         ModelError: no frames, frames without times or out of order, or for the codec backend; tokens of another kind or patch
@@ -157,10 +160,11 @@ def video_tokens(item: Any, options: MediaOptions, metadata: dict | None, patch_
     if not isinstance(item, (str, Path)):
         return _decoded(item, options, metadata, patch_size)
     if options.video_backend == "codec":
-        chosen = options.given("num_canvases", "min_pixels", "max_pixels")
-        return tokenize_video(item, front_end=options.front_end or FRONT_END, patch_size=patch_size, **chosen)
-    chosen = FRAME_PIXELS | options.given("num_frames", "fps", "min_pixels", "max_pixels")
-    return tokenize_frames(item, patch_size=patch_size, **chosen)
+        settings = options.given("num_canvases", "min_pixels", "max_pixels")
+        front_end = options.front_end or FRONT_END
+        return tokenize_video(item, front_end=front_end, patch_size=patch_size, workers=workers, **settings)
+    settings = FRAME_PIXELS | options.given("num_frames", "fps", "min_pixels", "max_pixels")
+    return tokenize_frames(item, patch_size=patch_size, workers=workers, **settings)
 
 
 def _decoded(frames: Sequence | np.ndarray, options: MediaOptions, metadata: dict | None, patch_size: int) -> VisualTokens:

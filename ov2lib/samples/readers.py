@@ -28,7 +28,9 @@ from .media import KINDS
 from .media_store import keep
 from .report import Report
 from .sample import Sample, id_text, named_media, objects, parse_sample
+from .shards import shard_rows
 
+CORPUS = "corpus.json"  # the plan in a folder of `ov2 corpus`
 MAX_JSON_BYTES = 1 << 26  # assumed: 64 MiB for one sample's text
 MAX_MEDIA_BYTES = 1 << 31  # assumed: 2 GiB for one clip
 PIECE = 1 << 20  # our choice: characters of a JSON list read at a time
@@ -43,10 +45,12 @@ def read_source(place: str, media_dir: str | os.PathLike, report: Report) -> Ite
     """Samples of whatever a place names.
 
     Args:
-        place: a JSONL file, a JSON list, tar shards (one, a folder of them, or a pattern), a folder with one JSONL file, or
-            else a Hugging Face dataset, NAME[#CONFIGURATION[/SPLIT]].
+        place: a JSONL file, a JSON list, tar shards (one, a folder of them, or a pattern), a folder with one JSONL file, a
+            folder of `ov2 corpus`, or else a Hugging Face dataset, NAME[#CONFIGURATION[/SPLIT]].
         media_dir: see `read_webdataset`.
     """
+    if (Path(place) / CORPUS).is_file():
+        return read_corpus(place, report)
     lines = sorted(glob.glob(os.path.join(glob.escape(place), "*.jsonl"))) if os.path.isdir(place) else []
     shards = sorted(glob.glob(os.path.join(glob.escape(place), "*.tar*") if os.path.isdir(place) else place))
     if place.endswith((".jsonl", ".json")) or (len(lines) == 1 and not shards):
@@ -99,6 +103,37 @@ def read_webdataset(shards: Iterable[str | os.PathLike], media_dir: str | os.Pat
     names, folder = [os.fspath(shard) for shard in shards], Path(media_dir)
     rows = ((f"{name}:{key}", members) for name in names for key, members in _grouped(name, folder))
     return _samples(rows, _from_members, report, ", ".join(names[:3]) or "no shards")
+
+
+def read_corpus(place: str | os.PathLike, report: Report) -> Iterator[Sample]:
+    """Samples of a folder that `ov2 corpus run` has filled; media are places in its shards, and what failed is a bad row.
+
+    Raises:
+        TrainingError: it is not finished or damaged, or holds no sample; too many bad rows (see `Report`).
+    """
+    # 1. It must be whole
+    folder = Path(place).absolute()
+    try:
+        shards = json.loads((folder / CORPUS).read_text())["shards"]
+        ledgers = [json.loads(path.read_text()) for path in sorted(folder.glob("[0-9]*.json"))]
+        failed = [row for ledger in ledgers for row in ledger["samples"] if row["status"] != "ok"]
+        if len(ledgers) != shards:
+            raise TrainingError(f"{place}: {len(ledgers)} of {shards} shards are done; run `ov2 corpus run {place}` first")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise error if isinstance(error, TrainingError) else TrainingError(f"{place}: a damaged corpus ({error})") from error
+
+    # 2. What failed, then the shards
+    def rows() -> Iterator[tuple[str, Any]]:
+        yield from ((row["id"], TrainingError(row["reason"])) for row in failed)
+        for number in range(shards):
+            yield from ((row["id"], row) for row in shard_rows(folder / f"{number:05d}.tar"))
+
+    def parse(name: str, row: Any) -> Sample:
+        if isinstance(row, TrainingError):
+            raise row
+        return parse_sample(row, None, name)
+
+    return _samples(rows(), parse, report, str(place))
 
 
 def read_hf(

@@ -150,8 +150,8 @@ def check_sample(sample: Sample) -> None:
         TrainingError: as `parse_sample`.
     """
     turns = sample.messages[1:] if sample.messages and sample.messages[0][0] == "system" else sample.messages
-    wanted = [("user", "assistant")[place % 2] for place in range(len(turns))]
-    if [role for role, _ in turns] != wanted:
+    expected = [("user", "assistant")[place % 2] for place in range(len(turns))]
+    if [role for role, _ in turns] != expected:
         raise TrainingError(f"{sample.id}: the roles are {[role for role, _ in turns]}; users and assistants take turns")
     if not all(isinstance(text, str) for _, text in sample.messages):
         raise TrainingError(f"{sample.id}: a message has no text")

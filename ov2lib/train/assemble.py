@@ -87,19 +87,19 @@ def assemble(language: str | Path, vision: str | Path, output: str | Path, seed:
     with torch.device("meta"):
         model = LlavaOnevision2ForConditionalGeneration(config)
     # 2. Compare names and shapes before anything is written
-    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     if config.tie_word_embeddings:
-        del wanted[HEAD]
-    tower, spare = _tower(vision, wanted)
-    stored, connector, dropped = _language(language, wanted)
+        del shapes[HEAD]
+    tower, spare = _tower(vision, shapes)
+    stored, connector, dropped = _language(language, shapes)
     # 3. The connector: the language model's own where it fits, otherwise a fresh one
     if connector:
-        told = f"from {language.name}, as it fits"
+        origin = f"from {language.name}, as it fits"
     else:
         tower |= _fresh_connector(config, seed, DTYPES[stored[f"{LANGUAGE}norm.weight"].dtype])
-        told = f"fresh, drawn with seed {seed}"
+        origin = f"fresh, drawn with seed {seed}"
     made = Assembly(
-        str(language), str(vision), told, model.num_parameters(), dropped | spare, _assumed(config, bool(connector))
+        str(language), str(vision), origin, model.num_parameters(), dropped | spare, _assumed(config, bool(connector))
     )
     # 4. Write weights, configuration, processor and a note of what came from where
     with whole_folder(output, ModelError) as scratch:
@@ -136,8 +136,8 @@ def _configuration(language: Path, vision: Path, tokenizer: PreTrainedTokenizerB
     # 2. The encoder's own settings, fitted to the language model
     seen = _read_config(vision, "a stand-alone OneVision-Encoder")
     known = {field.name for field in fields(LlavaOnevision2VisionConfig)} - {"model_type", "architectures", "dtype"}
-    chosen = {"spatial_merge_size": MERGE, "out_hidden_size": text_config.hidden_size, "use_head": False}
-    vision_config = LlavaOnevision2VisionConfig(**{name: seen[name] for name in known & seen.keys()} | chosen)
+    ours = {"spatial_merge_size": MERGE, "out_hidden_size": text_config.hidden_size, "use_head": False}
+    vision_config = LlavaOnevision2VisionConfig(**{name: seen[name] for name in known & seen.keys()} | ours)
     # 3. The special tokens, which the tokenizer must have
     names = {"image": IMAGE_PAD, "video": VIDEO_PAD, "vision_start": VISION_START, "vision_end": VISION_END}
     ids = {f"{name}_token_id": tokenizer.convert_tokens_to_ids(token) for name, token in names.items()}
@@ -165,38 +165,38 @@ def _processor(tokenizer: PreTrainedTokenizerBase, patch_size: int) -> LlavaOnev
     return LlavaOnevision2Processor(images, tokenizer)
 
 
-def _tower(vision: Path, wanted: dict[str, tuple[int, ...]]) -> tuple[dict[str, torch.Tensor], dict[str, int]]:
+def _tower(vision: Path, shapes: dict[str, tuple[int, ...]]) -> tuple[dict[str, torch.Tensor], dict[str, int]]:
     """The encoder's tensors under their names in the model, and how many were dropped."""
-    held = {VISUAL + name: tensor for name, tensor in read_encoder(vision).items()}
-    mine = {name: shape for name, shape in wanted.items() if name.startswith(VISUAL) and not name.startswith(CONNECTOR)}
-    compare_shapes(mine, {name: tuple(tensor.shape) for name, tensor in held.items()}, str(vision))
-    if surplus := sorted(held.keys() - mine.keys()):
+    tensors = {VISUAL + name: tensor for name, tensor in read_encoder(vision).items()}
+    mine = {name: shape for name, shape in shapes.items() if name.startswith(VISUAL) and not name.startswith(CONNECTOR)}
+    compare_shapes(mine, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, str(vision))
+    if surplus := sorted(tensors.keys() - mine.keys()):
         raise ModelError(
             f"{vision} holds {len(surplus)} tensors that OneVision-Encoder has no place for, first "
             f"{surplus[0].removeprefix(VISUAL)}; give the stand-alone OneVision-Encoder"
         )
     spare = sum(name.startswith(("head.", "layernorm_post.")) for name in checkpoint_tensors(vision))
-    return held, {"pooling head and last norm of the encoder": spare}
+    return tensors, {"pooling head and last norm of the encoder": spare}
 
 
 def _language(
-    language: Path, wanted: dict[str, tuple[int, ...]]
+    language: Path, shapes: dict[str, tuple[int, ...]]
 ) -> tuple[dict[str, Stored], dict[str, Stored], dict[str, int]]:
     """Tensors of the language model, of the connector if it fits, and how many were dropped."""
     # 1. Every tensor the model needs, with its shape
-    held = {_placed(name): stored for name, stored in checkpoint_tensors(language).items() if not name.endswith(".inv_freq")}
-    mine = {name: shape for name, shape in wanted.items() if not name.startswith(VISUAL)}
-    compare_shapes(mine, {name: stored.shape for name, stored in held.items()}, str(language))
+    tensors = {_placed(name): stored for name, stored in checkpoint_tensors(language).items() if not name.endswith(".inv_freq")}
+    mine = {name: shape for name, shape in shapes.items() if not name.startswith(VISUAL)}
+    compare_shapes(mine, {name: stored.shape for name, stored in tensors.items()}, str(language))
     # 2. The connector, if it fits as a whole
-    connector = {name: shape for name, shape in wanted.items() if name.startswith(CONNECTOR)}
-    fits = all(name in held and held[name].shape == shape for name, shape in connector.items())
+    connector = {name: shape for name, shape in shapes.items() if name.startswith(CONNECTOR)}
+    fits = all(name in tensors and tensors[name].shape == shape for name, shape in connector.items())
     used = mine.keys() | (connector.keys() if fits else set())
     # 3. Only plain floating-point weights are taken
     for name in used:
-        if held[name].dtype not in DTYPES:
-            raise ModelError(f"{language}: {name} is stored as {held[name].dtype}, quantized; give the unquantized checkpoint")
+        if tensors[name].dtype not in DTYPES:
+            raise ModelError(f"{language}: {name} is quantized ({tensors[name].dtype}); give the unquantized checkpoint")
     # 4. What is left must be the replaced vision tower, or a tied head
-    rest = held.keys() - used
+    rest = tensors.keys() - used
     tied = {HEAD} - mine.keys()  # a tied head is the embedding once more
     surplus = sorted(name for name in rest - tied if not name.startswith(VISUAL))
     if surplus:
@@ -205,7 +205,7 @@ def _language(
             "LLaVA-OneVision-1.5's or a dense Qwen3"
         )
     dropped = {"vision tower of the language model's checkpoint": len(rest - tied)}
-    return {name: held[name] for name in mine}, {name: held[name] for name in connector if fits}, dropped
+    return {name: tensors[name] for name in mine}, {name: tensors[name] for name in connector if fits}, dropped
 
 
 def _placed(name: str) -> str:
@@ -243,12 +243,12 @@ def _assumed(config: LlavaOnevision2Config, kept: bool) -> tuple[str, ...]:
     )
 
 
-def _write_weights(folder: Path, stored: dict[str, Stored], held: dict[str, torch.Tensor]) -> None:
+def _write_weights(folder: Path, stored: dict[str, Stored], tower: dict[str, torch.Tensor]) -> None:
     """Write all tensors in files of at most `SHARD`, and their index where there are several."""
     sizes = {name: torch.empty(one.shape, dtype=DTYPES[one.dtype], device="meta") for name, one in stored.items()}
-    plan = split_torch_state_dict_into_shards(held | sizes, filename_pattern="model{suffix}.safetensors", max_shard_size=SHARD)
+    plan = split_torch_state_dict_into_shards(tower | sizes, filename_pattern="model{suffix}.safetensors", max_shard_size=SHARD)
     for file, names in plan.filename_to_tensors.items():
-        tensors = {name: held[name] if name in held else stored[name].read() for name in names}
+        tensors = {name: tower[name] if name in tower else stored[name].read() for name in names}
         try:
             save_file(tensors, folder / file, {"format": "pt"})
         except SafetensorError as error:  # how safetensors reports a full disk

@@ -136,6 +136,6 @@ class SampleEncoder:
 
     def _refuse_special_tokens(self, sample: Sample) -> None:
         for _, text in sample.messages:
-            found = next((token for token in self.tokenizer.all_special_tokens if token in text), None)
-            if found:
-                raise TrainingError(f"{sample.id}: a message holds the special token {found}; write it in other words")
+            special = next((token for token in self.tokenizer.all_special_tokens if token in text), None)
+            if special:
+                raise TrainingError(f"{sample.id}: a message holds the special token {special}; write it in other words")

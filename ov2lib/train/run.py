@@ -167,7 +167,7 @@ def _refuse_another_run(folder: Path, facts: dict) -> None:
     if not path.is_file():
         return
     before, now = (
-        {**found["config"], "start": found["start"], "data": found["data"]} for found in (json.loads(path.read_text()), facts)
+        {**run["config"], "start": run["start"], "data": run["data"]} for run in (json.loads(path.read_text()), facts)
     )
     changed = [
         f"{name} was {before.get(name)!r} and is {value!r}"

@@ -218,8 +218,8 @@ class StageConfig:
     def rows(self) -> list[dict]:
         """Every field in order: its name, its value, the kind of its origin ("published", …) and the origin in words."""
         named = [item.name for item in fields(self) if item.name != "origin"]
-        found = ((name, getattr(self, name), *self.origin[name].split(": ", 1)) for name in named)
-        return [dict(zip(("field", "value", "kind", "origin"), row, strict=True)) for row in found]
+        columns = ((name, getattr(self, name), *self.origin[name].split(": ", 1)) for name in named)
+        return [dict(zip(("field", "value", "kind", "origin"), row, strict=True)) for row in columns]
 
 
 def stage_config(stage: int, variant: str = "full") -> StageConfig:
@@ -301,9 +301,9 @@ def _8b(stage: int) -> dict:
     proxy = f"proxy: {script}" + ("; no script of a long-video or codec stage is public" if stage > 2 else "")
     numbers = {"learning_rate": "lr", "min_learning_rate": "min_lr", "warmup_fraction": "warmup_fraction", "eps": "adam_eps",
                "weight_decay": "weight_decay", "clip": "clip"}  # fmt: skip
-    found: dict[str, tuple[Any, str]] = {field: (float(settings[name]), proxy) for field, name in numbers.items()}
+    values: dict[str, tuple[Any, str]] = {field: (float(settings[name]), proxy) for field, name in numbers.items()}
     # 2. What the paper says, or else the script
-    found |= {
+    values |= {
         "sources": (_SOURCES[stage], "published: corpora, sizes and frames; None where a size is not; canvases are assumed, "
                     f"one for {FRAMES_PER_CANVAS} frames as in the released code"),
         "input_ratio": ({"codec": 0.5, "frames": 0.375} if stage == 4 else {"frames": 1.0}, _RATIO_ORIGIN),
@@ -320,12 +320,12 @@ def _8b(stage: int) -> dict:
     # 3. Where the script's number cannot be right for this stage
     if stage > 1:
         why = f"assumed: {script} has {settings['global_batch']}, which does not divide among nodes of 8 GPUs"
-        found["global_batch"] = (128, f"{why}; mid_training.sh has 128")
+        values["global_batch"] = (128, f"{why}; mid_training.sh has 128")
     if stage > 2:
         why = f"assumed: {script} has {settings['seq_len']}, too short for 384 frames"
         why += "; the least multiple of 8,192 that holds them, their times and a mean caption"
-        found["sequence_length"] = (_capacity(_SOURCES[stage]), why)
-    return found
+        values["sequence_length"] = (_capacity(_SOURCES[stage]), why)
+    return values
 
 
 def _capacity(sources: tuple[Source, ...]) -> int:

@@ -26,8 +26,8 @@ def run_folder(output: Path, stage: int, variant: str, scale: str) -> Path:
 
 def result_of(folder: Path) -> Path | None:
     """The model or adapter that a finished run left, None where there is none."""
-    found = [folder / "model" / "config.json", folder / "adapter" / "adapter_config.json"]
-    return next((path.parent for path in found if path.is_file()), None)
+    files = [folder / "model" / "config.json", folder / "adapter" / "adapter_config.json"]
+    return next((path.parent for path in files if path.is_file()), None)
 
 
 def check_start(source: Path) -> None:
@@ -98,8 +98,8 @@ def starting_point(config: StageConfig, output: Path, given: Path | None) -> Pat
     if before < 0:
         raise TrainingError("--from names no model; give the folder of the model, or of the adapter, to start from")
     if before:
-        if found := result_of(run_folder(output, before, "full", config.scale)):
-            return found
+        if result := result_of(run_folder(output, before, "full", config.scale)):
+            return result
         raise TrainingError(
             f"stage {config.stage} starts from the result of stage {before}, and {output / config.scale} has none; run "
             f"`ov2 train --recipe stage{before} --output {output}` first, or pass --from"

@@ -175,8 +175,8 @@ class StageTrainer(Trainer):
 
 def last_checkpoint(folder: str | os.PathLike) -> Path | None:
     """The newest checkpoint in a run that was written to its end; None where there is none."""
-    found = [path.parent for path in Path(folder).glob(f"checkpoint-*/{COMPLETE}")]
-    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    folders = [path.parent for path in Path(folder).glob(f"checkpoint-*/{COMPLETE}")]
+    return max(folders, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 class MetricsFile(TrainerCallback):

@@ -118,7 +118,9 @@ def core_transform(blocks: np.ndarray) -> np.ndarray:
     for axis in (0, 1):
         a, b, c, d = np.moveaxis(blocks.astype(np.int16, copy=False), axis, 0)
         outer, inner, far, near = a + d, b + c, a - d, b - c
-        blocks = np.stack([outer + inner, 2 * far + near, outer - inner, far - 2 * near], axis=axis)
+        blocks = np.empty(blocks.shape, np.int16)
+        rows = np.moveaxis(blocks, axis, 0)
+        rows[0], rows[1], rows[2], rows[3] = outer + inner, 2 * far + near, outer - inner, far - 2 * near
     return blocks
 
 

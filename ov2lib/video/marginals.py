@@ -98,13 +98,15 @@ class _Parts:
         down, across = (np.searchsorted(sorted(s), at, side="right") for s, at in ((rows, row), (cols, col)))
         run = (down * (len(cols) + 1) + across) * (self.shape[0] + 1) + (row if by_row else 0)
         self.order = np.lexsort((col, row, run))
-        self.run = run[self.order]
+        self.place, self.run = np.argsort(self.order), run[self.order]
+        self.whole = bool(self.run[0] == self.run[-1])  # one run: a single slice has no parts
 
     def marginals(self, slices: list[tuple[int, list[int]]]) -> Marginals | None:
         """slices: (raster index of the first unit, bytes of each of its runs), in coding order. None if they do not fit."""
         # 1. Where in coding order the slices begin
-        place = np.argsort(self.order)
-        starts = [int(place[first]) for first, _ in slices]
+        if self.whole and len(slices) == 1:
+            return None
+        starts = [int(self.place[first]) for first, _ in slices]
         if not slices or starts[0] != 0 or (np.diff(starts) <= 0).any():
             return None
         # 2. A part begins with a slice or a run; where the runs were miscounted, with the slice alone
@@ -117,7 +119,7 @@ class _Parts:
         if len(sizes) < 2 or min(sizes) < 0:
             return None
         # 3. The part of each unit, back in raster order
-        part = (np.cumsum(new) - 1)[place]
+        part = (np.cumsum(new) - 1)[self.place]
         return Marginals(part.reshape(self.shape), self.unit, np.array(sizes))
 
 

@@ -157,7 +157,7 @@ MISFITS = {
         "Qwen3", lambda t: t.update({LAYER: torch.zeros(3, 3)}), r"up_proj.weight is \(3, 3\), the model has \(48, 32\)"),
     "another language model": (
         "Qwen3", lambda t: t.update({"model.layers.0.self_attn.q_proj.bias": torch.zeros(32)}), "no place for, .*q_proj.bias"),
-    "quantized": ("Qwen3", lambda t: t.update({LAYER: t[LAYER].to(torch.float8_e4m3fn)}), "is stored as F8_E4M3, quantized"),
+    "quantized": ("Qwen3", lambda t: t.update({LAYER: t[LAYER].to(torch.float8_e4m3fn)}), "is quantized .F8_E4M3"),
     "encoder tensor missing": ("OneVision-Encoder", lambda t: t.pop("encoder.layers.0.self_attn.v_proj.bias"), "v_proj.bias"),
     "another encoder": ("OneVision-Encoder", lambda t: t.update({"class_embedding": torch.zeros(64)}), "first class_embedding"),
 }  # fmt: skip

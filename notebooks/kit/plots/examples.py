@@ -111,7 +111,7 @@ def _spoken(example: Example, tokenizer) -> str:
     for supervised, run in groupby(pairs, key=lambda pair: pair[1]):
         text = tokenizer.decode([token for token, _ in run])
         parts.append(f"{OPEN}{text}{CLOSE}" if supervised else text)
-    text = _PADS.sub(lambda found: f"{IMAGE_PAD}×{found.group().count(IMAGE_PAD)}", "".join(parts))
+    text = _PADS.sub(lambda match: f"{IMAGE_PAD}×{match.group().count(IMAGE_PAD)}", "".join(parts))
     return "\n".join(_shorter(text.strip().split("\n")))
 
 

@@ -107,5 +107,5 @@ def _guide(guide: pd.DataFrame, name: str) -> list[str]:
 
 def _guide_score(run: dict) -> float:
     keys = ("benchmark", "split", "backend")
-    found = [row["value"] for row in reported.rows("guide") if all(row[key] == run[key] for key in keys)]
-    return float(found[0]) if found else float("nan")
+    scores = [row["value"] for row in reported.rows("guide") if all(row[key] == run[key] for key in keys)]
+    return float(scores[0]) if scores else float("nan")

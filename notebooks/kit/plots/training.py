@@ -109,12 +109,12 @@ def draw_scores(ax: Axes, rows: Sequence[dict], stage: int, asked: int) -> list[
         the rows drawn, with the name of their mark.
     """
     # 1. The rows to show, and their tasks in order
-    chosen = [row | {"mark": name} for row in rows if row["stage"] == asked and (name := _mark(row, stage))]
-    tasks = list(dict.fromkeys((row["task"], row["metric"]) for row in chosen))
-    marks = [name for name in LOOKS if any(row["mark"] == name for row in chosen)]
+    marked = [row | {"mark": name} for row in rows if row["stage"] == asked and (name := _mark(row, stage))]
+    tasks = list(dict.fromkeys((row["task"], row["metric"]) for row in marked))
+    marks = [name for name in LOOKS if any(row["mark"] == name for row in marked)]
     # 2. One mark for each model, shifted so that none hides another
     for name, (label, colour, marker) in LOOKS.items():
-        own = [row for row in chosen if row["mark"] == name]
+        own = [row for row in marked if row["mark"] == name]
         if not own:
             continue
         shift = 0.13 * (marks.index(name) - (len(marks) - 1) / 2)
@@ -128,7 +128,7 @@ def draw_scores(ax: Axes, rows: Sequence[dict], stage: int, asked: int) -> list[
     ax.set_yticks(range(len(tasks)), [f"{_kind(task)}\n{metric}" for task, metric in tasks], fontsize=7)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", linewidth=0.4)
-    return chosen
+    return marked
 
 
 def _mark(row: dict, stage: int) -> str | None:
@@ -150,8 +150,8 @@ def score_table(rows: Sequence[dict], stage: int) -> Sheet:
     tasks = dict.fromkeys((row["stage"], row["task"], row["metric"]) for row in rows)
     lines = []
     for asked, task, metric in sorted(tasks, key=lambda key: -key[0]):
-        found = [cells.get((asked, task, after, arm)) for after, arm in arms]
-        lines.append([str(asked), _kind(task), metric, *map(_interval, found)])
+        values = [cells.get((asked, task, after, arm)) for after, arm in arms]
+        lines.append([str(asked), _kind(task), metric, *map(_interval, values)])
     before = "the start" if stage == 1 else f"after stage {stage - 1}"
     heads = [(before if after < stage else f"after stage {stage}", arm) for after, arm in arms]
     return lay_out(["asked in stage", "question", "metric", *heads], lines)
@@ -165,14 +165,14 @@ def _interval(row: dict | None) -> str:
     return f"{row['score']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
 
 
-def footprint_table(found: Sequence["Footprint"]) -> Sheet:
+def footprint_table(footprints: Sequence["Footprint"]) -> Sheet:
     """Measured steps side by side; megabytes are 10⁶ bytes."""
     rows = [
         [
             one.variant, f"{one.trained:,}", f"{one.trained / one.parameters:.1%}", f"{one.seconds:.2f}",
             *(f"{size / 1e6:.1f}" for size in (one.weights, one.gradients, one.moments, one.activations, one.memory, one.disk)),
         ]
-        for one in found
+        for one in footprints
     ]  # fmt: skip
     parts = [("MB in memory", name) for name in ("weights", "gradients", "moments", "activations", "together")]
     return lay_out(["variant", "trained", "of all", "s / step", *parts, "MB on disk"], rows)

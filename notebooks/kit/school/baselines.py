@@ -160,8 +160,8 @@ class BurstRule:
 
     def starts(self, tags: Sequence[tuple[float, int]]) -> list[float]:
         """Predicted start times in seconds; none before 0."""
-        chosen = self.bursts(tags)[self.first :: self.every]
-        return [round(max(0.0, start + self.shift), 3) for start, _ in chosen]
+        bursts = self.bursts(tags)[self.first :: self.every]
+        return [round(max(0.0, start + self.shift), 3) for start, _ in bursts]
 
     def answer(self, tags: Sequence[tuple[float, int]]) -> str:
         """The start times as an answer to the jump question."""

@@ -80,8 +80,8 @@ def examine(
         asked = [sample for sample in questions if sample.task == "jump_times"] if arm == "tags" else questions
         if not asked:
             continue
-        found = _ask(arm, folder, stage, asked, notes, seed)
-        for task, scores in found.tasks.items():
+        result = _ask(arm, folder, stage, asked, notes, seed)
+        for task, scores in result.tasks.items():
             if "/" not in task:  # a task over all its kinds of question
                 continue
             metric, value = next(iter(scores.metrics.items()))
@@ -183,8 +183,8 @@ def write_results(rows: list[dict], folder: Path, name: str, seeds: list[int], m
 
 def _commit() -> str:
     here = Path(__file__).parent
-    found = subprocess.run(["git", "-C", str(here), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    return found.stdout.strip() or "not under git"
+    head = subprocess.run(["git", "-C", str(here), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    return head.stdout.strip() or "not under git"
 
 
 def main() -> None:

@@ -76,7 +76,7 @@ def footprint(lesson: Lesson, variant: str, steps: int = 6) -> Footprint:
             optimiser.zero_grad()
     moments = [value for state in optimiser.state.values() for value in state.values() if value.ndim]
     return Footprint(
-        variant, sum(held for held, _ in counts), sum(trained for _, trained in counts), median(times[1:]),
+        variant, sum(stored for stored, _ in counts), sum(trained for _, trained in counts), median(times[1:]),
         _bytes(model.parameters()), _bytes(parameter.grad for parameter in learned), _bytes(moments), kept,
         _on_disk(model, variant),
     )  # fmt: skip

@@ -164,12 +164,12 @@ def verdicts(rows: Iterable[dict], stage: int) -> dict[str, list[str]]:
         "above tags": better than the best constant answer, and than the rule that reads time tags; "forgotten": of the stage
         before, worse than before this one.
     """
-    held = {(row["after"], row["stage"], row["task"], row["arm"]): row for row in rows}
+    scores = {(row["after"], row["stage"], row["task"], row["arm"]): row for row in rows}
 
     def above(one: tuple[int, int, str], other: tuple[int, int, str]) -> list[str]:
         """Tasks where one (after, asked, arm) is better than the other."""
-        tasks = dict.fromkeys(task for _, _, task, _ in held)
-        pairs = ((task, *(held.get((*place[:2], task, place[2])) for place in (one, other))) for task in tasks)
+        tasks = dict.fromkeys(task for _, _, task, _ in scores)
+        pairs = ((task, *(scores.get((*place[:2], task, place[2])) for place in (one, other))) for task in tasks)
         return [task for task, better, worse in pairs if better and worse and better["low"] > worse["high"]]
 
     now = (stage, stage, "sighted")
@@ -190,11 +190,11 @@ def longer_run(stage: int) -> tuple[list[dict], str]:
         none, and a line that says so, where no such run is committed.
     """
     try:
-        found, facts = read_results("stages")
+        results, facts = read_results("stages")
     except MiniError:
         return [], "no longer run is committed yet; python -m kit.school.exam makes one"
     groups = defaultdict(list)
-    for row in found:
+    for row in results:
         if stage in (int(row["after"]), int(row["after"]) + 1) and int(row["stage"]) in (stage - 1, stage):
             groups[int(row["after"]), int(row["stage"]), row["task"], row["metric"], row["arm"]].append(float(row["score"]))
     names = ("after", "stage", "task", "metric", "arm")
@@ -224,11 +224,11 @@ def examples(config: StageConfig, video: str = "") -> list[Example]:
     """One conversation about each kind of scene of the stage, encoded; then one about your own video, if there is one."""
     kinds = {build: number for number, build in reversed(list(enumerate(RECIPES[config.stage])))}
     drawn = stage_samples(config.stage, "train", len(RECIPES[config.stage]), config.seed)
-    chosen = [resolve(drawn[number], config.sources[0], config) for number in sorted(kinds.values())]
+    samples = [resolve(drawn[number], config.sources[0], config) for number in sorted(kinds.values())]
     if video:
-        chosen.append(_own(video, config))
+        samples.append(_own(video, config))
     encode = encoder(config).encode
-    return [encode(sample) for sample in chosen]
+    return [encode(sample) for sample in samples]
 
 
 def _own(video: str, config: StageConfig) -> Sample:

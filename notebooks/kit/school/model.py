@@ -86,6 +86,6 @@ def give_times_a_code(model: LlavaOnevision2ForConditionalGeneration) -> None:
     scale = float(table.detach().std()) * 2**0.5
     with torch.no_grad():
         for token, number in _tokenizer().get_vocab().items():
-            if found := TIME_TOKEN.fullmatch(token):
-                angles = 2 * np.pi * float(found[1]) / periods
+            if match := TIME_TOKEN.fullmatch(token):
+                angles = 2 * np.pi * float(match[1]) / periods
                 table[number, :half] = scale * torch.cat([angles.sin(), angles.cos()])

@@ -112,14 +112,14 @@ class Reader(nn.Module):
 
 def target(sample: Sample) -> torch.Tensor:
     """Float [32, 2] of a training conversation that holds both answers."""
-    wanted = torch.zeros(FRAMES, 2)
+    labels = torch.zeros(FRAMES, 2)
     for role, text in sample.messages:
         if role == "assistant" and text.startswith("["):
-            wanted[[round(time * FAST) for time in json.loads(text)], 0] = 1
+            labels[[round(time * FAST) for time in json.loads(text)], 0] = 1
         elif role == "assistant":
             start, end = (round(time * FAST) for time in parse_span(text))
-            wanted[start:end, 1] = 1
-    return wanted
+            labels[start:end, 1] = 1
+    return labels
 
 
 def fit(samples: Sequence[Sample], cache: TokenCache, steps: int, seed: int, eyes: bool = True) -> tuple[Reader, list[float]]:
@@ -139,14 +139,14 @@ def fit(samples: Sequence[Sample], cache: TokenCache, steps: int, seed: int, eye
         torch.manual_seed(seed)
         reader, losses, rng = Reader(eyes), [], np.random.default_rng(seed)
         clips = [see(cache.tokens(sample.media[0])) for sample in samples]
-        wanted = torch.stack([target(sample) for sample in samples])
+        labels = torch.stack([target(sample) for sample in samples])
         weight = torch.tensor([5.0, 2.0])  # most moments are quiet
         optimizer = torch.optim.AdamW(reader.parameters(), LEARNING_RATE, weight_decay=0.01)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.1)
         for _ in range(steps):
-            chosen = rng.integers(len(clips), size=BATCH)
-            logits = reader([clips[number] for number in chosen])
-            loss = functional.binary_cross_entropy_with_logits(logits, wanted[chosen], pos_weight=weight)
+            batch = rng.integers(len(clips), size=BATCH)
+            logits = reader([clips[number] for number in batch])
+            loss = functional.binary_cross_entropy_with_logits(logits, labels[batch], pos_weight=weight)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(reader.parameters(), 1.0)

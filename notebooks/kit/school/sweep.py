@@ -216,13 +216,13 @@ def table(cells: dict[tuple, Cell], tokens: dict[tuple, tuple[float, float]]) ->
     rows = []
     for (task, metric, backend, arm, budget), cell in cells.items():
         for seed in (*dict.fromkeys(seed for seed, _ in cell), "all"):
-            chosen = {key: value for key, value in cell.items() if seed in (key[0], "all")}
-            mean = bootstrap(list(chosen.values()), [name for _, name in chosen])
+            scores = {key: value for key, value in cell.items() if seed in (key[0], "all")}
+            mean = bootstrap(list(scores.values()), [name for _, name in scores])
             visual, text = tokens.get((backend, arm, budget), ("", ""))
             rows.append(
                 {"task": task, "metric": metric, "backend": backend, "arm": arm, "budget": budget, "seed": seed,
                  "score": round(mean.value, 4), "low": round(mean.low, 4), "high": round(mean.high, 4),
-                 "clips": len({name for _, name in chosen}), "visual_tokens": visual, "text_tokens": text}
+                 "clips": len({name for _, name in scores}), "visual_tokens": visual, "text_tokens": text}
             )  # fmt: skip
     return rows
 

@@ -63,14 +63,14 @@ def select(path: str | os.PathLike, config: PaperConfig, scorer: Scorer) -> np.n
     """
     source = Source.open(path)
     video = on_canvas(source, config.max_pixels, config.patch_size)
-    chosen = []
+    selection = []
     for plan in plan_groups(source.packets, partition_packets(source.packets, config), config.num_canvases):
         frames = list(candidates(video, np.union1d(plan.frames, plan.anchor), scorer, 1))
         _, positions = pack_group(frames, plan.anchor, plan.p_canvases, video, config)
         blocks = [places[::MERGE, ::MERGE].reshape(-1, 3) // [1, MERGE, MERGE] for places in positions]
-        chosen += [places[places[:, 0] >= 0] for places in blocks if np.ptp(places[:, 0])]
+        selection += [places[places[:, 0] >= 0] for places in blocks if np.ptp(places[:, 0])]
     source.damage.warn()
-    return np.concatenate(chosen) if chosen else np.zeros((0, 3), np.int64)
+    return np.concatenate(selection) if selection else np.zeros((0, 3), np.int64)
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ def compare(path: str | os.PathLike, config: PaperConfig, events: Sequence[float
     times, published, rows = Source.open(path).packets.frame_times, None, []
     for name, (changed, scorer) in variants(config).items():
         blocks = select(path, changed, scorer)
-        chosen = set(map(tuple, blocks.tolist()))
-        published = chosen if published is None else published
+        own = set(map(tuple, blocks.tolist()))
+        published = own if published is None else published
         near = [np.count_nonzero(np.abs(times[blocks[:, 0]] - event) <= NEAR) >= ENOUGH for event in events]
-        shared = len(chosen & published) / max(len(chosen), 1)
+        shared = len(own & published) / max(len(own), 1)
         rows.append(Effect(name, shared, len(np.unique(blocks[:, 0])), float(np.mean(near)) if near else float("nan")))
     return rows

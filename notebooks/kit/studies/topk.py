@@ -47,5 +47,5 @@ def split_share(positions: np.ndarray) -> float:
     positions int64 [k, 3]. However such patches are laid out, a 2x2 merge joins them with patches of another place or time.
     """
     rest = positions[positions[:, 0] != positions[0, 0]]
-    _, owner, chosen = np.unique(rest // [1, MERGE, MERGE], axis=0, return_inverse=True, return_counts=True)
-    return float((chosen[owner.ravel()] < MERGE**2).mean()) if len(rest) else 0.0
+    _, owner, counts = np.unique(rest // [1, MERGE, MERGE], axis=0, return_inverse=True, return_counts=True)
+    return float((counts[owner.ravel()] < MERGE**2).mean()) if len(rest) else 0.0

@@ -63,9 +63,9 @@ OUTFITS = (
 def two_bones(root: np.ndarray, end: np.ndarray, pole: np.ndarray, upper: float, lower: float):
     """Joint and end of a two-bone chain from `root` towards `end` ([T, 3]), bent towards `pole` ([3] or [T, 3])."""
     reach = end - root
-    wanted = np.linalg.norm(reach, axis=-1, keepdims=True) + 1e-9
-    distance = np.clip(wanted, abs(upper - lower) + 1e-3, upper + lower - 1e-4)
-    axis = reach / wanted
+    length = np.linalg.norm(reach, axis=-1, keepdims=True) + 1e-9
+    distance = np.clip(length, abs(upper - lower) + 1e-3, upper + lower - 1e-4)
+    axis = reach / length
     along = (upper**2 - lower**2 + distance**2) / (2 * distance)
     side = pole - (pole * axis).sum(-1, keepdims=True) * axis
     side = side / (np.linalg.norm(side, axis=-1, keepdims=True) + 1e-9)

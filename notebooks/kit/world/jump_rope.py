@@ -196,11 +196,11 @@ class JumpRope:
         """
         s = np.sin(np.linspace(-np.pi / 2, np.pi / 2, points))  # denser towards the hands, where the rope bends most
         left, right = self.figure.joints["left hand"][frames], self.figure.joints["right hand"][frames]
-        held = self.idle[frames, None]  # share of "both handles in one hand"
-        right = right * (1 - held) + left * held
+        share = self.idle[frames, None]  # share of "both handles in one hand"
+        right = right * (1 - share) + left * share
         chord = right[:, None] + (left - right)[:, None] * (s[:, None] + 1) / 2
         half = np.linalg.norm(left - right, axis=-1) / 2
-        sag = (np.sqrt(np.maximum(HALF_ROPE**2 - half**2, 0.01)) * (1 - 0.08 * held[:, 0]))[:, None, None]
+        sag = (np.sqrt(np.maximum(HALF_ROPE**2 - half**2, 0.01)) * (1 - 0.08 * share[:, 0]))[:, None, None]
         bow = 1 - s**2
         angle = self.angle(frames[:, None] / self.fps - np.arange(instants) * 0.0035)[..., None]
         angle = angle + 0.22 * (1 - bow)  # the hands lead, the middle trails

@@ -100,10 +100,10 @@ def parade(rng: np.random.Generator) -> Scene:
     return Scene(("parade", *trio, *spots, *spans, flash, corner), _sampled("parade", frames, LONG, shade), questions)
 
 
-def skipping(rng: np.random.Generator, told: bool = False) -> Scene:
+def skipping(rng: np.random.Generator, full: bool = False) -> Scene:
     """A figure jumps one to three times among four events: it also waves and somebody walks by, so bursts are not all jumps.
 
-    When are the jumps, and when does somebody walk by? With `told`, also: who is it, and what happens one after the other?
+    When are the jumps, and when does somebody walk by? With `full`, also: who is it, and what happens one after the other?
     """
     jumps = int(rng.integers(1, 4))
     events = [str(event) for event in rng.permutation(["jump"] * jumps + ["pass"] + ["wave"] * (3 - jumps))]
@@ -121,7 +121,7 @@ def skipping(rng: np.random.Generator, told: bool = False) -> Scene:
         Question("jumps", "jump_times", JUMP_QUESTION, f"[{', '.join(f'{time:.1f}' for time in times)}]", {"times": times}),
         _span("When does somebody walk by?", "somebody walks", passing / FAST, (passing + 4) / FAST, "passer-by"),
     )
-    if told:
+    if full:
         story = " and ".join(f"{NAMES[event]} at {start / FAST:.1f}" for event, start in zip(events, starts, strict=True))
         questions += (
             choice("colour", "What colour is the passer-by?", "the passer-by is", other, COLOURS),
@@ -132,7 +132,7 @@ def skipping(rng: np.random.Generator, told: bool = False) -> Scene:
 
 def skipping_told(rng: np.random.Generator) -> Scene:
     """`skipping` with all its questions."""
-    return skipping(rng, told=True)
+    return skipping(rng, full=True)
 
 
 def _stand(x: int, colour: str, height: int = 0) -> list[Thing]:
