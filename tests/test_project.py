@@ -145,6 +145,49 @@ def test_committed_notebooks_are_clean_and_their_parameters_readable(path):
     assert any(cell["outputs"] for cell in code)
 
 
+MOST_WORDS, CORE_WORDS = 120, 9_000  # of a markdown cell; of the core path that the README names
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def markdown_cells(path: Path) -> list[str]:
+    return ["".join(cell["source"]) for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "markdown"]
+
+
+def anchors(path: Path) -> set[str]:
+    """The names by which GitHub links to the headings of a page or a notebook."""
+    text = "\n".join(markdown_cells(path)) if path.suffix == ".ipynb" else path.read_text()
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_short_to_read_and_linked(path):
+    cells = markdown_cells(path)
+    assert [cell for cell in cells if len(cell.split()) > MOST_WORDS] == []
+    neighbours = re.findall(r"(?:Previous|Next): \[(\w+)\]\(\1\.ipynb\)", cells[0])
+    assert len(neighbours) == (1 if path in (NOTEBOOKS[0], NOTEBOOKS[-1]) else 2)
+    assert "arxiv.org/abs/2605.25979" in cells[0]
+
+
+def test_the_core_path_takes_an_afternoon():
+    core = (ROOT / "README.md").read_text().partition("**The core, an afternoon:**")[2].partition(":")[0]
+    paths = [ROOT / link for link in LINK.findall(core)]
+    assert len(paths) >= 5
+    assert sum(len(cell.split()) for path in paths for cell in markdown_cells(path)) <= CORE_WORDS
+
+
+@pytest.mark.parametrize("path", [*NOTEBOOKS, ROOT / "README.md"], ids=lambda path: path.stem)
+def test_links_lead_somewhere(path):
+    text = "\n".join(markdown_cells(path)) if path.suffix == ".ipynb" else path.read_text()
+    for link in LINK.findall(text):
+        if link.startswith(("http://", "https://")):
+            continue
+        file, _, anchor = link.partition("#")
+        target = path.parent / file if file else path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
 def test_changed_outputs_fail_where_they_are_compared_and_only_there(pytester):
     """The wiring of nbval: a committed number that the code no longer prints must fail the tests."""
 
