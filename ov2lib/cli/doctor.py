@@ -33,7 +33,7 @@ class Trial:
 
     Attributes:
         kinds: picture types seen, such as "IPB".
-        motion, qp, residual, bits: where each comes from ("exported", "proxy"), "none" if it is not to be had.
+        motion, qp, residual, bits: where each comes from ("exported", "proxy"), "none" if it is not available.
         error: why a clip could not be written or read although decoder and encoder are there.
     """
 

@@ -37,7 +37,7 @@ def add_stage_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=f"{text}, instead of the recipe's")
     parser.add_argument("--timestamps", choices=TIMESTAMPS, help="what time tags say, instead of the recipe's")
     parser.add_argument("--attention", choices=ATTENTION, help="kernels of attention (default sdpa)")
-    parser.add_argument("--samples", action="append", default=[], metavar="NAME=COUNT", help="read so many of a source at most")
+    parser.add_argument("--samples", action="append", default=[], metavar="NAME=COUNT", help="at most COUNT of a source")
     parser.add_argument("--media", type=Path, metavar="DIR", help="cache of tokenized media (default runs/train/media)")
 
 

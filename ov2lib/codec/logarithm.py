@@ -2,7 +2,7 @@
 
 import numpy as np
 
-KNOTS = 2048  # straight lines between so many knots are within 1e-7 of the curve
+KNOTS = 2048  # straight lines between this many knots are within 1e-7 of the curve
 LOG2 = np.log2(np.linspace(0.5, 1, KNOTS + 1)).astype(np.float32).astype(np.float64)  # rounded: the last digit is gone
 LN_2 = 0.6931471805599453
 

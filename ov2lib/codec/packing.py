@@ -109,7 +109,7 @@ def arrange(
 
 
 def canvases_filled(blocks: int, capacity: int) -> int:
-    """How many canvases so many blocks fill, the last beyond half: no canvas is half padding."""
+    """The number of canvases for `blocks` blocks; the last is kept only if it is more than half full."""
     return (blocks + (capacity - 1) // 2) // capacity
 
 

@@ -1,6 +1,6 @@
 """The released front end's selection ("readiness"): what the published 8B checkpoint is fed at inference.
 
-It is not the paper's method section: scores are bit cost alone, groups grow until their best blocks are worth a
+It is not the paper's method section: scores are bit cost alone, groups grow until the scores of their best blocks reach a
 threshold, and a group's blocks are its global top. Rules and constants come from the authors' package codec-video-prep
 (0.2.5), read for behaviour; all of them are *published* there and none in the paper.
 """
@@ -140,7 +140,7 @@ def build_groups(scores: np.ndarray, budget: int, threshold: float, max_frames: 
 
 
 def _touched_bins(selection: np.ndarray, frames: int, blocks: int) -> int:
-    """How many time bins of a group of so many frames hold one of the chosen blocks (flat indices, ascending)."""
+    """The number of a group's time bins with at least one chosen block (flat indices, ascending)."""
     length = (max(2, frames) - 1) / TIME_BINS
     starts = [int(1 + i * length) * blocks for i in range(1, TIME_BINS)]
     ends = [0, *np.searchsorted(selection, starts), len(selection)]

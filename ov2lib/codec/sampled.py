@@ -17,7 +17,7 @@ from .analysis import candidates, on_canvas
 from .packing import whole_frame
 
 MAX_FRAMES = 384  # published: video processor of the 8B checkpoint
-SHORT, MEDIUM = (10.0, 8), (30.0, 16)  # published: (under so many seconds, so many frames)
+SHORT, MEDIUM = (10.0, 8), (30.0, 16)  # published: (duration below this many seconds, number of frames)
 IMAGE_MAX_PIXELS = 4_000_000  # published: image processor of the 8B checkpoint
 
 

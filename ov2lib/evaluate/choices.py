@@ -63,7 +63,7 @@ def mmvu(text: str, answer: str, options: Mapping[str, str]) -> float:
         EvaluationError: the true letter is not among the options.
     """
     if answer not in options:
-        raise EvaluationError(f"the true letter {answer!r} is none of {', '.join(options)}")
+        raise EvaluationError(f"the true letter {answer!r} is not one of {', '.join(options)}")
     said, true = require_text(text).lower(), options[answer].strip().lower()
     words = [word.strip(string.punctuation) for word in true.split()]
     named = answer.lower() in said and any(word in said for word in words if len(word) > 2)

@@ -158,7 +158,7 @@ def _bracketed(text: str) -> list[str]:
 
 
 def _load_json(text: str) -> object:
-    """The JSON value, or the text itself when it is none (also when it is too deep or too long for the reader)."""
+    """The JSON value, or the text itself when it is not JSON (also when it is too deep or too long for the reader)."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -195,7 +195,7 @@ def read_samples(path: str | os.PathLike, limit: int | None = None) -> tuple[lis
 
     Args:
         path: the file.
-        limit: nothing is read after so many samples.
+        limit: read at most this many samples.
 
     Raises:
         TrainingError: the file cannot be read or holds no sample.

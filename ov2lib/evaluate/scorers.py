@@ -72,7 +72,7 @@ def score_choice(prediction: str, sample: Sample) -> dict[str, float]:
     """
     listed, answer = [str(choice) for choice in sample.truth["choices"]], str(sample.truth.get("answer", reference(sample)))
     if _bare(answer) not in map(_bare, listed):
-        raise EvaluationError(f"the answer {answer!r} is none of the choices {listed}")
+        raise EvaluationError(f"the answer {answer!r} is not one of the choices {listed}")
     rule = sample.truth.get("rule")
     if rule is not None:
         said = choices.extract_letter(prediction, "".join(listed), rule)

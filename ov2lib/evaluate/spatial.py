@@ -86,7 +86,7 @@ def vsi_bench(rows: Iterable[Mapping]) -> dict[str, float]:
 
     Choice questions compare the answer's first token with the letter, numeric ones take `mean_relative_accuracy` of
     `parse_number`. The three levels of object_rel_direction are averaged first, so there are eight tasks; a task (or
-    level) with no row is left out of the mean. Quirk kept: the first token ends at a space and nowhere else, so a
+    level) with no row is left out of the mean. Quirk kept: the first token ends only at a space, so a
     leading space or "A\\nbecause" is wrong.
 
     Raises:

@@ -155,7 +155,7 @@ def plan_visibility(
         frame_windows_size: frames per run of a grid row, used when `group_ids` is None.
         window_patches: side of a spatial window in patches, or None.
     """
-    # 1. Whole groups: given, or so many frames of a grid row
+    # 1. Whole groups: given, or a fixed number of frames of a grid row
     device = patch_positions.device
     if group_ids is None:
         lengths = released_lengths(grid, frame_windows_size)

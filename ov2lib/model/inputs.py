@@ -51,7 +51,7 @@ def by_modality(options: Mapping, known: Mapping[str, Collection[str]]) -> dict[
         known: names of options by nested dictionary.
 
     Raises:
-        ModelError: a nested dictionary that is none, or an option that nothing reads where it stands.
+        ModelError: a nested option group that is not a dictionary, or an option without effect at its place.
     """
     # 1. Take them apart
     groups = {name: options.get(name) or {} for name in (*known, COMMON)}

@@ -59,7 +59,7 @@ class LlavaOnevision2Processor(ProcessorMixin):
             default of calls; by default as released. Training saves its own here.
 
     Raises:
-        ModelError: a merge other than 2, a tokenizer without the visual special tokens, or a default that is none.
+        ModelError: a merge other than 2, a tokenizer without the visual special tokens, or an invalid default.
     """
 
     def __init__(

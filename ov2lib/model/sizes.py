@@ -151,7 +151,7 @@ class Widths:
         self.stored = self.layer + 3 * d * idle
 
     def adapters(self, rank: int) -> int:
-        """Parameters of the LoRA adapters on every language layer; experts have none."""
+        """Parameters of the LoRA adapters on every language layer; experts get no adapters."""
         adapted = self.linears[:4] if self.experts else self.linears
         return self.layers * rank * sum(given + made for given, made in adapted)
 
@@ -220,7 +220,7 @@ def video_cost(
 
 
 def prefill_flops(config: LlavaOnevision2Config, tokens: int) -> float:
-    """FLOPs of the language model reading a prompt of so many tokens, visual or text; without embedding and output head."""
+    """FLOPs of the language model for a prompt of `tokens` tokens, visual or text; without embedding and output head."""
     return sum(forward_flops(Widths(config), sample_work(0.0, 0.0, tokens))["language"])
 
 

@@ -86,7 +86,7 @@ class TokenCache:
         return replace(tokens, source=media.path)
 
     def fresh(self, media: Media, defaults: MediaOptions) -> VisualTokens:
-        """The same tokens, made anew and kept nowhere."""
+        """The same tokens, computed again and not stored."""
         return self._make(media, self.options(media, defaults))
 
     def _from_shard(self, place: str) -> VisualTokens:
@@ -138,7 +138,7 @@ class TokenCache:
             return video_tokens(media.path, MediaOptions(**options), None, self.patch_size, self.workers)
         except VideoError:
             raise
-        except Ov2Error as error:  # an image that is none, options that contradict each other
+        except Ov2Error as error:  # a file that is no image, options that contradict each other
             raise TrainingError(f"{media.path}: {str(error).removeprefix(f'{media.path}: ')}") from error
 
     def _hold(self, key: str, tokens: VisualTokens) -> None:
@@ -162,7 +162,7 @@ def _write(path: Path, tokens: VisualTokens) -> None:
 
 
 def _read(path: Path) -> VisualTokens | None:
-    """An entry, or None where there is none that is whole."""
+    """An entry, or None if there is no complete one."""
     try:
         raw = path.read_bytes()
     except OSError:

@@ -38,7 +38,7 @@ class Packets:
     Attributes:
         pts, dts: int64, in ticks of `time_base`.
         size: int64, bytes.
-        key: bool, the container's key flag, unless the bitstream says that the picture is none.
+        key: bool, the container's key flag, unless the bitstream contradicts it.
         kind: "I", "P", "B" or "?" (unknown without decoding: not key, of a codec whose headers are not read).
         reference: bool, later pictures may be predicted from the one that it shows.
         needed: bool, later pictures may be predicted from what it holds, such as hidden pictures.
@@ -129,7 +129,7 @@ def list_packets(container, stream, demuxed: Iterable[av.Packet], damage: Damage
 
     Args:
         demuxed: all packets of the stream that hold data.
-        damage: is told of damage that the container shows.
+        damage: receives damage that the container shows.
 
     Raises:
         VideoError: no packets, no key frame to start from, nothing that is ever shown, or times that span more than a week.
@@ -195,7 +195,7 @@ class _Listing:
         self.row = {name: table[name].copy() for name in COLUMNS}
 
     def packets(self) -> Packets:
-        """The packets with their order and times; what does not fit is told to `damage`."""
+        """The packets with their order and times; what does not fit is reported to `damage`."""
         row, path, number = self.row, self.damage.path, np.arange(len(self.row["size"]))
         key, pts, dts = self._keys(), row["pts"], row["dts"]
         # 1. What headers and times say

@@ -51,7 +51,7 @@ def proxied(
     Args:
         frames: decoded, with all references among them.
         size: see `proxy_size`.
-        targets: the frames to be had, None for all. The reference before each comes too, and what follows a B frame,
+        targets: the frames wanted, None for all. The reference before each comes too, and what follows a B frame,
             marked as no target.
         intra: all frames are key frames: each is predicted from the one before, which no later one depends on.
     """

@@ -116,7 +116,7 @@ def _video_stream(path, container, number: int | None):
 
 
 def coded_packets(container, stream, damage: Damage | None = None) -> Iterator[av.Packet]:
-    """The packets of a stream that hold data, in decode order. Where reading on fails the stream ends, and `damage` is told."""
+    """The packets of a stream that hold data, in decode order. Where reading fails, it ends and `damage` is notified."""
     packets = container.demux(stream)
     while True:
         try:

@@ -157,7 +157,7 @@ def test_mmvu_by_hand(text, score):
 
 
 def test_mmvu_wants_a_true_letter():
-    with pytest.raises(EvaluationError, match="'F' is none of A, B"):
+    with pytest.raises(EvaluationError, match="'F' is not one of A, B"):
         choices.mmvu("A", "F", {"A": "x", "B": "y"})
 
 
