@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ..errors import TrainingError
 from ..model.prompt import TIMESTAMPS
-from ..train.lora import LoraSettings
 from ..train.stages import ATTENTION, STAGES, VARIANTS, Source, StageConfig, own_config, stage_config
 
 DATA = re.compile(r"(?:([\w.-]+)=)?(.+?)(?::(\d*\.?\d+))?")  # [NAME=]PLACE[:SHARE]
@@ -79,9 +78,7 @@ def chosen_config(args: argparse.Namespace) -> StageConfig:
     if (args.rank, args.alpha) != (None, None):
         if config.lora is None:
             raise TrainingError("--rank and --alpha are of adapters; add --variant lora")
-        changes["lora"] = LoraSettings(
-            args.rank or config.lora.rank, args.alpha, config.lora.dropout, config.lora.train_connector
-        )
+        changes["lora"] = replace(config.lora, rank=args.rank or config.lora.rank, alpha=args.alpha)
     return replace(config, **changes, origin=config.origin | dict.fromkeys(changes, "assumed: chosen by the caller"))
 
 

@@ -155,7 +155,7 @@ def _check_shapes(model: torch.nn.Module, folder: Path) -> None:
     except SafetensorError as error:
         raise TrainingError(f"{folder / WEIGHTS} is damaged ({error}); train or copy the adapter again") from error
     # 2. Each must fit the module it adapts: A reads its input, B writes its output
-    own = {name: tuple(tensor.shape) for name, tensor in model.named_parameters()}
+    own = {name: tuple(tensor.shape) for name, tensor in model.named_parameters(remove_duplicate=False)}  # a tied head too
     for name, shape in stored.items():
         module, _, side = name.removeprefix("base_model.model.").rpartition(".lora_")
         whole = own.get(f"{module}.weight" if module else side)

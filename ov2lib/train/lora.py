@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 TARGETS = rf"model\.language_model\.layers\.\d+\.(self_attn|mlp)\.({'|'.join(LINEARS)})"  # of a whole name, as peft matches
 CONNECTOR = "merger"  # the module `model.visual.merger`
+NORMS = r"model\.language_model\.(layers\.\d+\..+_?norm|layers\.\d+\..+_layernorm|norm)"  # of a whole name
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ class LoraSettings:
         alpha: numerator of the scale alpha / rank; None is twice the rank (*assumed*).
         dropout: on the adapter's input while training (*assumed*).
         train_connector: train the connector whole, beside the adapters; practice knows both (*assumed*).
+        train_norms, train_embeddings: train the language model's norms, and its embeddings with the output head, whole too, as
+            LongLoRA does (arXiv:2309.12307); plans do not count them.
 
     Raises:
         TrainingError: a rank or alpha that is not positive, a dropout outside [0, 1).
@@ -48,6 +51,8 @@ class LoraSettings:
     alpha: float | None = None
     dropout: float = 0.05
     train_connector: bool = True
+    train_norms: bool = False
+    train_embeddings: bool = False
 
     def __post_init__(self):
         if self.alpha is None:
@@ -98,10 +103,22 @@ def add_lora(model: "LlavaOnevision2ForConditionalGeneration", settings: LoraSet
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
         target_modules=TARGETS,
-        modules_to_save=[CONNECTOR] if settings.train_connector else None,
+        modules_to_save=_trained_whole(model, settings) or None,
+        ensure_weight_tying=settings.train_embeddings and text.tie_word_embeddings,
     )
     with quiet():
         return in_float32(get_peft_model(model, config))
+
+
+def _trained_whole(model: "LlavaOnevision2ForConditionalGeneration", settings: LoraSettings) -> list[str]:
+    """Names of the modules that are trained whole, as peft matches them: by how a module's name ends."""
+    whole = [CONNECTOR] if settings.train_connector else []
+    if settings.train_norms:
+        whole += [name for name, _ in model.named_modules() if re.fullmatch(NORMS, name)]
+    if settings.train_embeddings:
+        tied = model.config.get_text_config().tie_word_embeddings
+        whole += ["embed_tokens"] if tied else ["embed_tokens", "lm_head"]
+    return whole
 
 
 def save_adapter(model: "PeftModel", folder: str | Path, state: Mapping[str, "torch.Tensor"] | None = None) -> Path:

@@ -3,8 +3,11 @@
 import base64
 import functools
 import http.server
+import inspect
 import json
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -384,3 +387,38 @@ def test_an_option_that_nothing_would_read_where_it_stands(options, why, process
 def test_a_default_that_is_none(wrong, processor):
     with pytest.raises(ModelError, match=f"{next(iter(wrong))} is .*; use '"):
         LlavaOnevision2Processor(processor.image_processor, processor.tokenizer, **wrong)
+
+
+# --- the page of these idioms --------------------------------------------------------------------------------------------
+
+PAGE = Path("docs/transformers.md")
+HEAD = """# What users of transformers write
+
+Written by `page()` of `tests/model/test_model_idioms.py`, where each line is a test. "Refused" means one error that names the
+remedy; "both" means that what can work does, and the rest is refused.
+
+| idiom | cases | result |
+|---|---|---|
+"""
+
+
+def page() -> str:
+    """The table of the tests above, in their order."""
+    lines = []
+    for name, test in vars(sys.modules[__name__]).items():
+        if not name.startswith("test_") or name == "test_the_page_lists_these_idioms":
+            continue
+        source = inspect.getsource(test)
+        refused, works = "pytest.raises" in source, "    assert " in source
+        cases = [str(case) for mark in getattr(test, "pytestmark", []) for case in mark.args[1] if isinstance(case, str)]
+        count = sum(len(mark.args[1]) for mark in getattr(test, "pytestmark", [])) or 1
+        idiom = name.removeprefix("test_").replace("_", " ") + (": " + "; ".join(case[:60] for case in cases) if cases else "")
+        result = "refused" if refused else "works"
+        if refused and works and "error.value" not in source:
+            result = "both"
+        lines.append(f"| {idiom} | {count} | {result} |")
+    return HEAD + "\n".join(lines) + "\n"
+
+
+def test_the_page_lists_these_idioms():
+    assert PAGE.read_text(encoding="utf-8") == page(), f"write what page() returns to {PAGE}"

@@ -120,3 +120,21 @@ def test_each_picture_of_an_example_has_its_time():
     assert sum(bool(ax.images) for ax in fig.axes) == 3
     assert any("3 sampled frames, 12 visual tokens" in text.get_text() for ax in fig.axes for text in ax.texts)
     plt.close(fig)
+
+
+def variant_row(variant, seed, score, task="choice/order", stage=3):
+    return {"stage": stage, "task": task, "metric": "accuracy", "variant": variant, "seed": seed, "score": score,
+            "rank": "32", "learning_rate": "0.005", "steps": "1200", "beside": "connector"}  # fmt: skip
+
+
+def test_variants_stand_side_by_side_over_seeds():
+    rows = [variant_row("full", 0, 0.5), variant_row("full", 1, 1.0), variant_row("lora", 0, 0.25)]
+    rows += [variant_row("full", 0, 0.5, "choice/alone")]
+    line = str(training.variant_table(rows)).splitlines()[-1].split()
+    assert line == "3 order accuracy 1 0.75 [0.50, 1.00] 0.25 [0.25, 0.25]".split()
+    figure, axes = plt.subplots(1, 2)
+    training.draw_variants(axes[0], rows)
+    assert len(axes[0].lines) == 4 and [text.get_text() for text in axes[0].get_yticklabels()] == ["3 · order, accuracy"]
+    training.draw_settings(axes[1], rows[:3], 3)
+    assert {text.get_text() for text in axes[1].texts} == {"0.25", "0.50"} and len(axes[1].get_yticklabels()) == 2
+    plt.close(figure)

@@ -238,3 +238,28 @@ class TestRefusals:
     def test_settings(self, wrong):
         with pytest.raises(TrainingError, match="LoRA"):
             LoraSettings(**wrong)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_norms_and_embeddings_may_be_trained_whole_beside_the_adapters(prompt, tmp_path, tied):
+    config = base().config
+    config.tie_word_embeddings = config.text_config.tie_word_embeddings = tied
+    LlavaOnevision2ForConditionalGeneration(config).save_pretrained(tmp_path / "base")
+
+    def fresh():
+        return LlavaOnevision2ForConditionalGeneration.from_pretrained(tmp_path / "base")
+
+    model = add_lora(fresh(), LoraSettings(rank=4, train_norms=True, train_embeddings=True)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter += 0.01 * torch.randn_like(parameter)
+    whole = {name for name, parameter in model.named_parameters() if parameter.requires_grad and "lora_" not in name}
+    assert any("embed_tokens" in name for name in whole) and any("input_layernorm" in name for name in whole)
+    assert any("lm_head" in name for name in whole) != tied and not any(".encoder." in name for name in whole)
+    wanted = logits(model, prompt)
+    save_adapter(model, tmp_path / "a")
+    assert torch.equal(logits(load_adapter(fresh(), tmp_path / "a").eval(), prompt), wanted)
+    merge(model).save_pretrained(tmp_path / "merged")
+    again = LlavaOnevision2ForConditionalGeneration.from_pretrained(tmp_path / "merged").eval()
+    assert (logits(again, prompt) - wanted).abs().max() < 1e-4

@@ -157,6 +157,71 @@ def score_table(rows: Sequence[dict], stage: int) -> Sheet:
     return lay_out(["asked in stage", "question", "metric", *heads], lines)
 
 
+VARIANTS = {"full": ("full training", "#332288", "o"), "lora": ("LoRA", "#D55E00", "s")}
+
+
+def draw_variants(ax: Axes, rows: Sequence[dict]) -> None:
+    """Full training and LoRA by kind of question: a small mark per seed, a large one for their mean.
+
+    rows: of `kit.school.adapters.read_adapters`.
+    """
+    tasks = _questions(rows)
+    for shift, (variant, (label, colour, marker)) in zip((-0.15, 0.15), VARIANTS.items(), strict=True):
+        for place, task in enumerate(tasks):
+            scores = _scores(rows, task, variant)
+            ax.plot(scores, [place + shift] * len(scores), marker, color=colour, markersize=3, alpha=0.4)
+            ax.plot(np.mean(scores), place + shift, marker, color=colour, markersize=6, label=label if place == 0 else None)
+    ax.set(xlim=(-0.02, 1.02), ylim=(len(tasks) - 0.5, -0.5), xlabel="score", title="seeds, mean")
+    ax.set_yticks(range(len(tasks)), [f"{stage} · {_kind(task)}, {metric}" for stage, task, metric in tasks], fontsize=7)
+    ax.grid(axis="x", linewidth=0.4)
+
+
+def draw_settings(ax: Axes, rows: Sequence[dict], stage: int) -> None:
+    """Scores of the sweep's settings, first seed: a line for each, a column for each kind of question."""
+    swept = [row for row in rows if row["stage"] == stage and row["seed"] == 0]
+    names = list(dict.fromkeys(_setting(row) for row in swept))
+    tasks = list(dict.fromkeys(row["task"] for row in swept))
+    scores = np.zeros((len(names), len(tasks)))
+    for row in swept:
+        scores[names.index(_setting(row)), tasks.index(row["task"])] = row["score"]
+    ax.imshow(scores, cmap="Greens", vmin=0, vmax=1.4, aspect="auto")
+    for (line, column), score in np.ndenumerate(scores):
+        ax.text(column, line, f"{score:.2f}", ha="center", va="center", fontsize=7)
+    ax.set_xticks(range(len(tasks)), [_kind(task) for task in tasks], fontsize=6)
+    ax.set_yticks(range(len(names)), names, fontsize=6)
+    ax.set(title=f"settings, stage {stage}")
+
+
+def variant_table(rows: Sequence[dict]) -> Sheet:
+    """Full training beside LoRA: the mean over seeds, the least and the largest."""
+    lines = []
+    for question in _questions(rows):
+        stage, task, metric = question
+        cells = [_scores(rows, question, variant) for variant in VARIANTS]
+        texts = [f"{np.mean(scores):.2f} [{min(scores):.2f}, {max(scores):.2f}]" for scores in cells]
+        lines.append([str(stage), _kind(task), metric, str(min(map(len, cells))), *texts])
+    return lay_out(["stage", "question", "metric", "seeds", *(label for label, *_ in VARIANTS.values())], lines)
+
+
+def _questions(rows: Sequence[dict]) -> list[tuple[int, str, str]]:
+    """(stage, task, metric) of what both variants were asked."""
+    asked = {variant: {(row["stage"], row["task"], row["metric"]): None for row in rows if row["variant"] == variant}
+             for variant in VARIANTS}  # fmt: skip
+    return [question for question in asked["full"] if question in asked["lora"]]
+
+
+def _scores(rows: Sequence[dict], question: tuple[int, str, str], variant: str) -> list[float]:
+    """A variant's scores on one kind of question, by seed."""
+    return [row["score"] for row in rows if (row["stage"], row["task"], row["metric"], row["variant"]) == (*question, variant)]
+
+
+def _setting(row: dict) -> str:
+    if row["variant"] == "full":
+        return "full training"
+    beside = "" if row["beside"] == "connector" else f", {row['beside']}"
+    return f"rank {row['rank']}, {row['learning_rate']}, {row['steps']} steps{beside}"
+
+
 def _interval(row: dict | None) -> str:
     if row is None:
         return ""
