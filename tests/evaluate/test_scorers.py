@@ -170,7 +170,7 @@ def test_runs_round_trip(bits):
     [
         (sample("poetry", "x"), "has no scorer; known are choice"),
         (sample("choice", "left"), "needs 'choices'"),
-        (sample("choice", "up", choices=["left", "right"]), "none of the choices"),
+        (sample("choice", "up", choices=["left", "right"]), "not one of the choices"),
         (sample("choice", "A", choices=["A", "B"], rule="tea leaves"), "rule is 'tea leaves'"),
         (sample("caption", "!?"), "no word"),
         (sample("number", "x"), "needs 'number'"),
