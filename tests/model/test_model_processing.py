@@ -175,11 +175,11 @@ class TestSources:
         processor(VIDEO_PLACEHOLDER, videos="b.mp4", video_backend="frames", num_frames=16, max_pixels=300_000)
         assert asked["codec"] == (
             "a.mp4",
-            {"front_end": "released", "patch_size": 14, "workers": None, "num_canvases": 16, "max_pixels": 50_000},
+            {"front_end": "released", "patch_size": 14, "merge": 2, "workers": None, "num_canvases": 16, "max_pixels": 50_000},
         )
         assert asked["frames"] == (
             "b.mp4",
-            {"num_frames": 16, "patch_size": 14, "workers": None, "min_pixels": 200_704, "max_pixels": 300_000},
+            {"num_frames": 16, "patch_size": 14, "merge": 2, "workers": None, "min_pixels": 200_704, "max_pixels": 300_000},
         )
 
 
