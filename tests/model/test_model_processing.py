@@ -299,7 +299,7 @@ class TestRefusals:
 
     def test_tokens_of_another_patch_size(self, processor):
         tokens = dataclasses.replace(strip([[0, 0]]), patch_size=7, patch_positions=np.zeros((32, 3), dtype=np.int64))
-        with pytest.raises(ModelError, match="patches of 7 pixels and the model of 14"):
+        with pytest.raises(ModelError, match="patches of 7 pixels and the model of 2x2 of 14"):
             processor(VIDEO_PLACEHOLDER, videos=tokens)
 
     def test_counts_are_checked_before_any_file_is_read(self, processor, monkeypatch):
