@@ -300,9 +300,10 @@ def check_values(rest: dict) -> None:
 
     if not (is_number(rest["fps"], int, float) and rest["fps"] > 0):
         raise ValueError(f"fps is {rest['fps']!r}")
-    for name, default in (("patch_size", None), ("merge", MERGE)):  # merge: older folders do not say
-        if not (is_number(rest.get(name, default), int) and 1 <= rest.get(name, default) <= 1 << 10):
-            raise ValueError(f"{name} is {rest.get(name)!r}")
+    sides = {"patch_size": rest["patch_size"], "merge": rest.get("merge", MERGE)}  # older folders do not name a merge
+    for name, value in sides.items():
+        if not (is_number(value, int) and 1 <= value <= 1 << 10):
+            raise ValueError(f"{name} is {value!r}")
     if not (isinstance(rest["group_ids"], list) and all(is_number(group, int) for group in rest["group_ids"])):
         raise ValueError("group_ids is no list of whole numbers")
     if not (isinstance(rest["source"], str) and isinstance(rest["config"], dict)):
