@@ -33,6 +33,7 @@ html_theme = "furo"
 html_title = "LLaVA-OneVision-2, the companion"
 html_math_renderer = "mathml"
 html_additional_pages = {"index": "start.html"}
+html_static_path, html_css_files = ["static"], ["style.css"]
 html_extra_path = ["_build/extra"]
 html_copy_source = html_show_sphinx = html_show_copyright = False
 
@@ -42,8 +43,17 @@ def facts_of_card(app, name: str, source: list[str]) -> None:
     if name.startswith("data_cards/"):
         _, header, body = source[0].split("---\n", 2)
         facts = yaml.safe_load(header)
-        rows = "".join(f"| {key} | {value} |\n" for key, value in facts.items() if key not in ("name", "title"))
+        rows = "".join(f"| {key} | {in_words(value)} |\n" for key, value in facts.items() if key not in ("name", "title"))
         source[0] = f"# {facts['title']}\n\n| | |\n|---|---|\n{rows}\n{body}"
+
+
+def in_words(value: object) -> str:
+    """A value of a data card's header as a reader likes it."""
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {in_words(one)}" for key, one in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:,}" if isinstance(value, int) else str("not given" if value is None else value)
 
 
 def examples_as_code(app, what, name, thing, options, lines: list[str]) -> None:
@@ -82,7 +92,9 @@ def mathml(writer, formula: nodes.Element) -> None:
     tex = re.sub(r"\\(?:[Bb]ig|textstyle)(?![a-z])", "", formula.astext()).replace(
         r"\dots", r"\ldots"
     )  # brackets grow by themselves
-    writer.body.append(tex2mathml(tex, as_block=isinstance(formula, nodes.math_block)))
+    block = isinstance(formula, nodes.math_block)
+    markup = tex2mathml(tex, as_block=block)
+    writer.body.append(f'<div class="formula">{markup}</div>' if block else markup)
     raise nodes.SkipNode
 
 
