@@ -59,8 +59,10 @@ def load_start(
         ModelError: a checkpoint with missing tensors.
     """
     check_start(source)
+    # The encoder cuts its patches into runs itself and needs no mask from flex_attention.
+    kernels = {"text_config": attention, "vision_config": "sdpa"} if attention == "flex_attention" else attention
     try:
-        model = LlavaOnevision2ForConditionalGeneration.from_pretrained(source, dtype=dtype, attn_implementation=attention)
+        model = LlavaOnevision2ForConditionalGeneration.from_pretrained(source, dtype=dtype, attn_implementation=kernels)
     except ImportError as error:
         raise TrainingError(f"--attention {attention} is not installed here ({error}); install it, or use sdpa") from error
     return model, LlavaOnevision2Processor.from_pretrained(source)

@@ -21,6 +21,7 @@ from ov2lib.train.mixture import resolve
 from ov2lib.train.prepare import load_prepared
 from ov2lib.train.run import _sampler, tokenize_part
 from ov2lib.train.stages import Source, own_config
+from ov2lib.train.start import load_start
 
 ROOT = Path(__file__).parents[2]
 BEACH = ROOT / "tests" / "data" / "beach_360x640_h264.mp4"
@@ -157,6 +158,12 @@ def test_kernels_that_are_not_installed_and_rows_they_cannot_read_are_refused(pl
     words = "train --data mine.jsonl --from MODEL --variant lora --attention flash_attention_2 --steps 1 --output"
     assert main([*words.split(), str(tmp_path)]) == 2
     assert "--attention flash_attention_2 is not installed here" in capsys.readouterr().err
+
+
+def test_flex_attention_is_the_language_models(start):
+    model, _ = load_start(start, attention="flex_attention")
+    assert model.config.text_config._attn_implementation == "flex_attention"
+    assert model.config.vision_config._attn_implementation == "sdpa"
 
 
 def test_a_quantized_connector_is_refused_with_the_remedy(tiny):
