@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from .display import html_table
 from .errors import TokensError
 from .files import check_folder, current, identity, open_regular, path_text, whole_folder
 
@@ -138,6 +139,9 @@ class VisualTokens:
             "source_frames": len(self.frame_times),
             "seconds": 0.0 if self.kind == "image" else round(len(self.frame_times) / self.fps, 3),  # fps is an average
         }
+
+    def _repr_html_(self) -> str:
+        return html_table("VisualTokens", self.summary().items())
 
     def save(self, directory: str | os.PathLike, layout: str = "ov2") -> Path:
         """Write canvases as PNG, positions as .npy and the rest as JSON; the folder appears whole or not at all.

@@ -93,7 +93,7 @@ def test_every_version_named_is_one():
 
 
 LAYERS = ["errors", "files", "geometry", "video", "codec", "tokens", "samples", "corpus", "model", "train", "evaluate", "cli"]
-BESIDE = {"reported", "figures", "inspector"}
+BESIDE = {"reported", "figures", "inspector", "display"}
 
 
 def imported(path: Path) -> set[str]:

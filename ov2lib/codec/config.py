@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import ClassVar
 
+from ..display import Shown
 from ..errors import Ov2Error, real_number, whole_number
 from ..geometry import MIN_PIXELS
 from . import gop, packing, released
@@ -12,7 +13,7 @@ CANVASES_PER_GROUP = 4  # published: codec-video-prep, one I- and three P-canvas
 
 
 @dataclass(frozen=True)
-class CanvasConfig:
+class CanvasConfig(Shown):
     """What all front ends share; the configuration is dumped beside the tokens.
 
     Attributes:

@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from .. import __version__
+from ..display import Shown
 from ..errors import Ov2Error, TokensError, whole_number
 from ..files import open_regular, whole_folder
 from ..tokens import DAMAGE, MAX_CANVAS_BYTES, MERGE, VisualTokens, read_array, read_json
@@ -41,7 +42,7 @@ STOPS = {"gain": "readiness_threshold_low_gain", "ready": "readiness_threshold",
 
 
 @dataclass(frozen=True)
-class PreinferOptions:
+class PreinferOptions(Shown):
     """Options of the program, by its own names.
 
     Attributes:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from PIL import Image
 
+from ..display import Shown
 from ..errors import Ov2Error, real_number, whole_number
 from ..files import path_text
 from ..geometry import MIN_PIXELS, canvas_size
@@ -22,7 +23,7 @@ IMAGE_MAX_PIXELS = 4_000_000  # published: image processor of the 8B checkpoint
 
 
 @dataclass(frozen=True)
-class FramesConfig:
+class FramesConfig(Shown):
     """How frames are sampled; dumped beside the result. None for `num_frames` and `fps` takes the published rule."""
 
     num_frames: int | None = None

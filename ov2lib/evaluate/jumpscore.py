@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..display import Shown
 from ..errors import EvaluationError
 from ._text import NUMBER, mean, require_text
 
@@ -23,7 +24,7 @@ _TRAILING_COMMA = re.compile(r",\s*+\]")
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(Shown):
     """Score of one sample.
 
     Attributes:
