@@ -1,4 +1,4 @@
-"""`ov2 train` on clips of one's own, with a model of a published size and random weights: the command itself, seconds and memory.
+"""`ov2 train` on clips of one's own, with random weights at a published size: seconds, loss, and whether it runs at all.
 
     python tests/benchmarks/train_command.py --size 8b --folder /tmp/own --steps 4
 
