@@ -139,7 +139,10 @@ class LlavaOnevision2Model(LlavaOnevision2PreTrainedModel):
                 if places < tokens
                 else "the prompt was expanded twice, or visual inputs were left out"
             )
-            raise ModelError(f"the prompt has {places} <|image_pad|> places for {tokens} visual tokens; likely {likely}")
+            raise ModelError(
+                f"the prompt has {places} <|image_pad|> places for {tokens} visual tokens; likely {likely}, or "
+                "the processor's merge_size is not the model's spatial_merge_size"
+            )
 
     @can_return_tuple
     def forward(

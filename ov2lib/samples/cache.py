@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import ModelError, Ov2Error, TokensError, TrainingError, VideoError
 from ..files import whole_file
-from ..tokens import FORMAT, VisualTokens
+from ..tokens import FORMAT, MERGE, VisualTokens
 from .media import IMAGE_PIXELS, MediaOptions, image_tokens, override, video_tokens
 from .sample import Media
 from .shards import PLACE, read_tokens
@@ -25,7 +25,7 @@ from .shards import PLACE, read_tokens
 FRONT_ENDS = 2  # raise it whenever a front end gives other tokens for the same file and options
 IN_MEMORY = 1 << 28  # assumed: 256 MiB, 18 clips of 32 canvases
 ARRAYS = ("canvases", "patch_positions", "group_ids", "frame_times")
-REST = ("fps", "patch_size", "kind", "config")
+REST = ("fps", "patch_size", "kind", "config", "merge")
 
 
 class TokenCache:
@@ -39,6 +39,7 @@ class TokenCache:
         image_pixels: bounds of an image's pixels where its options give none; `processor.image_processor.size`.
         in_memory: bytes of the latest used tokens that stay in memory.
         workers: threads that decode a video, by default as many as the process may use cores.
+        merge: patches on the side of a block.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class TokenCache:
         image_pixels: dict[str, int] = IMAGE_PIXELS,
         in_memory: int = IN_MEMORY,
         workers: int | None = None,
+        merge: int = MERGE,
     ):
         self.folder, self.patch_size, self.image_pixels, self.workers = Path(folder), patch_size, image_pixels, workers
+        self.merge = merge
         self._limit, self._bytes, self._held = in_memory, 0, OrderedDict()
         self._digests: dict[tuple, str] = {}
 
@@ -72,7 +75,12 @@ class TokenCache:
             return self._from_shard(media.path)
         # 2. The rest is made once and kept under a name of content and options
         options = self.options(media, defaults)
-        facts = {"file": self._digest(media.path), "kind": media.kind, "options": options, "patch": self.patch_size}
+        facts = {
+            "file": self._digest(media.path),
+            "kind": media.kind,
+            "options": options,
+            "blocks": [self.patch_size, self.merge],
+        }
         key = hashlib.sha256(json.dumps([FORMAT, FRONT_ENDS, facts], sort_keys=True).encode()).hexdigest()
         tokens = self._held.get(key)
         if tokens is None:
@@ -93,10 +101,11 @@ class TokenCache:
         tokens = self._held.get(place)
         if tokens is None:
             tokens = replace(read_tokens(place), source=place)
-            if tokens.patch_size != self.patch_size:
+            if (tokens.patch_size, tokens.merge) != (self.patch_size, self.merge):
                 raise TokensError(
-                    f"{place} has patches of {tokens.patch_size} pixels and the model of {self.patch_size}; plan the corpus "
-                    f"with --patch-size {self.patch_size}"
+                    f"{place} has {tokens.merge}x{tokens.merge} patches of {tokens.patch_size} pixels a token and the model "
+                    f"{self.merge}x{self.merge} of {self.patch_size}; plan the corpus with --patch-size {self.patch_size}, or "
+                    f"train on the clips themselves where the model does not join {MERGE}x{MERGE}"
                 )
             self._hold(place, tokens)
         self._held.move_to_end(place)
@@ -134,8 +143,8 @@ class TokenCache:
     def _make(self, media: Media, options: dict) -> VisualTokens:
         try:
             if media.kind == "image":
-                return image_tokens(media.path, patch_size=self.patch_size, **options)
-            return video_tokens(media.path, MediaOptions(**options), None, self.patch_size, self.workers)
+                return image_tokens(media.path, patch_size=self.patch_size, merge=self.merge, **options)
+            return video_tokens(media.path, MediaOptions(**options), None, self.patch_size, self.workers, self.merge)
         except VideoError:
             raise
         except Ov2Error as error:  # a file that is no image, options that contradict each other

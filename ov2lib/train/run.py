@@ -201,7 +201,7 @@ def _sampler(config: StageConfig, prepared: Prepared) -> Sampler[int] | None:
 def make_encoder(processor: LlavaOnevision2Processor, config: StageConfig, media_dir: Path) -> SampleEncoder:
     """What turns samples into tokens, with a cache of tokenized media."""
     images = processor.image_processor
-    cache = TokenCache(media_dir / "tokens", images.patch_size, images.size)
+    cache = TokenCache(media_dir / "tokens", images.patch_size, images.size, merge=images.merge_size)
     return SampleEncoder(processor.tokenizer, cache.tokens, config.frames_prompt, config.timestamp_decimals, config.timestamps)
 
 
