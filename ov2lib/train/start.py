@@ -14,6 +14,7 @@ from ..model import (
     LlavaOnevision2Processor,
 )
 from ..model.adapter import SETTINGS, base_of, load_folder, merge
+from .attention import kernels
 from .stages import StageConfig
 
 PROCESSOR = "processor_config.json"
@@ -59,10 +60,10 @@ def load_start(
         ModelError: a checkpoint with missing tensors.
     """
     check_start(source)
-    # The encoder cuts its patches into runs itself and needs no mask from flex_attention.
-    kernels = {"text_config": attention, "vision_config": "sdpa"} if attention == "flex_attention" else attention
     try:
-        model = LlavaOnevision2ForConditionalGeneration.from_pretrained(source, dtype=dtype, attn_implementation=kernels)
+        model = LlavaOnevision2ForConditionalGeneration.from_pretrained(
+            source, dtype=dtype, attn_implementation=kernels(attention)
+        )
     except ImportError as error:
         raise TrainingError(f"--attention {attention} is not installed here ({error}); install it, or use sdpa") from error
     return model, LlavaOnevision2Processor.from_pretrained(source)

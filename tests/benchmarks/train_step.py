@@ -4,8 +4,8 @@
 
 One packed bin of samples of equal length: codec canvases of 392x392 (196 tokens each, in groups of four), then text, all of it
 supervised. The model, what of it is trained, the loss and the optimizer are those of `ov2 train`; FLOPs and memory are
-counted as `ov2 plan` does. The ceiling is the fastest of a few large matrix products in the same process, on the same device and
-in the same precision. The bin stays the same, so the loss has to fall.
+counted as `ov2 plan` does. The ceiling is the fastest of a few large matrix products in the same process, on the same device
+and in the same precision. The bin stays the same, so the loss has to fall.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from prefill import TINY, ceiling
 from ov2lib.model import LlavaOnevision2ForConditionalGeneration
 from ov2lib.model.loss import IGNORED
 from ov2lib.model.sizes import GROUP, SIZES, Work, published_config, sample_work
+from ov2lib.train.attention import kernels
 from ov2lib.train.cost import add_flops, training_flops, training_memory
 from ov2lib.train.parts import make_trainable
 from ov2lib.train.plan import GPU_TFLOPS, part_parameters, recipe_of
@@ -48,10 +49,9 @@ def measure(size: str, device: torch.device, settings, samples: int, text: int, 
     mixed = settings.precision == "bf16"
     config = TINY if size == "tiny" else published_config(size)
     dtype = torch.bfloat16 if mixed and settings.lora else torch.float32
-    kernels = {"text_config": settings.attention, "vision_config": "sdpa"}
     torch.set_default_dtype(dtype)
     with device:
-        model = LlavaOnevision2ForConditionalGeneration._from_config(config, attn_implementation=kernels)
+        model = LlavaOnevision2ForConditionalGeneration._from_config(config, attn_implementation=kernels(settings.attention))
     torch.set_default_dtype(torch.float32)
     model = make_trainable(model, settings).train()
     model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -75,14 +75,9 @@ def measure(size: str, device: torch.device, settings, samples: int, text: int, 
     recipe = recipe_of(settings)
     best, flops = min(seconds[1:]), add_flops(training_flops(config, work, recipe).values()).total
     top, rate = ceiling(device, torch.bfloat16 if mixed else torch.float32), flops / best
-    print(
-        f"{size} {settings.variant}, {settings.precision}, {settings.attention}: {samples} samples of {canvases} canvases, ",
-        end="",
-    )
-    print(f"{work.tokens:,.0f} tokens a step")
-    print(
-        f"  step {best:.3f} s, {work.tokens / best:,.0f} tokens/s, {rate / 1e12:.2f} TFLOP/s = {rate / top:.0%} of matrix products"
-    )
+    print(f"{size} {settings.variant}, {settings.precision}, {settings.attention}: {samples} samples of {canvases} canvases")
+    print(f"  {work.tokens:,.0f} tokens in {best:.3f} s, {work.tokens / best:,.0f} tokens/s")
+    print(f"  {rate / 1e12:.2f} TFLOP/s, {rate / top:.0%} of what matrix products reach ({top / 1e12:.2f})")
     if device.type == "cuda":
         planned = training_memory(config, part_parameters(config), work, recipe, "one GPU").total
         print(f"  {rate / GPU_TFLOPS / 1e12:.0%} of {GPU_TFLOPS:.0f} TFLOP/s; {torch.cuda.get_device_name()}")

@@ -16,6 +16,7 @@ from ov2lib.cli import main
 from ov2lib.errors import TrainingError
 from ov2lib.model.adapter import load_folder
 from ov2lib.samples.sample import Media, Sample
+from ov2lib.train.attention import BY_SAMPLE
 from ov2lib.train.lora import LoraSettings, add_lora
 from ov2lib.train.mixture import resolve
 from ov2lib.train.prepare import load_prepared
@@ -160,9 +161,10 @@ def test_kernels_that_are_not_installed_and_rows_they_cannot_read_are_refused(pl
     assert "--attention flash_attention_2 is not installed here" in capsys.readouterr().err
 
 
-def test_flex_attention_is_the_language_models(start):
-    model, _ = load_start(start, attention="flex_attention")
-    assert model.config.text_config._attn_implementation == "flex_attention"
+@pytest.mark.parametrize(("attention", "kernel"), [("flex_attention", "flex_attention"), ("sdpa", BY_SAMPLE)])
+def test_the_language_model_has_kernels_of_its_own(start, attention, kernel):
+    model, _ = load_start(start, attention=attention)
+    assert model.config.text_config._attn_implementation == kernel
     assert model.config.vision_config._attn_implementation == "sdpa"
 
 
