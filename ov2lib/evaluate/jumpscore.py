@@ -41,7 +41,7 @@ def parse_times(text: str) -> list[float]:
 
     The first rule that finds a number wins:
       1. every number directly followed by optional spaces and an "s" at the end of a word;
-      2. the longest bracketed list, bare or fenced as ```json, read as JSON (a trailing comma is repaired, a string may
+      2. the longest bracketed list, bare or fenced as JSON, read as JSON (a trailing comma is repaired, a string may
          end in "s", nested values are skipped); when it is not JSON, the numbers inside it;
       3. every number.
 

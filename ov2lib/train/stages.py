@@ -84,8 +84,8 @@ class StageConfig:
         steps: optimiser steps; None follows from the epochs.
         epochs: passes over the data, where `steps` is None.
         precision: "bf16" or "fp32".
-        attention: the kernels of attention, of `ATTENTION`. "sdpa" holds a mask of S² bytes for a row of S tokens; the flash
-            kernels hold none, and read one packed row at a time.
+        attention: the kernels of attention, of `ATTENTION`. None but "eager" holds a mask over all pairs of a row's tokens
+            ("sdpa" goes sample by sample); the flash kernels read one packed row at a time.
         gradient_checkpointing: recompute activations in the backward pass.
         lora: adapters on the language model, in the variant "lora" only.
         seed: of data order and new weights.
@@ -272,7 +272,7 @@ _SHARED = {
     "lora": (None, "proxy: no public script has adapters"),
     "seed": (0, "assumed: not published"),
     "epochs": (1.0, "proxy: all scripts make one pass"),
-    "attention": ("sdpa", "assumed: runs everywhere; a flash kernel saves its mask where one is installed"),
+    "attention": ("sdpa", "assumed: runs everywhere; flash kernels where they are installed"),
 }  # fmt: skip
 
 _OWN = {

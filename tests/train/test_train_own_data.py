@@ -16,11 +16,13 @@ from ov2lib.cli import main
 from ov2lib.errors import TrainingError
 from ov2lib.model.adapter import load_folder
 from ov2lib.samples.sample import Media, Sample
+from ov2lib.train.attention import BY_SAMPLE
 from ov2lib.train.lora import LoraSettings, add_lora
 from ov2lib.train.mixture import resolve
 from ov2lib.train.prepare import load_prepared
 from ov2lib.train.run import _sampler, tokenize_part
 from ov2lib.train.stages import Source, own_config
+from ov2lib.train.start import load_start
 
 ROOT = Path(__file__).parents[2]
 BEACH = ROOT / "tests" / "data" / "beach_360x640_h264.mp4"
@@ -157,6 +159,13 @@ def test_kernels_that_are_not_installed_and_rows_they_cannot_read_are_refused(pl
     words = "train --data mine.jsonl --from MODEL --variant lora --attention flash_attention_2 --steps 1 --output"
     assert main([*words.split(), str(tmp_path)]) == 2
     assert "--attention flash_attention_2 is not installed here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("attention", "kernel"), [("flex_attention", "flex_attention"), ("sdpa", BY_SAMPLE)])
+def test_the_language_model_has_kernels_of_its_own(start, attention, kernel):
+    model, _ = load_start(start, attention=attention)
+    assert model.config.text_config._attn_implementation == kernel
+    assert model.config.vision_config._attn_implementation == "sdpa"
 
 
 def test_a_quantized_connector_is_refused_with_the_remedy(tiny):
