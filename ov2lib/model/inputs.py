@@ -33,9 +33,10 @@ def picture(item: object) -> object:
     Raises:
         ImageError: it cannot be read.
     """
-    remote = isinstance(item, str) and item.startswith(("http://", "https://", "data:image/"))
-    encoded = isinstance(item, str) and "." not in item and not os.path.isfile(item)  # base64 has no dot, a path its suffix
-    if not remote and not encoded:
+    if not isinstance(item, str):
+        return item
+    encoded = "." not in item and not os.path.isfile(item)  # base64 has no dot, a path its suffix
+    if not encoded and not item.startswith(("http://", "https://", "data:image/")):
         return item
     try:
         return load_image(item, timeout=30)
