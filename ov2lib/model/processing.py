@@ -55,8 +55,8 @@ class LlavaOnevision2Processor(ProcessorMixin):
             makes one with the released settings.
         tokenizer: the checkpoint's.
         chat_template: None takes the tokenizer's, or ChatML as published.
-        video_backend, front_end, frames_prompt, timestamp_decimals, timestamps: how the checkpoint was shown videos, the
-            default of calls; by default as released. Training saves its own here.
+        video_backend, front_end, frames_prompt, timestamp_decimals, timestamps, seconds_per_canvas: how the checkpoint was
+            shown videos, the default of calls; by default as released. Training saves its own here.
 
     Raises:
         ModelError: a tokenizer without the visual special tokens, or an invalid default.
@@ -72,6 +72,7 @@ class LlavaOnevision2Processor(ProcessorMixin):
         frames_prompt: str = "inference",
         timestamp_decimals: int = 1,
         timestamps: str = "presentation",
+        seconds_per_canvas: float | None = None,
     ):
         # 1. The parts, and what they must have
         if tokenizer is None:
@@ -85,7 +86,7 @@ class LlavaOnevision2Processor(ProcessorMixin):
         template = chat_template or tokenizer.chat_template or CHAT_TEMPLATE
         super().__init__(image_processor, tokenizer, chat_template=template)
         # 3. How videos were shown, and the places for visual tokens
-        self.video_backend = MediaOptions(video_backend).video_backend
+        self.video_backend, self.seconds_per_canvas = MediaOptions(video_backend).video_backend, seconds_per_canvas
         self.front_end = _one_of("front_end", front_end, FRONT_ENDS)
         self.frames_prompt = _one_of("frames_prompt", frames_prompt, FRAMES_PROMPTS)
         self.timestamps = _one_of("timestamps", timestamps, TIMESTAMPS)
@@ -193,7 +194,9 @@ class LlavaOnevision2Processor(ProcessorMixin):
     def media_options(self, options: Mapping, decoded: bool = False) -> MediaOptions:
         """Options of one video; what they leave open is as the checkpoint was shown videos, decoded frames stay frames."""
         backend = stated_backend(options) or ("frames" if decoded else self.video_backend)
-        own = {"front_end": self.front_end} if backend == "codec" else {}
+        own: dict[str, Any] = {"front_end": self.front_end} if backend == "codec" else {}
+        if own and options.get("num_canvases") is None:
+            own["seconds_per_canvas"] = self.seconds_per_canvas
         settings: dict[str, Any] = {"video_backend": backend} | own | {k: v for k, v in options.items() if v is not None}
         return MediaOptions(**settings)
 

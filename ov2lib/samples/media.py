@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..codec.config import CANVASES_PER_GROUP, CanvasConfig
 from ..codec.frontend import tokenize_video
 from ..codec.sampled import tokenize_frames, tokenize_image
 from ..errors import ModelError
 from ..tokens import FRAMES_PER_GROUP, MERGE, VisualTokens
+from ..video.source import Source
 
 BACKENDS = {  # name: the options that only it reads
-    "codec": ("front_end", "num_canvases"),
+    "codec": ("front_end", "num_canvases", "seconds_per_canvas"),
     "frames": ("num_frames", "fps"),
 }
 VIDEO_SUFFIXES = (
@@ -44,6 +46,7 @@ class MediaOptions:
             from the other options: "frames" where `num_frames` or `fps` is given, otherwise "codec".
         front_end: codec only, "released" (what the published checkpoint is fed; the default), "paper" or "ippp".
         num_canvases: codec only, see `tokenize_video`.
+        seconds_per_canvas: codec only, one canvas for so much of the video, at least four and at most `num_canvases`.
         num_frames, fps: frames only, how many (with `fps` at most), or how many a second, see `tokenize_frames`.
         min_pixels, max_pixels: pixels per image, frame or canvas, at most `MAX_CANVAS`.
     """
@@ -55,6 +58,7 @@ class MediaOptions:
     fps: float | None = None
     min_pixels: int | None = None
     max_pixels: int | None = None
+    seconds_per_canvas: float | None = None
 
     def __post_init__(self):
         if self.video_backend is None:
@@ -73,8 +77,9 @@ class MediaOptions:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, Integral) or isinstance(value, bool) or value < 1):
                 raise ModelError(f"{name} is {value!r}; it must be positive, a whole number")
-        if self.fps is not None and not _is_rate(self.fps):
-            raise ModelError(f"fps is {self.fps!r}; it must be positive, a number")
+        for name, value in self.given("fps", "seconds_per_canvas").items():
+            if not _is_rate(value):
+                raise ModelError(f"{name} is {value!r}; it must be positive, a number")
         for name in ("min_pixels", "max_pixels"):
             if (getattr(self, name) or 0) > MAX_CANVAS:
                 raise ModelError(f"{name} is {getattr(self, name)}; use at most {MAX_CANVAS}")
@@ -163,6 +168,10 @@ def video_tokens(
     size: dict[str, Any] = {"patch_size": patch_size, "workers": workers, "merge": merge}
     if options.video_backend == "codec":
         settings = options.given("num_canvases", "min_pixels", "max_pixels")
+        if options.seconds_per_canvas:
+            item = Source.open(item)
+            wanted = max(CANVASES_PER_GROUP, math.ceil(item.packets.duration / options.seconds_per_canvas))
+            settings["num_canvases"] = min(wanted, options.num_canvases or CanvasConfig.num_canvases)
         return tokenize_video(item, front_end=options.front_end or FRONT_END, **size, **settings)
     return tokenize_frames(item, **size, **FRAME_PIXELS | options.given("num_frames", "fps", "min_pixels", "max_pixels"))
 
