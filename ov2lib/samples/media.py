@@ -118,12 +118,12 @@ def _is_frame(item: object) -> bool:
 
 
 def flatten(items: object, is_one: Callable[[object], bool]) -> list:
-    """One item, a list of items or a list of lists (per prompt) as a flat list."""
+    """One item, a list or array of items or a list of lists (per prompt) as a flat list."""
     if items is None:
         return []
     if is_one(items):
         return [items]
-    if not isinstance(items, (list, tuple)):
+    if not isinstance(items, (list, tuple, np.ndarray)):
         raise ModelError(f"cannot use a {type(items).__name__} as an image or video; pass a path, pictures or VisualTokens")
     return [one for item in items for one in flatten(item, is_one)]
 
