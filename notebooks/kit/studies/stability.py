@@ -13,33 +13,38 @@ Copies of its stability.csv and stability.json are in `notebooks/kit/school/resu
 
 import argparse
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain, islice, repeat
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import av
 import numpy as np
+import pandas as pd
 
-from ov2lib.codec.config import CANVASES_PER_GROUP, FixedConfig, PaperConfig
+from ov2lib.codec.config import FixedConfig, PaperConfig
 from ov2lib.codec.frontend import partition_packets, plan_groups
 from ov2lib.codec.gop import Partition, uniform_partition
-from ov2lib.evaluate.intervals import Interval, bootstrap
+from ov2lib.evaluate.intervals import bootstrap
 from ov2lib.files import project_root
 from ov2lib.video.encode import Encoding, encode
 from ov2lib.video.packets import Packets
+from ov2lib.video.parallel import usable_cores
 from ov2lib.video.source import read_packets
 
 from .. import world
-from ..school.exam import write_results
+from ..school.exam import read_results, write_results
 
 SIZE, FPS = (96, 160), 10
 BUDGETS = (32, 128)  # canvases
-CLIPS = {30: 4, 120: 3, 600: 2, 3600: 1}  # seconds → clips of each kind
 KINDS = {"jump rope": world.jump_rope, "moving shapes": world.moving_shapes, "camera cuts": world.camera_cuts}
-STILL, MEDLEY, STILLS = "still", "medley", "medley with stills"
-LONGEST = 3600  # seconds: of these, only one kind is painted
+STILL, MEDLEY, STILLS, REAL_KIND = "still", "medley", "medley with stills", "real"
 PART = (5, 60)  # seconds that a part of a medley lasts, at least and at most
 REAL = "tests/data/beach_360x640_h264.mp4"
+SEEDS = {30: 4, 120: 4, 600: 3}  # seconds → seeds
+LENGTHS = [(seconds, seed) for seconds, count in SEEDS.items() for seed in range(count)]
+CLIPS = {STILLS: [(3600, 0), *LENGTHS], REAL_KIND: [(16, 0)], **dict.fromkeys([*KINDS, MEDLEY], LENGTHS)}  # the longest first
 PLAIN = Encoding(quality=23, gop=50)
 CUT = 1 / 8  # of a clip
 SLOW = 5  # frames per second
@@ -51,6 +56,8 @@ CHANGES = {
     CUT_OFF: PLAIN,
     SLOWER: PLAIN,
 }
+STEADY, CHANGING = "one pace", "changing pace"
+MEASURES = ("bytes", "events", "agreement")
 ADAPTIVE, PACKAGE, FIXED, AS_MANY = "adaptive", "adaptive, logarithms", "fixed", "fixed, as many as adaptive"
 
 
@@ -113,30 +120,26 @@ def pictures(path: Path, start: int = 0, step: int = 1) -> Iterator[np.ndarray]:
             yield frame.to_ndarray(format="rgb24")
 
 
-def medley(kind: str, seconds: int, seed: int, folder: Path) -> Clip:
-    """Parts of all kinds one after the other, some of them stills if the kind says so: a video that changes its pace."""
+def rendered(kind: str, seconds: int, seed: int, folder: Path) -> Clip:
+    """A clip of one of the `KINDS` or a medley: parts of all kinds, some of them stills if so named, as the pace changes."""
+    # 1. A clip of one kind
+    name = f"{kind} {seconds} {seed}"
+    if kind in KINDS:
+        clip = KINDS[kind](seconds, seed, SIZE, FPS, quality=PLAIN.quality, gop=PLAIN.gop)
+        return Clip(clip.path, name, kind, clip.event_times)
+    # 2. Parts of random kinds and lengths, one after the other
     names = [*KINDS, STILL] if kind == STILLS else list(KINDS)
     rng, shots, events, now = np.random.default_rng(seed), [], [], 0
     while now < seconds:
-        length, name = min(int(rng.integers(*PART)), seconds - now), str(rng.choice(names))
-        part = KINDS.get(name, world.moving_shapes)(length, int(rng.integers(1000)), SIZE, FPS)
+        length, drawn = min(int(rng.integers(*PART)), seconds - now), str(rng.choice(names))
+        part = KINDS.get(drawn, world.moving_shapes)(length, int(rng.integers(1000)), SIZE, FPS)
         shown = pictures(part.path)
-        shots.append(repeat(next(shown), length * FPS) if name == STILL else shown)
-        events += [] if name == STILL else [now + time for time in part.event_times]
+        shots.append(repeat(next(shown), length * FPS) if drawn == STILL else shown)
+        events += [] if drawn == STILL else [now + time for time in part.event_times]
         now += length
     path = folder / "medley.mp4"
     encode(chain.from_iterable(shots), path, SIZE, FPS, PLAIN)
-    return Clip(path, f"{kind} {seconds} {seed}", kind, tuple(events))
-
-
-def rendered(seconds: int, seed: int, folder: Path) -> Iterator[Clip]:
-    """A clip of every kind; of the longest, the one whose pace changes most."""
-    if seconds < LONGEST:
-        for kind, make in KINDS.items():
-            clip = make(seconds, seed, SIZE, FPS, quality=PLAIN.quality, gop=PLAIN.gop)
-            yield Clip(clip.path, f"{kind} {seconds} {seed}", kind, clip.event_times)
-        yield medley(MEDLEY, seconds, seed, folder)
-    yield medley(STILLS, seconds, seed, folder)
+    return Clip(path, name, kind, tuple(events))
 
 
 def changed(path: Path, change: str, packets: Packets, folder: Path) -> tuple[Path, float]:
@@ -185,10 +188,36 @@ def measure(clip: Clip, folder: Path) -> list[dict]:
     return [{key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()} for row in rows]
 
 
-def mean(rows: Sequence[dict], measure: str) -> Interval:
-    """The mean of a measure with its interval over clips; rows without a number are left out."""
-    known = [row for row in rows if row[measure] == row[measure]]
-    return bootstrap([row[measure] for row in known], [row["clip"] for row in known])
+def results() -> pd.DataFrame:
+    """The committed run, one row a clip, change, budget and arm; `pace` says whether the clip's kind changes its pace."""
+    table = pd.DataFrame(read_results("stability")[0]).replace("nan", np.nan)
+    table = table.astype(dict.fromkeys(("seconds", "canvases", "groups"), int) | dict.fromkeys(MEASURES, float))
+    return table.assign(pace=table["kind"].map({REAL_KIND: "the real clip", MEDLEY: CHANGING, STILLS: CHANGING}).fillna(STEADY))
+
+
+def differences(table: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
+    """Rows of `results` with the measures of one arm minus those of another, clip by clip."""
+    keys = [name for name in table.columns if name not in ("arm", "groups", *MEASURES)]
+    arms = (table[table["arm"] == arm].set_index(keys)[list(MEASURES)] for arm in (first, second))
+    return next(arms).sub(next(arms)).reset_index().assign(arm=f"{first} - {second}")
+
+
+def intervals(table: pd.DataFrame, by: Sequence[str], measure: str) -> pd.DataFrame:
+    """The mean of a measure for each value of some columns, with its interval over clips: columns value, low, high, clips."""
+
+    def interval(part: pd.DataFrame) -> pd.Series:
+        mean = bootstrap(part[measure].tolist(), part["clip"].tolist())
+        return pd.Series({"value": mean.value, "low": mean.low, "high": mean.high, "clips": part["clip"].nunique()})
+
+    return table.dropna(subset=[measure]).groupby(list(by), sort=False)[["clip", measure]].apply(interval)
+
+
+def study(job: tuple[str, int, int]) -> list[dict]:
+    """`measure` of one clip, by kind, seconds and seed; files that only it needs are gone afterwards."""
+    kind, seconds, seed = job
+    with TemporaryDirectory() as folder:
+        clip = Clip(project_root() / REAL, "beach", REAL_KIND) if kind == REAL_KIND else rendered(*job, Path(folder))
+        return measure(clip, Path(folder))
 
 
 def main() -> None:
@@ -196,14 +225,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Adaptive groups against fixed ones: how even, and how steady.")
     parser.add_argument("--output", type=Path, default=Path("runs/stability"), help="folder of the study")
     folder = parser.parse_args().output
+    jobs = [(kind, *length) for kind, lengths in CLIPS.items() for length in lengths]
+    with ProcessPoolExecutor(usable_cores()) as workers:
+        rows = list(chain.from_iterable(workers.map(study, jobs)))
     folder.mkdir(parents=True, exist_ok=True)
-    rows = measure(Clip(project_root() / REAL, "beach", "real"), folder)
-    for seconds, count in CLIPS.items():
-        for seed in range(count):
-            for clip in rendered(seconds, seed, folder):
-                rows += measure(clip, folder)
-                print(clip.name, flush=True)
-    write_results(rows, folder, "stability", list(range(max(CLIPS.values()))), "kit.studies.stability")
+    write_results(rows, folder, "stability", sorted({seed for *_, seed in jobs}), "kit.studies.stability")
 
 
 if __name__ == "__main__":
