@@ -42,7 +42,7 @@ KINDS = {"jump rope": world.jump_rope, "moving shapes": world.moving_shapes, "ca
 STILL, MEDLEY, STILLS, REAL_KIND = "still", "medley", "medley with stills", "real"
 PART = (5, 60)  # seconds that a part of a medley lasts, at least and at most
 REAL = "tests/data/beach_360x640_h264.mp4"
-SEEDS = {30: 4, 120: 4, 600: 3}  # seconds → seeds
+SEEDS = {30: 4, 120: 4, 600: 2}  # seconds → seeds
 LENGTHS = [(seconds, seed) for seconds, count in SEEDS.items() for seed in range(count)]
 CLIPS = {STILLS: [(3600, 0), *LENGTHS], REAL_KIND: [(16, 0)], **dict.fromkeys([*KINDS, MEDLEY], LENGTHS)}  # the longest first
 PLAIN = Encoding(quality=23, gop=50)
