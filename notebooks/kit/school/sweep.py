@@ -41,12 +41,12 @@ from ov2lib.samples.cache import TokenCache
 from ov2lib.samples.sample import Sample
 
 from ..errors import MiniError
+from ..records import write_results
 from ..world.stories import skipping
 from ..world.tasks import SPLITS, conversation, draw
 from ..world.world import SIDE
 from . import reader
 from .baselines import fit_bursts, fit_constant, time_tags
-from .exam import write_results
 from .model import mini_processor
 from .recipe import mini_stage
 

@@ -26,7 +26,7 @@ from ov2lib.video.signals import motion_and_residual, motion_size
 from ov2lib.video.source import Source
 
 from .. import world
-from ..school.exam import write_results
+from ..records import write_results
 from .coverage import ENOUGH, NEAR
 
 DEFAULT = "motion + residual, as published"

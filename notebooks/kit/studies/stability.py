@@ -34,7 +34,7 @@ from ov2lib.video.parallel import usable_cores
 from ov2lib.video.source import read_packets
 
 from .. import world
-from ..school.exam import read_results, write_results
+from ..records import read_results, write_results
 
 SIZE, FPS = (96, 160), 10
 BUDGETS = (32, 128)  # canvases
