@@ -447,19 +447,26 @@ def codec_stages() -> Outcome:
 
 
 def stability() -> Outcome:
-    """How even and how steady adaptive groups are beside fixed ones, on clips that keep or change their pace."""
-    from .studies import stability as study
+    """Evenness of adaptive groups minus that of as many fixed ones, by pace and length; agreement after a change, by arm."""
+    from .studies import stability as study  # needs the video library, which no other row does
 
     table = study.results()
     plain = table[table["change"] == study.SAME]
-    gaps = study.intervals(study.differences(plain, study.ADAPTIVE, study.AS_MANY), ["pace"], "bytes")
-    numbers = {
-        name: f"{row.value:+.2f} ({row.low:+.2f} to {row.high:+.2f}, {row.clips:.0f} clips)"
-        for name, row in zip(("steady", "changing"), gaps.loc[[study.STEADY, study.CHANGING]].itertuples(), strict=True)
+    gaps = study.differences(plain, study.ADAPTIVE, study.AS_MANY)
+    parts = {
+        "long": gaps[(gaps["pace"] == study.CHANGING) & (gaps["seconds"] >= 600)],
+        "short": gaps[(gaps["pace"] == study.CHANGING) & (gaps["seconds"] < 600)],
+        "steady": gaps[gaps["pace"] == study.STEADY],
     }
-    again = table[~table["change"].isin([study.SAME, study.CUT_OFF])]
-    agreement = {arm: study.intervals(table[table["arm"] == arm], ["change"], "agreement")["value"] for arm in (study.ADAPTIVE,)}
-    return "", numbers
+    rows = {name: next(study.intervals(part, ["arm"], "bytes").itertuples()) for name, part in parts.items()}
+    numbers = {name: f"{row.value:+.2f} ({row.low:+.2f} to {row.high:+.2f})" for name, row in rows.items()}
+    agreement = table.groupby(["arm", "change"])["agreement"].mean()
+    again = agreement[study.ADAPTIVE].drop([study.SAME, study.CUT_OFF])
+    return "", numbers | {
+        "clips": table["clip"].nunique() - 1,
+        "least": again.min(), "most": again.max(), "chance": agreement[study.ADAPTIVE, study.SAME],
+        "cut": agreement[study.ADAPTIVE, study.CUT_OFF], "fixed": agreement[study.FIXED, study.CUT_OFF],
+    }  # fmt: skip
 
 
 # Method, release, guide
@@ -538,6 +545,6 @@ COMPUTATIONS: dict[str, Callable[..., Outcome]] = {
         budgets_in_tokens, budgets_of_rows, budgets_on_jumpscore, example_gain, temporal_range, information_kept, agree,
         missing, unread, caption_clips, caption_totals, image_tokens, chart_clips, chart_tokens, spatial_samples, length_gap,
         frame_growth, codec_stages, one_value, released_chain, symbols_only, jumpscore_size, everything_released,
-        backend_per_row, guide_rows, guide_scores,
+        stability, backend_per_row, guide_rows, guide_scores,
     )
 }  # fmt: skip

@@ -57,8 +57,10 @@ CHANGES = {
     SLOWER: PLAIN,
 }
 STEADY, CHANGING = "one pace", "changing pace"
+NAMED = {16: "16 s", 30: "30 s", 120: "2 min", 600: "10 min", 3600: "1 h"}
 MEASURES = ("bytes", "events", "agreement")
 ADAPTIVE, PACKAGE, FIXED, AS_MANY = "adaptive", "adaptive, logarithms", "fixed", "fixed, as many as adaptive"
+SHOWN = (ADAPTIVE, FIXED)
 
 
 @dataclass(frozen=True)
@@ -189,10 +191,25 @@ def measure(clip: Clip, folder: Path) -> list[dict]:
 
 
 def results() -> pd.DataFrame:
-    """The committed run, one row a clip, change, budget and arm; `pace` says whether the clip's kind changes its pace."""
+    """The committed run, one row a clip, change, budget and arm.
+
+    `pace` says whether the clip's kind changes its pace, `case` that and how long the clip is.
+    """
     table = pd.DataFrame(read_results("stability")[0]).replace("nan", np.nan)
     table = table.astype(dict.fromkeys(("seconds", "canvases", "groups"), int) | dict.fromkeys(MEASURES, float))
-    return table.assign(pace=table["kind"].map({REAL_KIND: "the real clip", MEDLEY: CHANGING, STILLS: CHANGING}).fillna(STEADY))
+    pace = table["kind"].map({REAL_KIND: "real clip", MEDLEY: CHANGING, STILLS: CHANGING}).fillna(STEADY)
+    return table.assign(pace=pace, case=pace + ", " + table["seconds"].map(NAMED))
+
+
+def cases(table: pd.DataFrame) -> list[str]:
+    """The cases of `results` by pace and length."""
+    return table.sort_values(["pace", "seconds"], ascending=[False, True])["case"].drop_duplicates().tolist()
+
+
+def of_arm(table: pd.DataFrame, shown: str) -> pd.DataFrame:
+    """Rows of "adaptive" or "fixed": the fixed windows are as many as the adaptive groups, but where a change is followed."""
+    follows = table["change"] != SAME
+    return table[table["arm"] == ADAPTIVE] if shown == ADAPTIVE else table[table["arm"] == np.where(follows, FIXED, AS_MANY)]
 
 
 def differences(table: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
