@@ -7,7 +7,7 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.ov2lib-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help reproduce test lint test-portable test-ray test-lowest lab clean
+.PHONY: help reproduce test lint docs test-portable test-ray test-lowest lab clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,16 @@ lint: $(STAMP)  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check ov2lib tests notebooks/kit notebooks/conftest.py .ci
 	$(BIN)/mypy
+
+# Sphinx has an environment of its own and reads the packages that it documents from the project's.
+docs: $(STAMP)  ## Build the edition to browse: docs/_build/html
+	test -x $(VENV)-docs/bin/python || $(PYTHON) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/python -m pip install --disable-pip-version-check --quiet --no-compile --constraint constraints.txt --editable '.[docs]'
+	mkdir -p docs/_build/extra
+	$(BIN)/ov2 inspect tests/data/beach_360x640_h264.mp4 --html docs/_build/extra/inspector.html > /dev/null
+	PYTHONPATH=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+		$(VENV)-docs/bin/sphinx-build -M html . docs/_build -c docs --quiet --jobs $(WORKERS) --fail-on-warning --keep-going
+	$(BIN)/python docs/check.py docs/_build/html
 
 test-portable: $(STAMP)  ## Check by hand that results do not depend on the processor: one table (about an hour)
 	$(BIN)/python tests/portable.py
@@ -50,7 +60,7 @@ lab: $(STAMP)  ## Open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
 clean:  ## Remove what make and the tests left behind (.venv, runs, caches); committed files stay
-	rm -rf .venv .venv-lowest runs build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-docs .venv-lowest docs/_build docs/api runs build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find notebooks ov2lib tests -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
 $(BIN)/python:

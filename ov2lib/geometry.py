@@ -10,22 +10,22 @@ MAX_ASPECT = 200  # published: codec-video-prep refuses longer strips
 
 
 def canvas_size(
-    height: int, width: int, max_pixels: int = MAX_PIXELS, patch_size: int = 14, min_pixels: int = MIN_PIXELS
+    height: int, width: int, max_pixels: int = MAX_PIXELS, patch_size: int = 14, min_pixels: int = MIN_PIXELS, merge: int = 2
 ) -> tuple[int, int]:
     """Size (height, width) in pixels of the canvas for a source frame of the given size.
 
     >>> canvas_size(1080, 1920), canvas_size(640, 360, patch_size=16)
     ((280, 504), (512, 288))
 
-    Sides are rounded to the nearest multiple of `2 * patch_size`; a frame above `max_pixels` is shrunk and rounded down,
+    Sides are rounded to the nearest multiple of `merge * patch_size`; a frame above `max_pixels` is shrunk and rounded down,
     one below `min_pixels` enlarged and rounded up (codec-video-prep, the rule of Qwen2-VL). Never exceeds `max_pixels`.
 
     Raises:
-        Ov2Error: an aspect ratio beyond 200, bounds that not even one block fits, or a patch size below 1.
+        Ov2Error: an aspect ratio beyond 200, bounds that not even one block fits, or a patch size or merge below 1.
     """
-    block = 2 * patch_size
-    if patch_size < 1:
-        raise Ov2Error(f"patch_size={patch_size}; must be at least 1")
+    block = merge * patch_size
+    if min(merge, patch_size) < 1:
+        raise Ov2Error(f"patch_size={patch_size}, merge={merge}; each must be at least 1")
     if max_pixels < block * block:
         raise Ov2Error(f"max_pixels={max_pixels} does not hold one {block}x{block} block; use at least {block * block}")
     if not 0 < max(height, width) <= MAX_ASPECT * min(height, width):

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from .display import html_table
 from .errors import TokensError
 from .files import check_folder, current, identity, open_regular, path_text, whole_folder
 
@@ -39,7 +40,7 @@ class VisualTokens:
     """Canvases and the source place of every patch on them (equation 1).
 
     Attributes:
-        canvases: uint8 [n, H, W, 3], RGB; H and W are multiples of `2 * patch_size`.
+        canvases: uint8 [n, H, W, 3], RGB; H and W are multiples of `merge * patch_size`.
         patch_positions: int64 [n*h*w, 3] with h = H / patch_size, w = W / patch_size: (source frame index t, source
             patch row, source patch column) of each patch, raster order within a canvas, canvas after canvas. Rows grow
             downwards, columns to the right, both from 0 at the top left. Padding is -1 on all three axes.
@@ -50,6 +51,7 @@ class VisualTokens:
         kind: "codec", "frames" or "image": decides the grid rows and the prompt form.
         source: where the pixels came from (a path), for people.
         config: the resolved configuration of the front end, plain JSON values.
+        merge: patches on the side of a block, which becomes one language-model token.
     """
 
     canvases: np.ndarray
@@ -61,17 +63,18 @@ class VisualTokens:
     kind: str = "codec"
     source: str = ""
     config: dict = field(default_factory=dict)
+    merge: int = MERGE
 
     def __post_init__(self):
         n, height, width, channels = self.canvases.shape
-        side = MERGE * self.patch_size
+        side = self.merge * self.patch_size
         if self.kind not in ("codec", "frames", "image"):
             raise TokensError(f"kind is {self.kind!r}; use 'codec', 'frames' or 'image'")
         if n == 0 or channels != 3 or self.canvases.dtype != np.uint8:
             raise TokensError(f"canvases are {self.canvases.dtype} {self.canvases.shape}; expected uint8 [n >= 1, H, W, 3]")
         if height % side or width % side:
             raise TokensError(
-                f"canvas {height}x{width} is not a multiple of {side} on both sides (2 x patch {self.patch_size})"
+                f"canvas {height}x{width} is not a multiple of {side} on both sides ({self.merge} x patch {self.patch_size})"
             )
         patches = n * (height // self.patch_size) * (width // self.patch_size)
         if self.patch_positions.shape != (patches, 3):
@@ -88,16 +91,16 @@ class VisualTokens:
 
     @property
     def num_tokens(self) -> int:
-        """Language-model tokens these canvases become: n·h·w / 4, padding included."""
-        return len(self.patch_positions) // MERGE**2
+        """Language-model tokens these canvases become: n·h·w / merge², padding included."""
+        return len(self.patch_positions) // self.merge**2
 
     @property
     def merge_order(self) -> np.ndarray:
         """int64 [n*h*w], raster index of each patch in merge-block order, the order the model reads patches in.
 
-        Blocks of 2x2 patches follow each other in raster order; within a block the four patches are in raster order.
+        Blocks of merge x merge patches follow each other in raster order, and so do the patches within a block.
         """
-        (h, w), m = self.grid, MERGE
+        (h, w), m = self.grid, self.merge
         raster = np.arange(len(self.patch_positions)).reshape(-1, h // m, m, w // m, m)
         return raster.transpose(0, 1, 3, 2, 4).reshape(-1)
 
@@ -139,6 +142,9 @@ class VisualTokens:
             "seconds": 0.0 if self.kind == "image" else round(len(self.frame_times) / self.fps, 3),  # fps is an average
         }
 
+    def _repr_html_(self) -> str:
+        return html_table("VisualTokens", self.summary().items())
+
     def save(self, directory: str | os.PathLike, layout: str = "ov2") -> Path:
         """Write canvases as PNG, positions as .npy and the rest as JSON; the folder appears whole or not at all.
 
@@ -170,8 +176,8 @@ class VisualTokens:
     def _values(self) -> str:
         """The content of tokens.json: what `load` takes, and nothing that it would refuse."""
         rest = {
-            "format": FORMAT, "kind": self.kind, "patch_size": self.patch_size, "fps": self.fps, "source": self.source,
-            "group_ids": self.group_ids.tolist(), "config": self.config, "summary": self.summary(),
+            "format": FORMAT, "kind": self.kind, "patch_size": self.patch_size, "merge": self.merge, "fps": self.fps,
+            "source": self.source, "group_ids": self.group_ids.tolist(), "config": self.config, "summary": self.summary(),
         }  # fmt: skip
         try:
             check_values(rest)
@@ -243,6 +249,7 @@ class VisualTokens:
             kind=rest["kind"],
             source=rest["source"],
             config=rest["config"],
+            merge=rest.get("merge", MERGE),
         )
         check_positions(tokens)
         return tokens
@@ -293,8 +300,10 @@ def check_values(rest: dict) -> None:
 
     if not (is_number(rest["fps"], int, float) and rest["fps"] > 0):
         raise ValueError(f"fps is {rest['fps']!r}")
-    if not (is_number(rest["patch_size"], int) and 1 <= rest["patch_size"] <= 1 << 10):
-        raise ValueError(f"patch_size is {rest['patch_size']!r}")
+    sides = {"patch_size": rest["patch_size"], "merge": rest.get("merge", MERGE)}  # older folders do not name a merge
+    for name, value in sides.items():
+        if not (is_number(value, int) and 1 <= value <= 1 << 10):
+            raise ValueError(f"{name} is {value!r}")
     if not (isinstance(rest["group_ids"], list) and all(is_number(group, int) for group in rest["group_ids"])):
         raise ValueError("group_ids is no list of whole numbers")
     if not (isinstance(rest["source"], str) and isinstance(rest["config"], dict)):

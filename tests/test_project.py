@@ -28,7 +28,7 @@ def pins() -> dict[str, Version]:
     return {name: Version(version) for name, version in named}
 
 
-APART = {"ray"}  # an extra that `make` does not install: 595 MB
+APART = {"docs", "ray"}  # extras with environments of their own
 
 
 def direct() -> list[Requirement]:
@@ -63,6 +63,11 @@ def test_each_package_asked_for_is_pinned_within_its_range():
         assert requirement.specifier.contains(pins()[canonicalize_name(requirement.name)]), requirement
 
 
+def test_the_packages_that_build_the_edition_are_pinned_too():
+    for requirement in map(Requirement, PROJECT["optional-dependencies"]["docs"]):
+        assert requirement.specifier.contains(pins()[requirement.name]), requirement
+
+
 def test_everything_that_comes_along_is_pinned():
     assert closure() - set(pins()) == set()
 
@@ -93,7 +98,7 @@ def test_every_version_named_is_one():
 
 
 LAYERS = ["errors", "files", "geometry", "video", "codec", "tokens", "samples", "corpus", "model", "train", "evaluate", "cli"]
-BESIDE = {"reported", "figures", "inspector"}
+BESIDE = {"reported", "figures", "inspector", "display"}
 
 
 def imported(path: Path) -> set[str]:

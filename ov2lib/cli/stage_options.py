@@ -11,7 +11,7 @@ from ..model.prompt import TIMESTAMPS
 from ..train.stages import ATTENTION, STAGES, VARIANTS, Source, StageConfig, own_config, stage_config
 
 DATA = re.compile(r"(?:([\w.-]+)=)?(.+?)(?::(\d*\.?\d+))?")  # [NAME=]PLACE[:SHARE]
-MAX_FRAMES = 64  # assumed: of a clip shown as frames, at one a second
+MAX_FRAMES, MAX_CANVASES = 64, 32  # assumed: of a clip, at a frame a second or a canvas for eight
 CHANGES = {  # option that replaces the field of the same name: type, help
     "learning_rate": (float, "peak of the learning rate"),
     "global_batch": (int, "bins per optimiser step over all devices"),
@@ -57,7 +57,9 @@ def chosen_config(args: argparse.Namespace) -> StageConfig:
     if args.recipe:
         config = stage_config(int(args.recipe.removeprefix("stage")), args.variant)
     elif given:
-        own = [Source(name, name, None, "video", MAX_FRAMES, share=share) for name, _, share in given]
+        own = [
+            Source(name, name, None, "video", MAX_FRAMES, num_canvases=MAX_CANVASES, share=share) for name, _, share in given
+        ]
         config = own_config(tuple(own), args.variant)
     else:
         raise TrainingError("nothing to train on; pass --data PATH --from MODEL, or --recipe stage1 to stage4")

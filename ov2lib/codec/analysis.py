@@ -45,18 +45,19 @@ class Video:
     Attributes:
         source: the file.
         height, width: of a canvas in pixels, upright.
-        patch_size: pixels.
+        patch_size: pixels; merge: patches on a block's side.
     """
 
     source: Source
     height: int
     width: int
     patch_size: int
+    merge: int = MERGE
 
     @property
     def block(self) -> int:
         """Pixels on a block's side."""
-        return MERGE * self.patch_size
+        return self.merge * self.patch_size
 
     @property
     def coded_canvas(self) -> tuple[int, int]:
@@ -102,9 +103,10 @@ class Batch:
 Scorer = Callable[[Video, Batch], np.ndarray]
 
 
-def on_canvas(source: Source, max_pixels: int, patch_size: int, min_pixels: int = MIN_PIXELS) -> Video:
+def on_canvas(source: Source, max_pixels: int, patch_size: int, min_pixels: int = MIN_PIXELS, merge: int = MERGE) -> Video:
     """The video on the largest canvas that the limits allow."""
-    return Video(source, *canvas_size(*source.display.shown, max_pixels, patch_size, min_pixels), patch_size)
+    size = canvas_size(*source.display.shown, max_pixels, patch_size, min_pixels, merge)
+    return Video(source, *size, patch_size, merge)
 
 
 def candidates(

@@ -4,21 +4,23 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import ClassVar
 
+from ..display import Shown
 from ..errors import Ov2Error, real_number, whole_number
 from ..geometry import MIN_PIXELS
+from ..tokens import MERGE
 from . import gop, packing, released
 
 CANVASES_PER_GROUP = 4  # published: codec-video-prep, one I- and three P-canvases a group
 
 
 @dataclass(frozen=True)
-class CanvasConfig:
+class CanvasConfig(Shown):
     """What all front ends share; the configuration is dumped beside the tokens.
 
     Attributes:
         front_end: name of the front end.
         num_canvases: how many canvases to make; see the front ends.
-        max_pixels, min_pixels: of a canvas; patch_size: pixels on a patch's side.
+        max_pixels, min_pixels: of a canvas; patch_size: pixels on a patch's side; merge: patches on a block's side.
     """
 
     front_end: ClassVar[str]
@@ -26,9 +28,12 @@ class CanvasConfig:
     max_pixels: int = 153_664
     patch_size: int = 14
     min_pixels: int = MIN_PIXELS
+    merge: int = MERGE
 
     def __post_init__(self):
-        self._whole(num_canvases=1, max_pixels=1, patch_size=1, min_pixels=0)
+        self._whole(num_canvases=1, max_pixels=1, patch_size=1, min_pixels=0, merge=1)
+        if self.patch_size * self.merge % 2:  # the residual is compared at half size
+            raise Ov2Error(f"blocks of {self.merge} x {self.patch_size} pixels are odd; codec canvases need an even number")
 
     def _whole(self, **least: int) -> None:
         """These fields have to be whole numbers of at least so much."""

@@ -66,7 +66,7 @@ def tokenize_video(
     workers = usable_cores() if workers is None else whole_number("workers", workers, 1)
     source = path if isinstance(path, Source) else Source.open(path_text(path, Ov2Error), stream, damaged)
     # 2. Choose the canvas, then build canvases the front end's own way
-    video = on_canvas(source, config.max_pixels, config.patch_size, config.min_pixels)
+    video = on_canvas(source, config.max_pixels, config.patch_size, config.min_pixels, config.merge)
     build: Callable = _released if isinstance(config, ReleasedConfig) else _grouped
     canvases, positions, groups, details = build(video, config, workers, progress)
     source.damage.warn()
@@ -81,6 +81,7 @@ def tokenize_video(
         kind="codec",
         source=source.path,
         config=config.to_dict() | details | ({} if stream is None else {"stream": stream}),
+        merge=config.merge,
     )
 
 
@@ -209,7 +210,7 @@ def pack_group(frames: list[Candidate], anchor: int, p_canvases: int, video: Vid
     before = int((times < whole.index).sum())
     selection, ahead = packing.arrange(attenuated, before, p_canvases, rows * cols, usable, config.peak)
     pictures = [f.picture for f in rest]
-    packed = [packing.place_blocks(pictures, times, blocks, video.patch_size) for blocks in selection]
+    packed = [packing.place_blocks(pictures, times, blocks, video.patch_size, video.merge) for blocks in selection]
     packed.insert(ahead, (canvases[0], positions[0]))
     return [c for c, _ in packed], [p for _, p in packed]
 
@@ -265,7 +266,7 @@ def _pack_released(store: PictureStore, frames: np.ndarray, selection: list, vid
         pictures, times = store.read(group.start, group.end), frames[group.start : group.end]
         flat = (blocks[:, 0] - group.start) * capacity + blocks[:, 1]
         runs = [flat[i * capacity : (i + 1) * capacity] for i in range(packing.canvases_filled(len(flat), capacity))]
-        made = [packing.place_blocks(pictures, times, run, video.patch_size) for run in runs]
+        made = [packing.place_blocks(pictures, times, run, video.patch_size, video.merge) for run in runs]
         whole = packing.whole_frame(int(frames[anchor]), video.height, video.width, video.patch_size)
         canvases += [pictures[anchor - group.start]] + [c for c, _ in made]
         positions += [whole] + [p for _, p in made]

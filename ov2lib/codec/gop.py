@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..display import html_table
 from ..errors import Ov2Error
 from .logarithm import log1p
 
@@ -54,6 +55,10 @@ class Partition:
 
     def __len__(self) -> int:
         return len(self.costs)
+
+    def _repr_html_(self) -> str:
+        rows = zip(self.edges[:-1], self.edges[1:], self.anchors, self.costs, (cut.why for cut in self.cuts), strict=True)
+        return html_table(f"Partition, quota {self.quota:.6g}", rows, ("from s", "to s", "anchor s", "cost", "why"))
 
     def group_of(self, times: np.ndarray) -> np.ndarray:
         """κ, int64: the group whose interval holds each time in seconds (times outside go to the nearest group)."""

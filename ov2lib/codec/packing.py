@@ -114,7 +114,7 @@ def canvases_filled(blocks: int, capacity: int) -> int:
 
 
 def place_blocks(
-    pictures: Sequence[np.ndarray], times: np.ndarray, selection: np.ndarray, patch_size: int
+    pictures: Sequence[np.ndarray], times: np.ndarray, selection: np.ndarray, patch_size: int, merge: int = MERGE
 ) -> tuple[np.ndarray, np.ndarray]:
     """Copy blocks onto one canvas in raster order.
 
@@ -122,12 +122,13 @@ def place_blocks(
         pictures: candidate frames at canvas size, uint8 [H, W, 3] each.
         times: int64 [n], their source frame indices.
         selection: flat indices (frame · blocks + block) in the order of placement, at most as many as the canvas holds.
+        merge: patches on a block's side.
 
     Returns:
         canvas uint8 [H, W, 3] (unfilled places black) and positions int64 [H / patch, W / patch, 3] (unfilled -1).
     """
     height, width, _ = pictures[0].shape
-    side = MERGE * patch_size
+    side = merge * patch_size
     rows, cols = height // side, width // side
     frame, block = np.divmod(selection, rows * cols)
     source_row, source_col = np.divmod(block, cols)
@@ -137,12 +138,12 @@ def place_blocks(
         mine = frame == number
         tiles = pictures[number].reshape(rows, side, cols, side, 3)
         canvas[row[mine], :, col[mine]] = tiles[source_row[mine], :, source_col[mine]]
-    positions = np.full((rows, MERGE, cols, MERGE, 3), -1, np.int64)
-    within = np.arange(MERGE)
+    positions = np.full((rows, merge, cols, merge, 3), -1, np.int64)
+    within = np.arange(merge)
     positions[row, :, col, :, 0] = times[frame][:, None, None]
-    positions[row, :, col, :, 1] = (source_row * MERGE)[:, None, None] + within[:, None]
-    positions[row, :, col, :, 2] = (source_col * MERGE)[:, None, None] + within
-    return canvas.reshape(height, width, 3), positions.reshape(rows * MERGE, cols * MERGE, 3)
+    positions[row, :, col, :, 1] = (source_row * merge)[:, None, None] + within[:, None]
+    positions[row, :, col, :, 2] = (source_col * merge)[:, None, None] + within
+    return canvas.reshape(height, width, 3), positions.reshape(rows * merge, cols * merge, 3)
 
 
 def whole_frame(time: int, height: int, width: int, patch_size: int) -> np.ndarray:

@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from .. import __version__
+from ..display import Shown
 from ..errors import Ov2Error, TokensError, whole_number
 from ..files import open_regular, whole_folder
 from ..tokens import DAMAGE, MAX_CANVAS_BYTES, MERGE, VisualTokens, read_array, read_json
@@ -41,7 +42,7 @@ STOPS = {"gain": "readiness_threshold_low_gain", "ready": "readiness_threshold",
 
 
 @dataclass(frozen=True)
-class PreinferOptions:
+class PreinferOptions(Shown):
     """Options of the program, by its own names.
 
     Attributes:
@@ -241,7 +242,7 @@ def describe(tokens: VisualTokens, names: list[str], out_dir: str | os.PathLike)
         "bpppf_clamp_min": CLAMP[0], "bpppf_clamp_max": CLAMP[1], "min_group_frames": released.MIN_FRAMES,
         "max_group_frames": int(tokens.config.get("max_group_frames", released.MAX_FRAMES)), "group_limit_debug": {},
         "readiness_coverage_bins": released.TIME_BINS, "readiness_delta_ratio": released.MIN_GAIN, "save_mask_video": False,
-        "mask_video_sbs": None, "mask_video_only": None, "patch": size, "block_size": MERGE, "bitcost_grid": "adaptive",
+        "mask_video_sbs": None, "mask_video_only": None, "patch": size, "block_size": tokens.merge, "bitcost_grid": "adaptive",
         "codec_name": str(tokens.config.get("codec", "")), "bitcost_pct": 99.0, "bitcost_log_scale": True,
         "frame_score_norm_mode": "none", "frame_score_norm_debug": None, "iframe_score_clip_mode": "none",
         "iframe_score_clip_percentile": 95.0, "iframe_score_clip_debug": None, "score_source": "bitcost",
@@ -280,6 +281,7 @@ def read_preinfer(directory: str | os.PathLike) -> VisualTokens:
             canvases=canvases, patch_positions=positions, group_ids=np.arange(len(canvases)) // count, fps=fps,
             frame_times=np.arange(frames) / fps, patch_size=size, kind="codec", source=str(meta.get("video", "")),
             config={"front_end": "released", "codec": str(meta.get("codec_name", "")), "patch_size": size},
+            merge=int(meta.get("block_size", MERGE)),
         )  # fmt: skip
     except (*DAMAGE, IndexError, ZeroDivisionError, FloatingPointError) as error:
         why = f"{type(error).__name__}: {error}"

@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from PIL import Image
 
+from ..display import Shown
 from ..errors import Ov2Error, real_number, whole_number
 from ..files import path_text
 from ..geometry import MIN_PIXELS, canvas_size
-from ..tokens import FRAMES_PER_GROUP, VisualTokens
+from ..tokens import FRAMES_PER_GROUP, MERGE, VisualTokens
 from ..video.images import MAX_PIXELS, open_image
 from ..video.parallel import usable_cores
 from ..video.source import Source
@@ -22,7 +23,7 @@ IMAGE_MAX_PIXELS = 4_000_000  # published: image processor of the 8B checkpoint
 
 
 @dataclass(frozen=True)
-class FramesConfig:
+class FramesConfig(Shown):
     """How frames are sampled; dumped beside the result. None for `num_frames` and `fps` takes the published rule."""
 
     num_frames: int | None = None
@@ -30,10 +31,11 @@ class FramesConfig:
     max_pixels: int = 153_664
     patch_size: int = 14
     min_pixels: int = MIN_PIXELS
+    merge: int = MERGE
     front_end: str = "frames"
 
     def __post_init__(self):
-        least = {"num_frames": 1, "max_pixels": 1, "patch_size": 1, "min_pixels": 0}
+        least = {"num_frames": 1, "max_pixels": 1, "patch_size": 1, "min_pixels": 0, "merge": 1}
         given = {name: limit for name, limit in least.items() if name != "num_frames" or self.num_frames is not None}
         for name, limit in given.items():
             object.__setattr__(self, name, whole_number(name, getattr(self, name), limit))
@@ -71,6 +73,7 @@ def tokenize_frames(
     stream: int | None = None,
     damaged: str = "skip",
     workers: int | None = None,
+    merge: int = MERGE,
 ) -> VisualTokens:
     """Sample whole frames of a video evenly; groups are four frames in a row.
 
@@ -81,18 +84,19 @@ def tokenize_frames(
         min_pixels, max_pixels: of a frame; patch_size: pixels.
         stream, damaged: see `Source.open`. A sampled frame that is damaged is left out.
         workers: decoding threads, by default as many as this process may use cores.
+        merge: patches on a block's side.
 
     Raises:
         VideoError: the file cannot be read as video.
         Ov2Error: an argument that makes no sense.
     """
     # 1. Choose frames by number
-    config = FramesConfig(num_frames, fps, max_pixels, patch_size, min_pixels)
+    config = FramesConfig(num_frames, fps, max_pixels, patch_size, min_pixels, merge)
     source = path if isinstance(path, Source) else Source.open(path_text(path, Ov2Error), stream, damaged)
     packets = source.packets
     indices = sample_indices(len(packets.frame_times), packets.duration, config.num_frames, config.fps)
     # 2. Decode and scale them; damaged ones are left out unless there is nothing else
-    video = on_canvas(source, config.max_pixels, config.patch_size, config.min_pixels)
+    video = on_canvas(source, config.max_pixels, config.patch_size, config.min_pixels, config.merge)
     sampled = list(candidates(video, indices, None, workers or usable_cores()))
     source.damage.warn()
     frames = [frame for frame in sampled if not frame.damaged] or sampled
@@ -108,6 +112,7 @@ def tokenize_frames(
         kind="frames",
         source=source.path,
         config=asdict(config) | ({} if stream is None else {"stream": stream}),
+        merge=config.merge,
     )
 
 
@@ -116,6 +121,7 @@ def tokenize_image(
     max_pixels: int = IMAGE_MAX_PIXELS,
     patch_size: int = 14,
     min_pixels: int = MIN_PIXELS,
+    merge: int = MERGE,
 ) -> VisualTokens:
     """One image as visual tokens: one canvas, t = 0, a group of its own.
 
@@ -124,7 +130,7 @@ def tokenize_image(
 
     Args:
         image: a file, a PIL image, or uint8 [H, W, 3] RGB; `ov2lib.video.images` says how others become 8-bit RGB.
-        min_pixels, max_pixels: of the canvas; patch_size: pixels.
+        min_pixels, max_pixels: of the canvas; patch_size: pixels; merge: patches on a block's side.
 
     Raises:
         ImageError: not readable as an image, or an array of another kind.
@@ -135,7 +141,7 @@ def tokenize_image(
     min_pixels = whole_number("min_pixels", min_pixels, 0)
     picture = open_image(image)
     # 2. Scale it to a size that whole blocks fill
-    height, width = canvas_size(picture.height, picture.width, max_pixels, patch_size, min_pixels)
+    height, width = canvas_size(picture.height, picture.width, max_pixels, patch_size, min_pixels, merge)
     if height * width > MAX_PIXELS:
         raise Ov2Error(f"the canvas would have {width}x{height} pixels, at most {MAX_PIXELS} are made; lower min_pixels")
     canvas = np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
@@ -150,4 +156,5 @@ def tokenize_image(
         kind="image",
         source=os.fspath(image) if isinstance(image, str | os.PathLike) else "",
         config={"front_end": "image", "max_pixels": max_pixels, "patch_size": patch_size},
+        merge=merge,
     )

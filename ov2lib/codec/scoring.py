@@ -58,12 +58,12 @@ def clip_to_percentile(magnitude: np.ndarray, q: float, floor: float) -> np.ndar
 
 
 def normalize_residual(residual: np.ndarray, zero: float = 0.0) -> np.ndarray:
-    """R̄ = clip(|r - zero| / P95, 0, 1) with the percentile at least 1 grey level. `zero` is 128 in the paper's notation."""
+    """R̄ = `clip(|r - zero| / P95, 0, 1)` with the percentile at least 1 grey level. `zero` is 128 in the paper's notation."""
     return clip_to_percentile(np.abs(residual.astype(np.float32) - np.float32(zero)), PERCENTILE, RESIDUAL_FLOOR)
 
 
 def normalize_motion(motion: np.ndarray, subtract_median: bool = False) -> np.ndarray:
-    """M̄ = clip(|v| / P95, 0, 1) for vectors [..., 2] in pixels (+x right, +y down).
+    """M̄ = `clip(|v| / P95, 0, 1)` for vectors [..., 2] in pixels (+x right, +y down).
 
     `subtract_median` removes the frame's median vector first (global motion): the encoder paper does, OV2's code does not.
     """

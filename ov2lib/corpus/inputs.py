@@ -29,7 +29,7 @@ def input_samples(place: str, media_dir: Path, report: Report) -> Iterator[Sampl
 
     Args:
         place: a folder of clips (`clip.txt` beside `clip.mp4` is its caption), CSV or parquet with a column of `PATHS`, a
-            pattern with a protocol such as s3://bucket/clips/*.mp4, or anything of `read_source`.
+            pattern with a protocol such as `s3://bucket/clips/*.mp4`, or anything of `read_source`.
         media_dir: for media out of shards, see `read_source`.
 
     Raises:

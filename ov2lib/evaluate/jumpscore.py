@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..display import Shown
 from ..errors import EvaluationError
 from ._text import NUMBER, mean, require_text
 
@@ -23,7 +24,7 @@ _TRAILING_COMMA = re.compile(r",\s*+\]")
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(Shown):
     """Score of one sample.
 
     Attributes:
@@ -40,7 +41,7 @@ def parse_times(text: str) -> list[float]:
 
     The first rule that finds a number wins:
       1. every number directly followed by optional spaces and an "s" at the end of a word;
-      2. the longest bracketed list, bare or fenced as ```json, read as JSON (a trailing comma is repaired, a string may
+      2. the longest bracketed list, bare or fenced as JSON, read as JSON (a trailing comma is repaired, a string may
          end in "s", nested values are skipped); when it is not JSON, the numbers inside it;
       3. every number.
 

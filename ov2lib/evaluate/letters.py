@@ -4,45 +4,45 @@ Rules are those of lmms-eval's public task code, quirks included. Each takes the
 gives a letter of any case, or anything else where it finds none. `RULES` maps names to functions. Patterns are written so that
 a hostile answer costs linear time, which their published forms do not all do. By name, with the rows of the tables that use it:
 
-"priority" (VideoMME, VideoMME (w/ sub), MLVU-dev, LVBench, ERQA, MMStar, RealWorldQA): the most trusted form
-    wins, the last one within a form: at the very start, at the very end, after a phrase like "the answer
-    is", "(A)", "A.", "A:", "A)", "A ", else anywhere. After a phrase any later capital counts: "the answer
-    is A, as Bob left" means B.
-"videomme_v2" (VideoMME-v2-64): the letter alone on the last line, else at the start, else after the last
-    phrase, else the only bold one, else the only option whose text stands in the answer; case does not count.
-"first_capital" (LongVideoBench): the first capital among the letters, inside words too: "Because …" means
-    B. The published code draws a random letter where this gives None.
-"first_any_case" (VideoEval-Pro in the guide): the first such letter in any case, inside words too: "The
-    answer is B" means E.
-"first_letter" (CV-Bench 2D, CV-Bench 3D, EmbSpatial): the first character after spaces and opening
-    brackets, case not counted: "a cat" means A, "The answer is B" nothing.
-"statement" (BLINK): a bare letter on the first line, else after the last "answer", else the last "(A)", else
-    at the start.
-"prefix" (TempCompass-MC): the answer is the letter or begins with "A." or "A)"; otherwise a judge decides.
-"standalone" (MMOU): after the last phrase if any, the first "(A)", else the first capital that is a word,
-    else the first such letter in any case.
-"first_token" (VSI-Bench, ReVSI): everything before the first space, dots dropped, is the letter.
-"ai2d" (AI2D): begins with "A.", else is the letter and nothing but punctuation, case not counted; an outer space
-    is too much.
-"crpe" (CRPE): reasoning between tags dropped, what stands between answer tags kept, punctuation dropped: the first
-    option whose text stands there, case counted, else the whole of it is the letter, case not counted.
-"first_word" (SAT, MetaVQA): punctuation dropped, the first option whose text stands in the answer (MetaVQA alone,
-    whose questions list their options), else the first word, case not counted.
-"vstar" (V*): in capitals, the letter at the very start ("because" means B), else after "answer", "choice" or
-    "option" ("the answer is certain" means C), else "(A)", else before a dot or bracket ("it is red." means D),
-    else alone, else the only such letter.
-"mmsi" (MMSI-Bench, letters A to F): inside backticks, then inside braces, if there are any: the first such letter
-    that is a word and that no word follows, case not counted ("A cat" means nothing, "A. cat" A).
-"mvbench" (MV-Bench): "A. …" on one line, else most marks dropped, the first such letter that is a word, in any
-    case: "a man" means A. Quirk in its mean: empty answers are left out.
-"mmbench" (MMBench_en): the only letter that is a word ("A" not among more than three words), else the only one
-    written "A.", "A,", "A:", "A)", "(A)", ":A" …, form by form, else the only option named. E is a letter too.
-    Otherwise a judge decides.
-"nextqa" (NextQA): "(A)", else "A ", else "A."; of several the last (in the last form the first of the alphabet);
-    else, of more than five words, the option named last. Otherwise a random letter is drawn.
-"crosspoint" (CrossPoint, choice questions): after "</think>": boxed, "(A)", "**Answer: A**", after "answer is" or
-    "choose" ("choose carefully" means C), bold, "A." or "A:" or "A," after a space, alone on a line; else the first
-    letter of any word after "Therefore", "So" and the like; else the only capital that is a word.
+* "priority" (VideoMME, VideoMME (w/ sub), MLVU-dev, LVBench, ERQA, MMStar, RealWorldQA): the most trusted form
+  wins, the last one within a form: at the very start, at the very end, after a phrase like "the answer
+  is", "(A)", "A.", "A:", "A)", "A ", else anywhere. After a phrase any later capital counts: "the answer
+  is A, as Bob left" means B.
+* "videomme_v2" (VideoMME-v2-64): the letter alone on the last line, else at the start, else after the last
+  phrase, else the only bold one, else the only option whose text stands in the answer; case does not count.
+* "first_capital" (LongVideoBench): the first capital among the letters, inside words too: "Because …" means
+  B. The published code draws a random letter where this gives None.
+* "first_any_case" (VideoEval-Pro in the guide): the first such letter in any case, inside words too: "The
+  answer is B" means E.
+* "first_letter" (CV-Bench 2D, CV-Bench 3D, EmbSpatial): the first character after spaces and opening
+  brackets, case not counted: "a cat" means A, "The answer is B" nothing.
+* "statement" (BLINK): a bare letter on the first line, else after the last "answer", else the last "(A)", else
+  at the start.
+* "prefix" (TempCompass-MC): the answer is the letter or begins with "A." or "A)"; otherwise a judge decides.
+* "standalone" (MMOU): after the last phrase if any, the first "(A)", else the first capital that is a word,
+  else the first such letter in any case.
+* "first_token" (VSI-Bench, ReVSI): everything before the first space, dots dropped, is the letter.
+* "ai2d" (AI2D): begins with "A.", else is the letter and nothing but punctuation, case not counted; an outer space
+  is too much.
+* "crpe" (CRPE): reasoning between tags dropped, what stands between answer tags kept, punctuation dropped: the first
+  option whose text stands there, case counted, else the whole of it is the letter, case not counted.
+* "first_word" (SAT, MetaVQA): punctuation dropped, the first option whose text stands in the answer (MetaVQA alone,
+  whose questions list their options), else the first word, case not counted.
+* "vstar" (V*): in capitals, the letter at the very start ("because" means B), else after "answer", "choice" or
+  "option" ("the answer is certain" means C), else "(A)", else before a dot or bracket ("it is red." means D),
+  else alone, else the only such letter.
+* "mmsi" (MMSI-Bench, letters A to F): inside backticks, then inside braces, if there are any: the first such letter
+  that is a word and that no word follows, case not counted ("A cat" means nothing, "A. cat" A).
+* "mvbench" (MV-Bench): "A. …" on one line, else most marks dropped, the first such letter that is a word, in any
+  case: "a man" means A. Quirk in its mean: empty answers are left out.
+* "mmbench" (MMBench_en): the only letter that is a word ("A" not among more than three words), else the only one
+  written "A.", "A,", "A:", "A)", "(A)", ":A" …, form by form, else the only option named. E is a letter too.
+  Otherwise a judge decides.
+* "nextqa" (NextQA): "(A)", else "A ", else "A."; of several the last (in the last form the first of the alphabet);
+  else, of more than five words, the option named last. Otherwise a random letter is drawn.
+* "crosspoint" (CrossPoint, choice questions): after "</think>": boxed, "(A)", "**Answer: A**", after "answer is" or
+  "choose" ("choose carefully" means C), bold, "A." or "A:" or "A," after a space, alone on a line; else the first
+  letter of any word after "Therefore", "So" and the like; else the only capital that is a word.
 """
 
 import re

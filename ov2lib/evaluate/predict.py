@@ -104,13 +104,15 @@ class Predictor:
 
     def visual(self, item: Media) -> VisualTokens:
         """The visual tokens that the model is shown for one item."""
-        images, patch = self.processor.image_processor, self.processor.image_processor.patch_size
+        images = self.processor.image_processor
+        patch, merge = images.patch_size, images.merge_size
         given = {name: value for name, value in item.options.items() if name != "timestamp_decimals"}
         if item.kind == "image":
             size, options = images.size, MediaOptions(**given)
             least, most = options.min_pixels or size["shortest_edge"], options.max_pixels or size["longest_edge"]
-            return image_tokens(item.path, least, most, patch)
-        return video_tokens(item.path, self.processor.media_options(override(given, self._media_overrides)), None, patch)
+            return image_tokens(item.path, least, most, patch, merge)
+        options = self.processor.media_options(override(given, self._media_overrides))
+        return video_tokens(item.path, options, None, patch, merge=merge)
 
     @property
     def _media_overrides(self) -> dict:

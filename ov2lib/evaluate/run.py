@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .. import __version__
+from ..display import html_table
 from ..errors import EvaluationError, describe
 from ..files import numbered_lines
 from ..samples.readers import read_jsonl
@@ -66,6 +67,15 @@ class Evaluation:
             "tasks": {name: asdict(task) for name, task in self.tasks.items()},
             "bad": self.bad,
         }
+
+    def _repr_html_(self) -> str:
+        scores = [
+            (name, metric, interval, task.samples, task.failed)
+            for name, task in self.tasks.items()
+            for metric, interval in task.metrics.items()
+        ]
+        shown = html_table("Evaluation", scores, ("task", "metric", "mean (95 % interval)", "scored", "failed"))
+        return shown + (html_table("Not answered or scored", self.bad.items(), ("sample", "why")) if self.bad else "")
 
 
 def evaluate(

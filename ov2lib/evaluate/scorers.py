@@ -1,13 +1,13 @@
 """Which rule judges a sample: `Sample.task` names one, `Sample.truth` holds what it compares with.
 
-| task | truth | metrics, the first is the headline |
-|---|---|---|
-| choice | `choices`: short answers; optionally `answer`, `rule`, `sentence`, see `score_choice` | accuracy |
-| caption | optionally `answer` | F1 of words, exact |
-| number | `number` | MRA, exact |
-| jump_times | `times` in seconds | mAP, AP@0.1, AP@0.2, AP@0.3 |
-| grounding | `span`: [start, end] in seconds | mIoU, R1@0.3, R1@0.5, R1@0.7 |
-| tracks | `size`, `times`, `objects`, `targets`, see `score_tracks` | J&F, J, F, F1 |
+By task, the truth that it takes → its metrics, the headline first:
+
+* choice: `choices`, short answers; optionally `answer`, `rule`, `sentence`, see `score_choice` → accuracy
+* caption: optionally `answer` → F1 of words, exact
+* number: `number` → MRA, exact
+* jump_times: `times` in seconds → mAP, AP@0.1, AP@0.2, AP@0.3
+* grounding: `span`, [start, end] in seconds → mIoU, R1@0.3, R1@0.5, R1@0.7
+* tracks: `size`, `times`, `objects`, `targets`, see `score_tracks` → J&F, J, F, F1
 
 Where `answer` is not given, the sample's last message is the true one. Every metric is a fraction in [0, 1] per sample, and a
 dataset's number is its plain mean over samples. Scorers take whatever a model wrote, in time linear in its length; a truth that

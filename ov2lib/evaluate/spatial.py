@@ -44,7 +44,7 @@ _WORDS = {word: value for value, word in enumerate(NUMBER_WORDS)} | {
 
 
 def mean_relative_accuracy(pred: float | None, target: float) -> float:
-    """MRA = mean over c in {.50, .55, …, .95} of [|pred − target| / target ≤ 1 − c], in [0, 1].
+    """MRA = mean over c in {.50, .55, …, .95} of `[|pred − target| / target ≤ 1 − c]`, in [0, 1].
 
     The numeric questions of rows "VSI-Bench" and "ReVSI". No number (None) or NaN scores 0.
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..display import Shown
 from ..errors import EvaluationError
 from ._text import require_text
 
@@ -27,7 +28,7 @@ _NEXT_POINT = re.compile(r"(?<![0-9])" + _POINT.pattern)
 
 
 @dataclass(frozen=True)
-class PointScore:
+class PointScore(Shown):
     """Precision, recall and F1 of the points on one frame, each in [0, 1]."""
 
     precision: float
@@ -36,7 +37,7 @@ class PointScore:
 
 
 @dataclass(frozen=True)
-class MaskScore:
+class MaskScore(Shown):
     """Region similarity j, boundary accuracy f and their mean over the frames of one query, each in [0, 1]."""
 
     j: float

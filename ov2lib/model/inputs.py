@@ -1,5 +1,6 @@
 """What users of transformers hand to a processor: addresses, encoded pictures, tensors, nested options."""
 
+import os
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -10,7 +11,6 @@ from transformers.image_utils import load_image
 from ..errors import ImageError, ModelError, describe
 
 COMMON = "common_kwargs"  # of transformers' ProcessingKwargs: for every modality
-ENCODED = 1024  # assumed: characters; a longer string is a picture in base64, no path
 
 
 def plain(items: object) -> Any:
@@ -33,7 +33,10 @@ def picture(item: object) -> object:
     Raises:
         ImageError: it cannot be read.
     """
-    if not isinstance(item, str) or not (item.startswith(("http://", "https://", "data:image/")) or len(item) > ENCODED):
+    if not isinstance(item, str):
+        return item
+    encoded = "." not in item and not os.path.isfile(item)  # base64 has no dot, a path its suffix
+    if not encoded and not item.startswith(("http://", "https://", "data:image/")):
         return item
     try:
         return load_image(item, timeout=30)

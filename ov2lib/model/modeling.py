@@ -135,11 +135,14 @@ class LlavaOnevision2Model(LlavaOnevision2PreTrainedModel):
         places = int((input_ids == self.config.image_token_id).sum())
         if places != tokens:
             likely = (
-                "the prompt was truncated, or visual inputs of another prompt were added"
+                "the prompt was truncated, these are another prompt's, or a kept cache holds them already"
                 if places < tokens
                 else "the prompt was expanded twice, or visual inputs were left out"
             )
-            raise ModelError(f"the prompt has {places} <|image_pad|> places for {tokens} visual tokens; likely {likely}")
+            raise ModelError(
+                f"the prompt has {places} <|image_pad|> places for {tokens} visual tokens; likely {likely}, or the processor's "
+                "merge_size is not the model's spatial_merge_size"
+            )
 
     @can_return_tuple
     def forward(
@@ -181,12 +184,7 @@ class LlavaOnevision2Model(LlavaOnevision2PreTrainedModel):
             inputs_embeds = inputs_embeds.masked_scatter(places, tokens)
         # 3. The language model
         return self.language_model(
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
-            inputs_embeds=inputs_embeds,
-            use_cache=use_cache,
-            **kwargs,
+            None, attention_mask, position_ids, past_key_values, inputs_embeds, use_cache=use_cache, **kwargs
         )
 
 
@@ -233,19 +231,9 @@ class LlavaOnevision2ForConditionalGeneration(LlavaOnevision2PreTrainedModel, Ge
             others: as `LlavaOnevision2Model.forward`.
         """
         # 1. Hidden states of every token
+        visual = (pixel_values, image_grid_thw, patch_positions, group_ids, mm_encoder_outputs)
         outputs = self.model(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
-            inputs_embeds=inputs_embeds,
-            use_cache=use_cache,
-            pixel_values=pixel_values,
-            image_grid_thw=image_grid_thw,
-            patch_positions=patch_positions,
-            group_ids=group_ids,
-            mm_encoder_outputs=mm_encoder_outputs,
-            **kwargs,
+            input_ids, attention_mask, position_ids, past_key_values, inputs_embeds, use_cache, *visual, **kwargs
         )
         # 2. Logits and loss: over a packed bin without ever holding all logits, otherwise as in any causal model
         hidden, logits, loss = outputs.last_hidden_state, None, None
@@ -258,13 +246,7 @@ class LlavaOnevision2ForConditionalGeneration(LlavaOnevision2PreTrainedModel, Ge
             if labels is not None:
                 vocabulary = self.config.text_config.vocab_size
                 loss = self.loss_function(logits=logits, labels=labels, vocab_size=vocabulary, **kwargs)
-        return CausalLMOutputWithPast(
-            loss=loss,
-            logits=logits,
-            past_key_values=outputs.past_key_values,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
-        )
+        return CausalLMOutputWithPast(loss, logits, outputs.past_key_values, outputs.hidden_states, outputs.attentions)
 
     def generate(self, inputs: torch.Tensor | None = None, *args, **kwargs):
         """transformers' `generate`, after `LlavaOnevision2Model.check_inputs`.

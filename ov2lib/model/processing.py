@@ -25,7 +25,7 @@ from ..samples.media import (
     stated_backend,
     video_tokens,
 )
-from ..tokens import MERGE, VisualTokens
+from ..tokens import VisualTokens
 from .inputs import by_modality, picture, plain
 from .prompt import (
     CHAT_TEMPLATE,
@@ -55,11 +55,11 @@ class LlavaOnevision2Processor(ProcessorMixin):
             makes one with the released settings.
         tokenizer: the checkpoint's.
         chat_template: None takes the tokenizer's, or ChatML as published.
-        video_backend, front_end, frames_prompt, timestamp_decimals, timestamps: how the checkpoint was shown videos, the
-            default of calls; by default as released. Training saves its own here.
+        video_backend, front_end, frames_prompt, timestamp_decimals, timestamps, seconds_per_canvas: how the checkpoint was
+            shown videos, the default of calls; by default as released. Training saves its own here.
 
     Raises:
-        ModelError: a merge other than 2, a tokenizer without the visual special tokens, or an invalid default.
+        ModelError: a tokenizer without the visual special tokens, or an invalid default.
     """
 
     def __init__(
@@ -72,14 +72,13 @@ class LlavaOnevision2Processor(ProcessorMixin):
         frames_prompt: str = "inference",
         timestamp_decimals: int = 1,
         timestamps: str = "presentation",
+        seconds_per_canvas: float | None = None,
     ):
         # 1. The parts, and what they must have
         if tokenizer is None:
             raise ModelError("a processor needs a tokenizer; load a checkpoint's with from_pretrained, or pass tokenizer=")
         if image_processor is None:
             image_processor = Qwen2VLImageProcessorPil(patch_size=14, temporal_patch_size=1, size=IMAGE_PIXELS)
-        if image_processor.merge_size != MERGE:
-            raise ModelError(f"merge_size is {image_processor.merge_size}; visual tokens are merged {MERGE}x{MERGE} here")
         missing = [token for token in (IMAGE_PAD, VIDEO_PAD) if token not in tokenizer.get_vocab()]
         if missing:
             raise ModelError(f"the tokenizer lacks {missing[0]}; use the checkpoint's own tokenizer")
@@ -87,7 +86,7 @@ class LlavaOnevision2Processor(ProcessorMixin):
         template = chat_template or tokenizer.chat_template or CHAT_TEMPLATE
         super().__init__(image_processor, tokenizer, chat_template=template)
         # 3. How videos were shown, and the places for visual tokens
-        self.video_backend = MediaOptions(video_backend).video_backend
+        self.video_backend, self.seconds_per_canvas = MediaOptions(video_backend).video_backend, seconds_per_canvas
         self.front_end = _one_of("front_end", front_end, FRONT_ENDS)
         self.frames_prompt = _one_of("frames_prompt", frames_prompt, FRAMES_PROMPTS)
         self.timestamps = _one_of("timestamps", timestamps, TIMESTAMPS)
@@ -169,7 +168,7 @@ class LlavaOnevision2Processor(ProcessorMixin):
             alone = tokens.kind == "frames" and frames_prompt == "inference"
             one_row = tokens.kind == "frames" and not alone
             groups = np.arange(n) if alone else np.unique(tokens.group_ids, return_inverse=True)[1]
-            # 2. Patches in the order in which 2x2 of them are merged
+            # 2. Patches in the order in which they are merged
             positions = tokens.patch_positions[tokens.merge_order]
             pixels = self.image_processor(images=list(tokens.canvases), do_resize=False, return_tensors="pt")
             # 3. Empty places get an odd group number, so that they see only each other
@@ -195,14 +194,16 @@ class LlavaOnevision2Processor(ProcessorMixin):
     def media_options(self, options: Mapping, decoded: bool = False) -> MediaOptions:
         """Options of one video; what they leave open is as the checkpoint was shown videos, decoded frames stay frames."""
         backend = stated_backend(options) or ("frames" if decoded else self.video_backend)
-        own = {"front_end": self.front_end} if backend == "codec" else {}
+        own: dict[str, Any] = {"front_end": self.front_end} if backend == "codec" else {}
+        if own and options.get("num_canvases") is None:
+            own["seconds_per_canvas"] = self.seconds_per_canvas
         settings: dict[str, Any] = {"video_backend": backend} | own | {k: v for k, v in options.items() if v is not None}
         return MediaOptions(**settings)
 
     def _images(self, pictures: Sequence, options: MediaOptions) -> Iterator[VisualTokens]:
-        patch, size = self.image_processor.patch_size, self.image_processor.size
+        images, size = self.image_processor, self.image_processor.size
         budget = options.min_pixels or size["shortest_edge"], options.max_pixels or size["longest_edge"]
-        return (image_tokens(picture(item), *budget, patch) for item in pictures)
+        return (image_tokens(picture(item), *budget, images.patch_size, images.merge_size) for item in pictures)
 
     def _videos(self, clips: Sequence, options: Mapping, metadata: object) -> Iterator[VisualTokens]:
         known = [None] * len(clips) if metadata is None else _per_video("video_metadata", metadata, len(clips))
@@ -214,8 +215,8 @@ class LlavaOnevision2Processor(ProcessorMixin):
             self.media_options({**options, "fps": fps}, decoded=not isinstance(clip, (str, Path, VisualTokens)))
             for clip, fps in zip(clips, listed, strict=True)
         ]
-        patch = self.image_processor.patch_size
-        return (video_tokens(*one, patch) for one in zip(clips, choices, known, strict=True))
+        patch, merge = self.image_processor.patch_size, self.image_processor.merge_size
+        return (video_tokens(*one, patch, merge=merge) for one in zip(clips, choices, known, strict=True))
 
     @staticmethod
     def _check_counts(kinds: list[str], images: int, videos: int) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ModelError, VideoWarning
-from ..tokens import MERGE, VisualTokens
+from ..tokens import VisualTokens
 
 IMAGE_PAD, VIDEO_PAD = "<|image_pad|>", "<|video_pad|>"
 VISION_START, VISION_END = "<|vision_start|>", "<|vision_end|>"
@@ -55,12 +55,12 @@ def check_decimals(decimals: object) -> int:
 def runs(tokens: VisualTokens) -> list[tuple[int, int]]:
     """(t, count) of every run of merged tokens with equal source frame t, in stream order; padding (t < 0) is left out.
 
-    A merged token takes the t of the first patch of its 2x2 block.
+    A merged token takes the t of the first patch of its block.
 
     Raises:
         ModelError: t decreases, so times in the prompt would run backwards.
     """
-    t = tokens.patch_positions[tokens.merge_order][:: MERGE**2, 0]
+    t = tokens.patch_positions[tokens.merge_order][:: tokens.merge**2, 0]
     t = t[t >= 0]
     back = np.flatnonzero(np.diff(t) < 0)
     if len(back):
@@ -132,7 +132,7 @@ def visual_text(
 def _frames(tokens: VisualTokens) -> list[tuple[int, int]]:
     """One run per frame, also where neighbours show the same source frame."""
     per_frame = tokens.num_tokens // len(tokens.canvases)
-    t = tokens.patch_positions[:: per_frame * MERGE**2, 0]
+    t = tokens.patch_positions[:: per_frame * tokens.merge**2, 0]
     return [(int(frame), per_frame) for frame in t]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..codec.sampled import MAX_FRAMES
+from ..display import Shown
 from ..errors import ModelError
 from .configuration import LlavaOnevision2Config
 from .modeling import LlavaOnevision2ForConditionalGeneration
@@ -46,7 +47,7 @@ def published_config(size: str) -> LlavaOnevision2Config:
 
 
 @dataclass(frozen=True)
-class ModelCard:
+class ModelCard(Shown):
     """Counts of one configuration.
 
     Attributes:
@@ -62,7 +63,7 @@ class ModelCard:
 
 
 @dataclass(frozen=True)
-class VideoCost:
+class VideoCost(Shown):
     """Visual tokens and FLOPs of one video, encoder to the end of prefill.
 
     Attributes:

@@ -1,11 +1,9 @@
 """Visual tokens on disk, made once for each content and configuration: a clip is decoded in the first epoch only.
 
-An entry is the SHA-256 of what follows, and an uncompressed .npz. 32 canvases of 280x504 are written some 25 times and read
-some 5 times faster than with `VisualTokens.save`, which is made for people to look at, and take twice the bytes.
+An entry is the SHA-256 of what follows, and a sample as in a shard (`ov2lib.samples.shards`), its pictures as PNG.
 """
 
 import hashlib
-import io
 import json
 import os
 import stat
@@ -13,19 +11,17 @@ from collections import OrderedDict
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import ModelError, Ov2Error, TokensError, TrainingError, VideoError
 from ..files import whole_file
-from ..tokens import FORMAT, VisualTokens
+from ..tokens import FORMAT, MERGE, VisualTokens
 from .media import IMAGE_PIXELS, MediaOptions, image_tokens, override, video_tokens
-from .sample import Media
-from .shards import PLACE, read_tokens
+from .sample import Media, Sample
+from .shards import PLACE, entry, read_tokens
 
 FRONT_ENDS = 2  # raise it whenever a front end gives other tokens for the same file and options
 IN_MEMORY = 1 << 28  # assumed: 256 MiB, 18 clips of 32 canvases
 ARRAYS = ("canvases", "patch_positions", "group_ids", "frame_times")
-REST = ("fps", "patch_size", "kind", "config")
+DIGEST = 32  # bytes of a SHA-256
 
 
 class TokenCache:
@@ -39,6 +35,7 @@ class TokenCache:
         image_pixels: bounds of an image's pixels where its options give none; `processor.image_processor.size`.
         in_memory: bytes of the latest used tokens that stay in memory.
         workers: threads that decode a video, by default as many as the process may use cores.
+        merge: patches on the side of a block.
     """
 
     def __init__(
@@ -48,8 +45,10 @@ class TokenCache:
         image_pixels: dict[str, int] = IMAGE_PIXELS,
         in_memory: int = IN_MEMORY,
         workers: int | None = None,
+        merge: int = MERGE,
     ):
         self.folder, self.patch_size, self.image_pixels, self.workers = Path(folder), patch_size, image_pixels, workers
+        self.merge = merge
         self._limit, self._bytes, self._held = in_memory, 0, OrderedDict()
         self._digests: dict[tuple, str] = {}
 
@@ -72,11 +71,16 @@ class TokenCache:
             return self._from_shard(media.path)
         # 2. The rest is made once and kept under a name of content and options
         options = self.options(media, defaults)
-        facts = {"file": self._digest(media.path), "kind": media.kind, "options": options, "patch": self.patch_size}
+        facts = {
+            "file": self._digest(media.path),
+            "kind": media.kind,
+            "options": options,
+            "blocks": [self.patch_size, self.merge],
+        }
         key = hashlib.sha256(json.dumps([FORMAT, FRONT_ENDS, facts], sort_keys=True).encode()).hexdigest()
         tokens = self._held.get(key)
         if tokens is None:
-            path = self.folder / key[:2] / f"{key}.tokens"
+            path = self.folder / key[:2] / f"{key}.tar"
             tokens = _read(path)
             if tokens is None:
                 tokens = self._make(media, options)
@@ -93,10 +97,11 @@ class TokenCache:
         tokens = self._held.get(place)
         if tokens is None:
             tokens = replace(read_tokens(place), source=place)
-            if tokens.patch_size != self.patch_size:
+            if (tokens.patch_size, tokens.merge) != (self.patch_size, self.merge):
                 raise TokensError(
-                    f"{place} has patches of {tokens.patch_size} pixels and the model of {self.patch_size}; plan the corpus "
-                    f"with --patch-size {self.patch_size}"
+                    f"{place} has {tokens.merge}x{tokens.merge} patches of {tokens.patch_size} pixels a token and the model "
+                    f"{self.merge}x{self.merge} of {self.patch_size}; plan the corpus with --patch-size {self.patch_size}, or "
+                    f"train on the clips themselves where the model does not join {MERGE}x{MERGE}"
                 )
             self._hold(place, tokens)
         self._held.move_to_end(place)
@@ -134,8 +139,8 @@ class TokenCache:
     def _make(self, media: Media, options: dict) -> VisualTokens:
         try:
             if media.kind == "image":
-                return image_tokens(media.path, patch_size=self.patch_size, **options)
-            return video_tokens(media.path, MediaOptions(**options), None, self.patch_size, self.workers)
+                return image_tokens(media.path, patch_size=self.patch_size, merge=self.merge, **options)
+            return video_tokens(media.path, MediaOptions(**options), None, self.patch_size, self.workers, self.merge)
         except VideoError:
             raise
         except Ov2Error as error:  # a file that is no image, options that contradict each other
@@ -153,12 +158,10 @@ def _size(tokens: VisualTokens) -> int:
 
 
 def _write(path: Path, tokens: VisualTokens) -> None:
-    rest = json.dumps({name: getattr(tokens, name) for name in REST}).encode()
-    body = io.BytesIO()
-    np.savez(body, rest=np.frombuffer(rest, np.uint8), **{name: getattr(tokens, name) for name in ARRAYS})
+    body = entry("tokens", Sample("", (), (Media("image", ""),)), [tokens], "png")
     with whole_file(path, sync=False) as file:
-        file.write(hashlib.sha256(body.getbuffer()).digest())  # tells a torn entry, also after a power cut
-        file.write(body.getbuffer())
+        file.write(hashlib.sha256(body).digest())  # tells a torn entry, also after a power cut
+        file.write(body)
 
 
 def _read(path: Path) -> VisualTokens | None:
@@ -167,7 +170,5 @@ def _read(path: Path) -> VisualTokens | None:
         raw = path.read_bytes()
     except OSError:
         return None
-    if hashlib.sha256(memoryview(raw)[32:]).digest() != raw[:32]:
-        return None
-    with np.load(io.BytesIO(raw[32:]), allow_pickle=False) as arrays:
-        return VisualTokens(**{name: arrays[name] for name in ARRAYS}, **json.loads(arrays["rest"].tobytes()))
+    whole = hashlib.sha256(memoryview(raw)[DIGEST:]).digest() == raw[:DIGEST]
+    return read_tokens(f"{path}#{DIGEST}.0") if whole else None

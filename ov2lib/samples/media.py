@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..codec.config import CANVASES_PER_GROUP, CanvasConfig
 from ..codec.frontend import tokenize_video
 from ..codec.sampled import tokenize_frames, tokenize_image
 from ..errors import ModelError
-from ..tokens import FRAMES_PER_GROUP, VisualTokens
+from ..tokens import FRAMES_PER_GROUP, MERGE, VisualTokens
+from ..video.source import Source
 
 BACKENDS = {  # name: the options that only it reads
-    "codec": ("front_end", "num_canvases"),
+    "codec": ("front_end", "num_canvases", "seconds_per_canvas"),
     "frames": ("num_frames", "fps"),
 }
 VIDEO_SUFFIXES = (
@@ -44,6 +46,7 @@ class MediaOptions:
             from the other options: "frames" where `num_frames` or `fps` is given, otherwise "codec".
         front_end: codec only, "released" (what the published checkpoint is fed; the default), "paper" or "ippp".
         num_canvases: codec only, see `tokenize_video`.
+        seconds_per_canvas: codec only, one canvas for so much of the video, at least four and at most `num_canvases`.
         num_frames, fps: frames only, how many (with `fps` at most), or how many a second, see `tokenize_frames`.
         min_pixels, max_pixels: pixels per image, frame or canvas, at most `MAX_CANVAS`.
     """
@@ -55,6 +58,7 @@ class MediaOptions:
     fps: float | None = None
     min_pixels: int | None = None
     max_pixels: int | None = None
+    seconds_per_canvas: float | None = None
 
     def __post_init__(self):
         if self.video_backend is None:
@@ -73,8 +77,9 @@ class MediaOptions:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, Integral) or isinstance(value, bool) or value < 1):
                 raise ModelError(f"{name} is {value!r}; it must be positive, a whole number")
-        if self.fps is not None and not _is_rate(self.fps):
-            raise ModelError(f"fps is {self.fps!r}; it must be positive, a number")
+        for name, value in self.given("fps", "seconds_per_canvas").items():
+            if not _is_rate(value):
+                raise ModelError(f"{name} is {value!r}; it must be positive, a number")
         for name in ("min_pixels", "max_pixels"):
             if (getattr(self, name) or 0) > MAX_CANVAS:
                 raise ModelError(f"{name} is {getattr(self, name)}; use at most {MAX_CANVAS}")
@@ -118,17 +123,17 @@ def _is_frame(item: object) -> bool:
 
 
 def flatten(items: object, is_one: Callable[[object], bool]) -> list:
-    """One item, a list of items or a list of lists (per prompt) as a flat list."""
+    """One item, a list or array of items or a list of lists (per prompt) as a flat list."""
     if items is None:
         return []
     if is_one(items):
         return [items]
-    if not isinstance(items, (list, tuple)):
+    if not isinstance(items, (list, tuple, np.ndarray)):
         raise ModelError(f"cannot use a {type(items).__name__} as an image or video; pass a path, pictures or VisualTokens")
     return [one for item in items for one in flatten(item, is_one)]
 
 
-def image_tokens(item: object, min_pixels: int, max_pixels: int, patch_size: int) -> VisualTokens:
+def image_tokens(item: object, min_pixels: int, max_pixels: int, patch_size: int, merge: int = MERGE) -> VisualTokens:
     """One image (path, PIL image, uint8 array [H, W, 3], or `VisualTokens` of kind "image").
 
     Raises:
@@ -136,12 +141,12 @@ def image_tokens(item: object, min_pixels: int, max_pixels: int, patch_size: int
         Ov2Error: not an image, see `tokenize_image`.
     """
     if isinstance(item, VisualTokens):
-        return _check(item, ("image",), patch_size)
-    return tokenize_image(item, max_pixels=max_pixels, patch_size=patch_size, min_pixels=min_pixels)
+        return _check(item, ("image",), patch_size, merge)
+    return tokenize_image(item, max_pixels=max_pixels, patch_size=patch_size, min_pixels=min_pixels, merge=merge)
 
 
 def video_tokens(
-    item: Any, options: MediaOptions, metadata: dict | None, patch_size: int, workers: int | None = None
+    item: Any, options: MediaOptions, metadata: dict | None, patch_size: int, workers: int | None = None, merge: int = MERGE
 ) -> VisualTokens:
     """One video (path, decoded frames, or `VisualTokens` of kind "codec" or "frames").
 
@@ -149,6 +154,7 @@ def video_tokens(
         item: a path goes through the chosen backend; tokens and decoded frames are taken as they are.
         metadata: for decoded frames, `fps` of the source and, where not every frame was kept, `frames_indices`.
         workers: threads that decode a file, by default as many as the process may use cores.
+        merge: patches on the side of a block.
 
     Raises:
         ModelError: no frames, frames without times or out of order, or for the codec backend; tokens of another kind or patch
@@ -156,18 +162,23 @@ def video_tokens(
         VideoError: a file that is not a readable video.
     """
     if isinstance(item, VisualTokens):
-        return _check(item, tuple(BACKENDS), patch_size)
+        return _check(item, tuple(BACKENDS), patch_size, merge)
     if not isinstance(item, (str, Path)):
-        return _decoded(item, options, metadata, patch_size)
+        return _decoded(item, options, metadata, patch_size, merge)
+    size: dict[str, Any] = {"patch_size": patch_size, "workers": workers, "merge": merge}
     if options.video_backend == "codec":
         settings = options.given("num_canvases", "min_pixels", "max_pixels")
-        front_end = options.front_end or FRONT_END
-        return tokenize_video(item, front_end=front_end, patch_size=patch_size, workers=workers, **settings)
-    settings = FRAME_PIXELS | options.given("num_frames", "fps", "min_pixels", "max_pixels")
-    return tokenize_frames(item, patch_size=patch_size, workers=workers, **settings)
+        if options.seconds_per_canvas:
+            item = Source.open(item)
+            wanted = max(CANVASES_PER_GROUP, math.ceil(item.packets.duration / options.seconds_per_canvas))
+            settings["num_canvases"] = min(wanted, options.num_canvases or CanvasConfig.num_canvases)
+        return tokenize_video(item, front_end=options.front_end or FRONT_END, **size, **settings)
+    return tokenize_frames(item, **size, **FRAME_PIXELS | options.given("num_frames", "fps", "min_pixels", "max_pixels"))
 
 
-def _decoded(frames: Sequence | np.ndarray, options: MediaOptions, metadata: dict | None, patch_size: int) -> VisualTokens:
+def _decoded(
+    frames: Sequence | np.ndarray, options: MediaOptions, metadata: dict | None, patch_size: int, merge: int
+) -> VisualTokens:
     # 1. Decoded frames have no bitstream
     if options.video_backend == "codec":
         raise ModelError(
@@ -177,7 +188,7 @@ def _decoded(frames: Sequence | np.ndarray, options: MediaOptions, metadata: dic
     # 2. Each frame is an image at its own time
     fps, indices = _times(metadata, len(frames))
     budget = FRAME_PIXELS | options.given("min_pixels", "max_pixels")
-    shown = [tokenize_image(frame, patch_size=patch_size, **budget) for frame in frames]
+    shown = [tokenize_image(frame, patch_size=patch_size, merge=merge, **budget) for frame in frames]
     if len({tokens.canvases.shape for tokens in shown}) > 1:
         raise ModelError("the frames of a video differ in size; pass frames of one size")
     # 3. Together they are one video
@@ -229,10 +240,13 @@ def _is_rate(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < math.inf
 
 
-def _check(tokens: VisualTokens, kinds: tuple[str, ...], patch_size: int) -> VisualTokens:
+def _check(tokens: VisualTokens, kinds: tuple[str, ...], patch_size: int, merge: int) -> VisualTokens:
     if tokens.kind not in kinds:
         where = "videos" if tokens.kind in BACKENDS else "images"
         raise ModelError(f"visual tokens of kind {tokens.kind!r} were passed as {kinds[-1]!r}; pass them under {where}=")
-    if tokens.patch_size != patch_size:
-        raise ModelError(f"the tokens have patches of {tokens.patch_size} pixels and the model of {patch_size}; make them anew")
+    if (tokens.patch_size, tokens.merge) != (patch_size, merge):
+        raise ModelError(
+            f"the tokens have blocks of {tokens.merge}x{tokens.merge} patches of {tokens.patch_size} pixels and the model of "
+            f"{merge}x{merge} of {patch_size}; make them anew, with patch_size={patch_size} and merge={merge}"
+        )
     return tokens

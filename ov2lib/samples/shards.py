@@ -29,7 +29,7 @@ from .sample import Sample
 PLACE = re.compile(r"(.+\.tar)#(\d+)\.(\d+)", re.DOTALL)  # a medium: shard, byte where its sample begins, number in the sample
 PICTURES = {"png": {"format": "PNG", "compress_level": 1}, "jpg": {"format": "JPEG", "quality": 95}}
 END = bytes(2 * tarfile.BLOCKSIZE)  # of a tar file
-FACTS = ("fps", "patch_size", "kind", "config")
+FACTS = ("fps", "patch_size", "kind", "config", "merge")
 
 
 def entry(key: str, sample: Sample, visuals: Sequence[VisualTokens], picture: str) -> bytes:
@@ -138,7 +138,7 @@ def _read(archive: tarfile.TarFile, number: int) -> VisualTokens:
     # 3. Put together, and held against each other
     tokens = VisualTokens(
         canvases=canvases, patch_positions=arrays["positions"].astype(np.int64), frame_times=arrays["times"],
-        group_ids=np.array(facts["group_ids"], np.int64), **{name: facts[name] for name in FACTS},
+        group_ids=np.array(facts["group_ids"], np.int64), **{name: facts[name] for name in FACTS if name in facts},
     )  # fmt: skip
     check_positions(tokens)
     return tokens

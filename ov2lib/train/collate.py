@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from ..codec.sampled import tokenize_image
 from ..model.loss import IGNORED
 from ..model.processing import LlavaOnevision2Processor
 from ..model.prompt import IMAGE_PLACEHOLDER
-from ..tokens import MERGE, VisualTokens
 from .encoding import Example
 
 
@@ -32,7 +32,9 @@ class Collator:
         self.processor, self.frames_prompt = processor, frames_prompt
         self.pad = processor.tokenizer.pad_token_id
         ids = torch.tensor(processor.tokenizer(IMAGE_PLACEHOLDER, add_special_tokens=False)["input_ids"])
-        blank = _blank_image(processor.image_processor.patch_size)
+        patch, merge = processor.image_processor.patch_size, processor.image_processor.merge_size
+        black = np.zeros((patch * merge, patch * merge, 3), np.uint8)
+        blank = tokenize_image(black, patch_size=patch, min_pixels=0, merge=merge)
         self.blank = Example("blank", ids, torch.full_like(ids, IGNORED), (blank,))
 
     def __call__(self, bins: Sequence[Sequence[Example]]) -> dict[str, torch.Tensor]:
@@ -58,12 +60,3 @@ class Collator:
             batch["position_ids"][number] = torch.cat(places)
         visuals = [tokens for row in rows for example in row for tokens in example.visuals]
         return batch | self.processor.visual_inputs(visuals, self.frames_prompt)
-
-
-def _blank_image(patch_size: int) -> VisualTokens:
-    side = MERGE * patch_size
-    rows, cols = np.divmod(np.arange(MERGE**2), MERGE)
-    positions = np.stack([np.zeros_like(rows), rows, cols], axis=-1)
-    return VisualTokens(
-        np.zeros((1, side, side, 3), np.uint8), positions, np.zeros(1, np.int64), 1.0, np.zeros(1), patch_size, "image"
-    )

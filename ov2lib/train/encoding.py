@@ -18,7 +18,7 @@ from ..model.loss import IGNORED
 from ..model.prompt import visual_text
 from ..model.sizes import Work
 from ..samples.sample import Media, Sample, check_sample
-from ..tokens import MERGE, VisualTokens
+from ..tokens import VisualTokens
 
 SYSTEM = "You are a helpful assistant."  # published: ChatML's default
 _PLACE = re.compile(r"<(?:image|video)>\n?")
@@ -49,7 +49,7 @@ class Example:
         """What its pass through the model costs."""
         patches = [len(tokens.patch_positions) for tokens in self.visuals]
         pairs = sum(len(tokens.patch_positions) ** 2 / len(np.unique(tokens.group_ids)) for tokens in self.visuals)
-        visual = sum(patches) / MERGE**2
+        visual = sum(tokens.num_tokens for tokens in self.visuals)
         predicted = int((self.labels != IGNORED).sum())
         return Work(sum(patches), pairs, visual, len(self) - visual, len(self) ** 2 / 2, predicted)
 

@@ -15,7 +15,7 @@ from ..samples.media import stated_backend
 from ..samples.readers import read_source
 from ..samples.report import Report
 from ..samples.sample import Sample
-from .stages import Source, StageConfig
+from .stages import FRAMES_PER_CANVAS, Source, StageConfig
 
 
 def source_samples(
@@ -54,7 +54,10 @@ def resolve(sample: Sample, source: Source, config: StageConfig) -> Sample:
             backend = backend or choose_backend(sample.id, config.input_ratio, config.seed)
             options = {"video_backend": backend, "max_pixels": config.max_pixels}
             if backend == "codec":
-                options |= {"front_end": config.front_end, "num_canvases": source.num_canvases}
+                most = source.num_canvases or (source.max_frames or 0) // FRAMES_PER_CANVAS or None
+                options |= {"front_end": config.front_end, "num_canvases": most}
+                if source.fps and "num_canvases" not in item.options:
+                    options["seconds_per_canvas"] = FRAMES_PER_CANVAS / source.fps
             elif "num_frames" not in item.options:
                 options |= {"fps": source.fps, "num_frames": source.max_frames}
             options = {name: value for name, value in options.items() if value is not None}

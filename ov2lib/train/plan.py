@@ -105,9 +105,11 @@ def source_work(source: Source, config: StageConfig, model: LlavaOnevision2Confi
         shown = patches if source.kind == "image" else 0
         return sample_work(shown, patches, text, text, merge)
     # 2. Tokens of a video: its pictures, and a time tag for each frame
-    frames = source.max_frames or 0
+    frames: float = source.max_frames or 0
+    if source.fps and source.seconds:
+        frames = min(frames, source.fps * source.seconds)
     tagged = text + TAG * frames
-    canvases = source.num_canvases or max(1, frames // FRAMES_PER_CANVAS)
+    canvases = source.num_canvases or max(1, frames / FRAMES_PER_CANVAS)
     # 3. The stage's mean of the ways in which it may be shown
     ratio = {form: config.input_ratio.get(form, 0.0) for form in ("codec", "frames")}
     shares = {form: share / sum(ratio.values()) for form, share in ratio.items()}
@@ -208,8 +210,8 @@ def _assumptions(
         notes = ["tokens of a sample: as measured, whatever the sources say"]
     else:
         notes = [
-            f"every image and frame has {pixels:,} pixels (training keeps larger images), every video its "
-            "source's full frames or canvases (training takes one frame a second, up to them)",
+            f"every image and frame has {pixels:,} pixels (training keeps larger images); a caption clip gives the frames of "
+            "the paper's token table, another video one a second where its corpus's mean length is known, or else the most",
             f"text: captions as in the paper's token table, other samples {TEXT} (the 4B quick start's mean sample less one "
             f"image), {TAG} tokens for the time of every frame",
             f"all text but time tags is supervised: {most:.0%} of a bin's tokens at most",

@@ -41,7 +41,7 @@ from .lora import write_adapter
 from .mixture import source_samples
 from .parts import make_trainable
 from .prepare import BinDataset, Prepared, load_identity, prepare
-from .stages import StageConfig
+from .stages import FRAMES_PER_CANVAS, Source, StageConfig
 from .start import check_start, load_start, result_of, run_folder, starting_point
 from .trainer import MetricsFile, ProgressBar, StageTrainer, last_checkpoint, on_cpu, training_arguments
 
@@ -166,9 +166,15 @@ def _refuse_another_run(folder: Path, facts: dict) -> None:
     path = folder / "config.json"
     if not path.is_file():
         return
-    before, now = (
-        {**run["config"], "start": run["start"], "data": run["data"]} for run in (json.loads(path.read_text()), facts)
-    )
+    try:
+        before, now = (
+            {**run["config"], "start": run["start"], "data": run["data"]} for run in (json.loads(path.read_text()), facts)
+        )
+        before["sources"] = [asdict(Source(**source)) for source in before["sources"]]  # younger fields at their defaults
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(
+            f"{folder} holds a run of another version ({error!r}); remove it or choose another --output"
+        ) from error
     changed = [
         f"{name} was {before.get(name)!r} and is {value!r}"
         for name, value in now.items()
@@ -201,7 +207,7 @@ def _sampler(config: StageConfig, prepared: Prepared) -> Sampler[int] | None:
 def make_encoder(processor: LlavaOnevision2Processor, config: StageConfig, media_dir: Path) -> SampleEncoder:
     """What turns samples into tokens, with a cache of tokenized media."""
     images = processor.image_processor
-    cache = TokenCache(media_dir / "tokens", images.patch_size, images.size)
+    cache = TokenCache(media_dir / "tokens", images.patch_size, images.size, merge=images.merge_size)
     return SampleEncoder(processor.tokenizer, cache.tokens, config.frames_prompt, config.timestamp_decimals, config.timestamps)
 
 
@@ -247,6 +253,9 @@ def _as_trained(processor: LlavaOnevision2Processor, config: StageConfig) -> Lla
     processor.video_backend = "codec" if config.input_ratio.get("codec") else "frames"
     for name in ("front_end", "frames_prompt", "timestamp_decimals", "timestamps"):
         setattr(processor, name, getattr(config, name))
+    rates = {source.fps for source in config.sources if source.kind == "video"}
+    rate = rates.pop() if len(rates) == 1 else None  # corpora shown in several ways leave it open
+    processor.seconds_per_canvas = FRAMES_PER_CANVAS / rate if rate else None
     return processor
 
 

@@ -44,8 +44,10 @@ class Source:
         kind: "text", "image" or "video".
         max_frames: frames sampled from a video, or that codec canvases are chosen from.
         backend: how its videos are shown, "codec" or "frames"; None leaves it to the stage's `input_ratio`.
-        num_canvases: of a codec video.
-        fps: frames a second, at most `max_frames` of them.
+        num_canvases: of a codec video; None is one for `FRAMES_PER_CANVAS` of its frames.
+        fps: frames a second, at most `max_frames` of them, and canvases by the same measure; None gives every video the whole
+            number.
+        seconds: mean length of its videos, where it is known.
         share: of an epoch's samples, relative to the other sources' shares; None draws every sample once.
     """
 
@@ -58,6 +60,7 @@ class Source:
     num_canvases: int | None = None
     fps: float | None = 1.0
     share: float | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,8 @@ class StageConfig:
         steps: optimiser steps; None follows from the epochs.
         epochs: passes over the data, where `steps` is None.
         precision: "bf16" or "fp32".
-        attention: the kernels of attention, of `ATTENTION`. "sdpa" holds a mask of S² bytes for a row of S tokens; the flash
-            kernels hold none, and read one packed row at a time.
+        attention: the kernels of attention, of `ATTENTION`. None but "eager" holds a mask over all pairs of a row's tokens
+            ("sdpa" goes sample by sample); the flash kernels read one packed row at a time.
         gradient_checkpointing: recompute activations in the backward pass.
         lora: adapters on the language model, in the variant "lora" only.
         seed: of data order and new weights.
@@ -272,7 +275,7 @@ _SHARED = {
     "lora": (None, "proxy: no public script has adapters"),
     "seed": (0, "assumed: not published"),
     "epochs": (1.0, "proxy: all scripts make one pass"),
-    "attention": ("sdpa", "assumed: runs everywhere; a flash kernel saves its mask where one is installed"),
+    "attention": ("sdpa", "assumed: runs everywhere; flash kernels where they are installed"),
 }  # fmt: skip
 
 _OWN = {
@@ -351,7 +354,7 @@ def _captions(name: str, card: str, frames: int | None = None, backend: str | No
     bucket = next(bucket for bucket in buckets() if bucket.name == name)
     frames = frames or bucket.frames
     canvases = frames // FRAMES_PER_CANVAS if backend == "codec" else None
-    return Source(card + suffix, card, bucket.clips, "video", frames, backend, canvases)
+    return Source(card + suffix, card, bucket.clips, "video", frames, backend, canvases, fps=None)  # as the token table counts
 
 
 _INSTRUCT = Source("instruct_22m", "instruct_22m", 22_000_000, "image")
@@ -361,7 +364,7 @@ _SOURCES = {
     2: (*_IMAGES, _captions("30-60s", "captions_30_60s"), _captions("60-180s", "captions_60_180s")),
     3: (
         *_IMAGES,
-        Source("llava_video_178k", "llava_video_178k", 1_600_000, "video", 384),
+        Source("llava_video_178k", "llava_video_178k", 1_600_000, "video", 384, seconds=57.5),  # see its card
         Source("videochat_flash", "videochat_flash", None, "video", 384),
         Source("molmo2", "molmo2", None, "video", 384),
         Source("timelens", "timelens", None, "video", 384),

@@ -14,6 +14,7 @@ from ..model import (
     LlavaOnevision2Processor,
 )
 from ..model.adapter import SETTINGS, base_of, load_folder, merge
+from .attention import kernels
 from .stages import StageConfig
 
 PROCESSOR = "processor_config.json"
@@ -60,7 +61,9 @@ def load_start(
     """
     check_start(source)
     try:
-        model = LlavaOnevision2ForConditionalGeneration.from_pretrained(source, dtype=dtype, attn_implementation=attention)
+        model = LlavaOnevision2ForConditionalGeneration.from_pretrained(
+            source, dtype=dtype, attn_implementation=kernels(attention)
+        )
     except ImportError as error:
         raise TrainingError(f"--attention {attention} is not installed here ({error}); install it, or use sdpa") from error
     return model, LlavaOnevision2Processor.from_pretrained(source)

@@ -128,7 +128,7 @@ LENGTHS = np.sqrt(np.outer([4, 10, 4, 10], [4, 10, 4, 10])).astype(np.float32)  
 
 
 def intra_texture(luma: PaddedLuma, mask: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """Texture of the macroblocks in `mask`: .62·4·Σ log2(1 + round(|c| / step)) over the AC of four of their 4x4 blocks."""
+    """Texture of the macroblocks in `mask`: `.62·4·Σ log2(1 + round(|c| / step))` over the AC of four of their 4x4 blocks."""
     first, inside = luma.macroblocks(*np.nonzero(mask)), np.arange(4)
     blocks = [first + 4 * (row * luma.stride + col) for row, col in INTRA_BLOCKS]
     offsets = luma.stride * inside[:, None] + inside

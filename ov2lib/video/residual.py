@@ -60,8 +60,8 @@ class SampledResidual:
     """Residual samples of one P frame.
 
     Attributes:
-        steps: float32 [mb_rows, mb_cols, 16], |residual| in quantiser steps, four samples for each of the four 8x8 cells;
-            0 in intra macroblocks.
+        steps: float32 [mb_rows, mb_cols, 16], absolute residual in quantiser steps, four samples for each of the four 8x8
+            cells; 0 in intra macroblocks.
         reference: uint8 [mb_rows, mb_cols], index of the reference that fitted best (0 = nearest).
     """
 

@@ -5,6 +5,7 @@ import functools
 import http.server
 import inspect
 import json
+import shutil
 import sys
 import threading
 from pathlib import Path
@@ -100,6 +101,7 @@ PICTURES = {
     "an address": lambda png, address: address,
     "a data URI": lambda png, address: f"data:image/png;base64,{encoded(png)}",
     "base64": lambda png, address: encoded(png),
+    "an array of one picture": lambda png, address: np.asarray(Image.open(png))[None],
     "visual tokens": lambda png, address: ov2lib.tokenize_image(png, min_pixels=56 * 56),
 }
 
@@ -117,7 +119,15 @@ def test_the_keys_of_a_content_item(key, processor, png):
     assert grids(ask(processor, {"type": "image", key: value})) == [[1, 4, 6]]
 
 
-@pytest.mark.parametrize("bad", ["https://127.0.0.1:9/no.png", "data:image/png;base64,AAAA", "A" * 5000])
+def test_a_picture_of_a_few_pixels_in_base64(processor, tmp_path):
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "red.png")
+    wanted = ask(processor, {"type": "image", "path": str(tmp_path / "red.png")})
+    assert torch.equal(
+        ask(processor, {"type": "image", "base64": encoded(tmp_path / "red.png")})["pixel_values"], wanted["pixel_values"]
+    )
+
+
+@pytest.mark.parametrize("bad", ["https://127.0.0.1:9/no.png", "data:image/png;base64,AAAA", "A" * 5000, "no/such"])
 def test_pictures_that_cannot_be_read(bad, processor):
     with pytest.raises(Ov2Error, match="check the address or the encoding") as error:
         ask(processor, {"type": "image", "image": bad})
@@ -300,10 +310,27 @@ def test_pixels_once_more_beside_a_kept_cache(folder, png):
     """A second turn with the cache of the first: new text alone."""
     model, processor = AutoModelForImageTextToText.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
     inputs = ask(processor, {"type": "image", "url": str(png)})
-    first = model.generate(**inputs, max_new_tokens=2, do_sample=False, return_dict_in_generate=True)
-    ids = torch.cat([first.sequences, torch.tensor([[5, 6]])], dim=1)
-    again = model.generate(input_ids=ids, past_key_values=first.past_key_values, max_new_tokens=2, do_sample=False)
+    options = {"max_new_tokens": 2, "do_sample": False, "bad_words_ids": [[processor.image_token_id]]}
+    first = model.generate(**inputs, **options, return_dict_in_generate=True)
+    ids = torch.cat([first.sequences, torch.tensor([[100, 101]])], dim=1)
+    visual = {name: inputs[name] for name in ("pixel_values", "image_grid_thw", "patch_positions", "group_ids")}
+    with pytest.raises(ModelError, match="a kept cache holds them already"):
+        model.generate(input_ids=ids, past_key_values=first.past_key_values, **options, **visual)
+    again = model.generate(input_ids=ids, past_key_values=first.past_key_values, **options)
     assert again.shape[1] == ids.shape[1] + 2
+
+
+@pytest.mark.parametrize("name", ["Llava_Onevision2Processor", "Qwen2_5_VLProcessor"])
+def test_files_that_name_another_processor(name, folder, png, tmp_path):
+    """The class itself reads them without remote code; Auto classes and pipelines are handed what it reads."""
+    shutil.copytree(folder, tmp_path / "named")
+    for file in ("processor_config.json", "tokenizer_config.json", "preprocessor_config.json"):
+        path = tmp_path / "named" / file
+        remote = {"processor_class": name, "auto_map": {"AutoProcessor": f"processing.{name}"}}
+        path.write_text(json.dumps(json.loads(path.read_text()) | remote))
+    processor = LlavaOnevision2Processor.from_pretrained(tmp_path / "named")
+    made = pipeline("image-text-to-text", model=str(tmp_path / "named"), processor=processor)
+    assert isinstance(made(text="<|image_pad|>What?", images=[str(png)], max_new_tokens=2)[0]["generated_text"], str)
 
 
 # --- experts, and what a checkpoint was trained on ---------------------------------------------------------------------

@@ -175,11 +175,11 @@ class TestSources:
         processor(VIDEO_PLACEHOLDER, videos="b.mp4", video_backend="frames", num_frames=16, max_pixels=300_000)
         assert asked["codec"] == (
             "a.mp4",
-            {"front_end": "released", "patch_size": 14, "workers": None, "num_canvases": 16, "max_pixels": 50_000},
+            {"front_end": "released", "patch_size": 14, "merge": 2, "workers": None, "num_canvases": 16, "max_pixels": 50_000},
         )
         assert asked["frames"] == (
             "b.mp4",
-            {"num_frames": 16, "patch_size": 14, "workers": None, "min_pixels": 200_704, "max_pixels": 300_000},
+            {"num_frames": 16, "patch_size": 14, "merge": 2, "workers": None, "min_pixels": 200_704, "max_pixels": 300_000},
         )
 
 
@@ -299,7 +299,7 @@ class TestRefusals:
 
     def test_tokens_of_another_patch_size(self, processor):
         tokens = dataclasses.replace(strip([[0, 0]]), patch_size=7, patch_positions=np.zeros((32, 3), dtype=np.int64))
-        with pytest.raises(ModelError, match="patches of 7 pixels and the model of 14"):
+        with pytest.raises(ModelError, match="patches of 7 pixels and the model of 2x2 of 14"):
             processor(VIDEO_PLACEHOLDER, videos=tokens)
 
     def test_counts_are_checked_before_any_file_is_read(self, processor, monkeypatch):

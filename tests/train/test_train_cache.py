@@ -23,7 +23,13 @@ FRAMES = {"video_backend": "frames", "num_frames": 3, "min_pixels": 784, "max_pi
 def same(one, other):
     arrays = all(np.array_equal(getattr(one, name), getattr(other, name)) for name in cache.ARRAYS)
     dtypes = all(getattr(one, name).dtype == getattr(other, name).dtype for name in cache.ARRAYS)
-    return arrays and dtypes and all(getattr(one, name) == getattr(other, name) for name in (*cache.REST, "source"))
+    return (
+        arrays
+        and dtypes
+        and all(
+            getattr(one, name) == getattr(other, name) for name in ("fps", "patch_size", "kind", "config", "merge", "source")
+        )
+    )
 
 
 def entries(folder):

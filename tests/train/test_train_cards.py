@@ -1,5 +1,6 @@
 """Data cards, stage configurations and reported tables say the same, and a broken card is refused."""
 
+import re
 import subprocess
 import sys
 
@@ -67,6 +68,16 @@ def test_disagreements_on_size_are_in_the_open():
     }
     jumps = CARDS["jumpscore"]
     assert [jumps.samples, *jumps.disputed.values()] == [clips["released test split"], clips["in-house version"]]
+
+
+def test_the_mean_length_that_a_plan_counts_is_the_cards():
+    """Samples by range of seconds, each video in the middle of its range."""
+    ranges = [
+        [float(number) for number in row] for row in re.findall(r"\| (\d+)-(\d+) \| (\d+) \|", CARDS["llava_video_178k"].text)
+    ]
+    mean = sum((low + high) / 2 * samples for low, high, samples in ranges) / sum(samples for *_, samples in ranges)
+    (source,) = (source for source in stage_config(3).sources if source.card == "llava_video_178k")
+    assert source.seconds == round(mean, 1)
 
 
 def test_every_card_tells_people_its_gaps():

@@ -32,6 +32,8 @@ def test_adapters_are_trained_from_shards_without_the_clips(start, tmp_path, mon
     prepared = load_prepared(own / "data")
     assert prepared.summary["samples"] == 6 and (own / "adapter").is_dir()
     # 3. A model of another patch size is told so
-    monkeypatch.setattr(cache.TokenCache, "__init__", lambda self, *_, do=cache.TokenCache.__init__: do(self, tmp_path, 16))
+    monkeypatch.setattr(
+        cache.TokenCache, "__init__", lambda self, *_, do=cache.TokenCache.__init__, **__: do(self, tmp_path, 16)
+    )
     assert main([*words, "--output", str(tmp_path / "other")]) == 2
     assert "plan the corpus with --patch-size 16" in " ".join(capsys.readouterr().err.split())

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,16 +12,20 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import AutoProcessor
 
 from ov2lib.cli import main
 from ov2lib.errors import TrainingError
 from ov2lib.model.adapter import load_folder
+from ov2lib.samples.media import MediaOptions, video_tokens
 from ov2lib.samples.sample import Media, Sample
+from ov2lib.train.attention import BY_SAMPLE
 from ov2lib.train.lora import LoraSettings, add_lora
 from ov2lib.train.mixture import resolve
 from ov2lib.train.prepare import load_prepared
 from ov2lib.train.run import _sampler, tokenize_part
 from ov2lib.train.stages import Source, own_config
+from ov2lib.train.start import load_start
 
 ROOT = Path(__file__).parents[2]
 BEACH = ROOT / "tests" / "data" / "beach_360x640_h264.mp4"
@@ -148,6 +153,27 @@ def test_frames_go_by_length_up_to_the_sources_cap():
     assert (item.options["fps"], item.options["num_frames"]) == (1.0, 60)
 
 
+def test_canvases_go_by_length_up_to_the_sources_cap():
+    """As stage 4 has one canvas for eight frames: here of one a second."""
+    sample = Sample("a", (("user", "<video>?"), ("assistant", "!")), (Media("video", str(BEACH)),))
+    source = Source("a", "a", None, "video", 64, num_canvases=32)
+    (item,) = resolve(sample, source, own_config((source,))).media
+    assert (item.options["seconds_per_canvas"], item.options["num_canvases"]) == (8.0, 32)
+    exact = replace(sample, media=(Media("video", str(BEACH), {"num_canvases": 6}),))
+    assert "seconds_per_canvas" not in resolve(exact, source, own_config((source,))).media[0].options
+    shown = {"front_end": "paper", "max_pixels": 28 * 56}
+    for seconds, most, canvases in ((8.0, 32, 4), (1.0, 32, 17), (1.0, 10, 10), (1.0, 3, 3)):  # of 16.2 seconds
+        options = MediaOptions(seconds_per_canvas=seconds, num_canvases=most, **shown)
+        assert video_tokens(BEACH, options, None, 14).config["num_canvases"] == canvases
+
+
+def test_a_model_trained_by_length_is_asked_by_length(trained):
+    processor = AutoProcessor.from_pretrained(trained)
+    assert processor.media_options({}).seconds_per_canvas == 8.0
+    assert processor.media_options({"num_canvases": 6}).seconds_per_canvas is None
+    assert processor.media_options({"num_frames": 6}).seconds_per_canvas is None
+
+
 def test_kernels_that_are_not_installed_and_rows_they_cannot_read_are_refused(place, monkeypatch, capsys, tmp_path):
     source = Source("a", "a", None, "video")
     config = own_config((source,))
@@ -157,6 +183,13 @@ def test_kernels_that_are_not_installed_and_rows_they_cannot_read_are_refused(pl
     words = "train --data mine.jsonl --from MODEL --variant lora --attention flash_attention_2 --steps 1 --output"
     assert main([*words.split(), str(tmp_path)]) == 2
     assert "--attention flash_attention_2 is not installed here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("attention", "kernel"), [("flex_attention", "flex_attention"), ("sdpa", BY_SAMPLE)])
+def test_the_language_model_has_kernels_of_its_own(start, attention, kernel):
+    model, _ = load_start(start, attention=attention)
+    assert model.config.text_config._attn_implementation == kernel
+    assert model.config.vision_config._attn_implementation == "sdpa"
 
 
 def test_a_quantized_connector_is_refused_with_the_remedy(tiny):

@@ -75,6 +75,15 @@ def test_a_video_costs_what_it_is_shown_as(backend, pictures):
     assert work.text - work.predicted == 384 * plan.TAG
 
 
+def test_a_video_of_known_length_gives_what_training_takes_of_it():
+    """A frame a second, and a canvas for eight of them, up to the source's most."""
+    config = stage_config(4, "full")
+    for backend, seconds, pictures in (("frames", 57.5, 57.5), ("codec", 64, 8), ("frames", 1000, 384), ("codec", 2, 1)):
+        work = source_work(Source("v", "v", 1, "video", 384, backend, seconds=seconds), config, MODEL)
+        assert work.visual == pytest.approx(pictures * 196)
+        assert work.text - work.predicted == min(seconds, 384) * plan.TAG
+
+
 def test_hours_fall_with_gpus_and_utilisation_and_memory_with_gpus():
     few, many = planned(gpus=8), planned(gpus=128)
     assert few.hours == pytest.approx(16 * many.hours)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -153,6 +154,21 @@ def test_a_finished_run_is_not_run_again(finished, start, data):
     before = (finished / "model" / "model.safetensors").stat().st_mtime_ns
     assert train(tiny_stage(), finished.parents[1], start, {"pictures": data}) == finished / "model"
     assert (finished / "model" / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_run_of_an_older_version_is_taken_or_refused_with_the_remedy(finished, start, data, tmp_path):
+    """What has been added to sources since has its default; what cannot be read is no traceback."""
+    folder = shutil.copytree(finished, run_folder(tmp_path, 1, "full", "mini"))
+    path = folder / "config.json"
+    whole = json.loads(path.read_text())
+    for source in whole["config"]["sources"]:
+        del source["seconds"]
+    path.write_text(json.dumps(whole))
+    assert train(tiny_stage(), tmp_path, start, {"pictures": data}) == folder / "model"
+    for broken in ("{", "[]", "{}", json.dumps(whole | {"config": {"sources": [{"frames": 3}]}})):
+        path.write_text(broken)
+        with pytest.raises(TrainingError, match="a run of another version .* remove it or choose another --output"):
+            train(tiny_stage(), tmp_path, start, {"pictures": data})
 
 
 def test_a_run_of_another_configuration_is_not_mixed_with_it(finished, start, data):
