@@ -125,7 +125,7 @@ SAVED = {
     "fp32 adapters": Saved(28 + 5 * MASK, 16 + MASK, 12, 16 + MASK, 4, 40, 8, 16, 4),
     "bf16 adapters": Saved(18 + 5 * MASK, 10 + MASK, 8, 8 + MASK, 2, 20, 4, 8, 2),
 }
-# Bytes per token and unit of `ffn` of gradients on their way back through the last adapter of a layer, its dropout and its casts.
+# Bytes per token and unit of `ffn`: gradients on their way back through a layer's last adapter, its dropout and its casts.
 PASSING = {"fp32": 8, "bf16": 10}
 LOGITS = 12  # bytes per logit of a chunk of the loss: float32 log-softmax, its gradient and that of the logits
 MOMENTS = 8  # AdamW's two, float32
