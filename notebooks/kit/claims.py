@@ -1,9 +1,11 @@
 """The audit: what the paper's text, the project page and the guide say, beside what the reported tables give.
 
 Its words are data. `data/claims.csv` holds one row for each sentence that can be checked, with its place, what would decide it
-and a verdict; rows of the section "reading" are questions of ours, which nobody claimed and which get no verdict.
+and a verdict; rows of the section "reading" are questions of ours, which nobody claimed and which get no verdict, and those of
+the section "mini measurement" what the mini world gives beside an open claim, which decides nothing about the published model.
 `data/sources.csv` says which texts were read, in which state. Here is the arithmetic: each row names a computation, a function
-below and its arguments, which gives the verdict and the numbers in the row's words. Nothing here is measured.
+below and its arguments, which gives the verdict and the numbers in the row's words. Nothing is measured here: mini measurements
+are read from the committed runs in `school/results`.
 """
 
 from __future__ import annotations
@@ -45,15 +47,15 @@ class Claim:
 
     Attributes:
         name: short name, to cite.
-        section: "claim" for a sentence that somebody wrote, "reading" for a question of ours.
+        section: "claim" for a sentence that somebody wrote, "reading" for a question of ours, "mini measurement".
         quote: the sentence in a few words, or the question.
         place: where it stands.
-        source: name of its source in the table "sources"; "ours" for a reading.
+        source: name of its source in the table "sources"; "ours" outside claims.
         decides: what would decide it.
-        tables: reported tables that the computation reads.
+        tables: reported tables that the computation reads, or the committed run.
         computation: name of a function of this module, and its arguments.
         have: what these tables give.
-        verdict: one of `VERDICTS`; "" for a reading.
+        verdict: one of `VERDICTS`; "" outside claims.
         remark: what a reader should take along.
     """
 
@@ -71,7 +73,7 @@ class Claim:
 
 
 def audit(section: str | None = None) -> tuple[Claim, ...]:
-    """The audit in the order of its sources: all of it, or the section "claim" or "reading".
+    """The audit in the order of its sources: all of it, or one section.
 
     Raises:
         ReportedError: a row's verdict is not the one that its computation gives.
@@ -116,7 +118,10 @@ def summary() -> str:
         mine = [claim for claim in claims if claim.verdict == verdict]
         lines += ["", f"## {verdict.capitalize()} ({len(mine)}): {meaning}", ""]
         lines += [f"* `{c.name}` “{c.quote}” ({c.source}, {c.place}): {c.have}. {c.remark}".rstrip() for c in mine]
-    # 3. Readings of ours, which get none
+    # 3. What was measured in the small, and readings of ours: no verdicts
+    minis = audit("mini measurement")
+    lines += ["", f"## Mini measurements ({len(minis)}): made here, on rendered clips; no verdict on the published model", ""]
+    lines += [f"* `{c.name}` {c.quote} {c.have}. {c.remark}".rstrip() for c in minis]
     readings = audit("reading")
     lines += ["", f"## Readings of ours ({len(readings)}): nobody claimed these, and they get no verdict", ""]
     lines += [f"* `{c.name}` {c.quote} {c.have}. {c.remark}".rstrip() for c in readings]
@@ -438,6 +443,32 @@ def codec_stages() -> Outcome:
     return OPEN if len(named) < len(said) else HOLDS, {"named": ", ".join(named)}
 
 
+# Mini measurements
+
+
+def stability() -> Outcome:
+    """Evenness of adaptive groups minus that of as many fixed ones, by pace and length; agreement after a change, by arm."""
+    from .studies import stability as study  # needs the video library, which no other row does
+
+    table = study.results()
+    plain = table[table["change"] == study.SAME]
+    gaps = study.differences(plain, study.ADAPTIVE, study.AS_MANY)
+    parts = {
+        "long": gaps[(gaps["pace"] == study.CHANGING) & (gaps["seconds"] >= 600)],
+        "short": gaps[(gaps["pace"] == study.CHANGING) & (gaps["seconds"] < 600)],
+        "steady": gaps[gaps["pace"] == study.STEADY],
+    }
+    rows = {name: next(study.intervals(part, ["arm"], "bytes").itertuples()) for name, part in parts.items()}
+    numbers = {name: f"{row.value:+.2f} ({row.low:+.2f} to {row.high:+.2f})" for name, row in rows.items()}
+    agreement = table.groupby(["arm", "change"])["agreement"].mean()
+    again = agreement[study.ADAPTIVE].drop([study.SAME, study.CUT_OFF])
+    return "", numbers | {
+        "clips": table["clip"].nunique() - 1,
+        "least": again.min(), "most": again.max(), "chance": agreement[study.ADAPTIVE, study.SAME],
+        "cut": agreement[study.ADAPTIVE, study.CUT_OFF], "fixed": agreement[study.FIXED, study.CUT_OFF],
+    }  # fmt: skip
+
+
 # Method, release, guide
 
 
@@ -514,6 +545,6 @@ COMPUTATIONS: dict[str, Callable[..., Outcome]] = {
         budgets_in_tokens, budgets_of_rows, budgets_on_jumpscore, example_gain, temporal_range, information_kept, agree,
         missing, unread, caption_clips, caption_totals, image_tokens, chart_clips, chart_tokens, spatial_samples, length_gap,
         frame_growth, codec_stages, one_value, released_chain, symbols_only, jumpscore_size, everything_released,
-        backend_per_row, guide_rows, guide_scores,
+        stability, backend_per_row, guide_rows, guide_scores,
     )
 }  # fmt: skip

@@ -89,7 +89,8 @@ def mmbench(rows: Iterable[Mapping]) -> float:
     Rotations without their question are left out.
 
     Args:
-        rows: one mapping a rotation with `index`, `prediction`, `answer` (the true letter) and `options` (two to four texts).
+        rows: one mapping a rotation with `index`, `prediction`, `answer` (the true letter) and `options` (two to four texts;
+            quirk kept: where the data has "nan" for an option that is not there, that is a text which an answer may hold).
 
     Raises:
         EvaluationError: no question among the rows, or a missing field.
@@ -97,7 +98,7 @@ def mmbench(rows: Iterable[Mapping]) -> float:
     rotations = defaultdict(dict)
     for row in rows:
         text, options, index = str(field(row, "prediction")), field(row, "options"), int(field(row, "index"))
-        said = RULES["mmbench"](text, LETTERS["mmbench"], options) or extract_letter(text, "ABCD"[: len(options)])
+        said = RULES["mmbench"](text, LETTERS["mmbench"], options) or RULES["priority"](text, "ABCD"[: len(options)], ())
         rotations[index % ROTATION][index] = said == field(row, "answer")
     hits = [all(right.values()) for question, right in rotations.items() if question in right]
     return mean(hits, f"question with an index below {ROTATION:,}")

@@ -125,6 +125,8 @@ SAVED = {
     "fp32 adapters": Saved(28 + 5 * MASK, 16 + MASK, 12, 16 + MASK, 4, 40, 8, 16, 4),
     "bf16 adapters": Saved(18 + 5 * MASK, 10 + MASK, 8, 8 + MASK, 2, 20, 4, 8, 2),
 }
+# Bytes per token and unit of `ffn`: gradients on their way back through a layer's last adapter, its dropout and its casts.
+PASSING = {"fp32": 8, "bf16": 10}
 LOGITS = 12  # bytes per logit of a chunk of the loss: float32 log-softmax, its gradient and that of the logits
 MOMENTS = 8  # AdamW's two, float32
 
@@ -171,7 +173,8 @@ def saved_bytes(config: LlavaOnevision2Config, work: Work, recipe: Recipe, layou
     # 3. Language model: its layers, its last norm, and what the head reads
     if "language" in recipe.reached:
         layer = s.hidden * w.hidden + s.query * w.query + s.key * w.key + s.ffn * w.ffn + 7 * s.rank * recipe.rank
-        largest = max(largest, work.tokens * layer)
+        passing = PASSING[recipe.precision] * w.ffn if recipe.rank else 0
+        largest = max(largest, work.tokens * (layer + passing))
         kept += w.layers * work.tokens * (s.stream * w.hidden if recipe.checkpointing else layer)
     norm = 4 + s.stream if "language" in recipe.trained else 4
     kept += work.tokens * w.hidden * norm + work.predicted * w.hidden * s.stream

@@ -1,4 +1,7 @@
-"""Outputs of lmms-eval 0.7.3's task code: a sample of 1,000 random and hostile inputs a protocol, all of which agreed."""
+"""Outputs of lmms-eval 0.7.3's task code: a sample of 1,000 random and hostile inputs of the protocols with most quirks.
+
+`tests/task_code.py` compares 1,000 outputs of every protocol with the task code itself; all agreed on 27 November 2026.
+"""
 
 import csv
 import json
@@ -46,6 +49,17 @@ def test_mmbench_counts_a_question_only_if_every_rotation_is_right():
     assert choices.mmbench([*rotations("A"), {**rotations("B")[0], "index": 7 + choices.ROTATION}]) == 1  # no question
     with pytest.raises(EvaluationError, match="no question"):
         choices.mmbench(rotations("A", "C")[1:])
+
+
+def test_mmbench_reads_only_letters_that_the_question_has_where_it_falls_back():
+    row = {"index": 0, "prediction": "정답은B12DogE.Dog", "answer": "B", "options": ["Dog", "12"]}
+    assert choices.mmbench([row]) == 1  # with four letters the "D" of "Dog" would win
+
+
+def test_mmbench_takes_an_option_that_the_data_calls_nan_as_the_task_code_does():
+    row = {"index": 0, "prediction": "an ordinary banana", "answer": "B"}
+    assert choices.mmbench([row | {"options": ["pear", "banana", "fig"]}]) == 1
+    assert choices.mmbench([row | {"options": ["pear", "banana", "fig", "nan"]}]) == 0  # two options stand in the answer
 
 
 def test_letters_that_no_option_bears_are_read_and_count_as_none():

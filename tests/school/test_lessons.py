@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
+from kit import records
 from kit.school import __main__ as school
-from kit.school import exam, footprint, lessons
+from kit.school import footprint, lessons
 from kit.school.recipe import mini_stage
 from kit.world import jump_rope
 from ov2lib.errors import TrainingError
@@ -135,14 +136,14 @@ def test_only_intervals_apart_make_a_claim():
 
 
 def test_the_longer_run_is_summed_up_over_its_seeds(tmp_path, monkeypatch):
-    monkeypatch.setattr(exam, "RESULTS", tmp_path)
+    monkeypatch.setattr(records, "RESULTS", tmp_path)
     assert lessons.longer_run(2)[0] == [] and "no longer run" in lessons.longer_run(2)[1]
     made = [
         {"seed": seed, "variant": "full", "samples": 9} | row(after, stage, "sighted", score, score)
         for seed, score in enumerate((0.2, 0.4, 0.9))
         for after, stage in ((1, 2), (2, 2), (2, 1), (3, 2), (3, 3))
     ]
-    exam.write_results(made, tmp_path, "stages", [0, 1, 2])
+    records.write_results(made, tmp_path, "stages", [0, 1, 2])
     rows, words = lessons.longer_run(2)
     assert {(row["after"], row["stage"]) for row in rows} == {(1, 2), (2, 2), (2, 1)}
     assert all((row["score"], row["low"], row["high"]) == (0.5, 0.2, 0.9) for row in rows)

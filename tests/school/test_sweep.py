@@ -6,9 +6,9 @@ pytest.importorskip("torch")
 
 
 from kit.errors import MiniError
+from kit.records import read_results, write_results
 from kit.school import sweep
 from kit.school.baselines import time_tags
-from kit.school.exam import read_results, write_results
 
 TINY = sweep.Size(budgets=(4,), clips=8, steps=2, tested=2, fitted=4)
 
@@ -72,7 +72,7 @@ def test_a_second_call_trains_and_asks_nothing(done):
 def test_results_are_read_as_written(done, tmp_path, monkeypatch):
     _, rows = done
     write_results(rows, tmp_path, "sweep", [0, 1], "kit.school.sweep")
-    monkeypatch.setattr("kit.school.exam.RESULTS", tmp_path)
+    monkeypatch.setattr("kit.records.RESULTS", tmp_path)
     read, facts = read_results("sweep")
     assert [{name: str(value) for name, value in row.items()} for row in rows] == read
     assert "kit.school.sweep" in facts["command"] and facts["seeds"] == [0, 1]

@@ -206,6 +206,14 @@ def test_peak_where_the_vocabulary_is_large(config, name, chunk, precision, cpu_
     assert planned.total == pytest.approx(peak, rel=0.05), (peak, planned)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_peak_where_the_mlp_is_wide(config, precision, cpu_masks):
+    """Gradients on their way back through the adapter of the widest product are a good part of it."""
+    wide = LlavaOnevision2Config(text_config=TEXT | {"intermediate_size": 1536}, vision_config=VISION, image_token_id=319)
+    peak, planned = measured_and_planned(wide, replace(RECIPES["LoRA, recomputed"], precision=precision))
+    assert planned.total == pytest.approx(peak, rel=0.05), (peak, planned)
+
+
 def test_a_token_costs_the_experts_it_uses_and_memory_holds_them_all():
     config = published_config("30b-a3b")
     counts, w = model_card(config).parameters, Widths(config)

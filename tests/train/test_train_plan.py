@@ -13,10 +13,11 @@ from kit.world.tasks import stage_samples
 from ov2lib.cli import plan as command
 from ov2lib.errors import TrainingError
 from ov2lib.model import LlavaOnevision2ForConditionalGeneration
-from ov2lib.model.sizes import published_config, video_cost
+from ov2lib.model.sizes import GROUP, published_config, sample_work, video_cost
 from ov2lib.reported import rows
 from ov2lib.samples.cache import TokenCache
 from ov2lib.train import plan
+from ov2lib.train.cost import training_memory
 from ov2lib.train.encoding import SampleEncoder
 from ov2lib.train.lora import add_lora
 from ov2lib.train.parts import set_trainable
@@ -219,3 +220,17 @@ def test_json_holds_the_same(capsys):
 def test_impossible_numbers(capsys, option, value, message):
     with pytest.raises(TrainingError, match=message):
         printed(capsys, "--recipe", "stage1", option, value)
+
+
+# GiB at the fullest moment of a LoRA step of the 8B on an NVIDIA H200, by tests/benchmarks/train_step.py: samples in the bin,
+# canvases and words of each.
+MEASURED = {(2, 39, 500): 29.15, (4, 39, 500): 40.89, (1, 474, 5376): 88.25}
+
+
+@pytest.mark.parametrize(("samples", "canvases", "words"), MEASURED)
+def test_memory_of_a_lora_step_is_what_a_gpu_took(samples, canvases, words):
+    patches = 28 * 28
+    work = sample_work(canvases * patches, GROUP * patches, words, words) * samples
+    recipe = plan.recipe_of(stage_config(2, "lora"))
+    memory = training_memory(MODEL, plan.part_parameters(MODEL), work, recipe, "one GPU")
+    assert memory.total / 2**30 == pytest.approx(MEASURED[samples, canvases, words], rel=0.05)

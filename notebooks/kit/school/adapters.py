@@ -21,7 +21,8 @@ from ov2lib.train.lora import LoraSettings
 from ov2lib.train.stages import StageConfig
 from ov2lib.train.start import result_of, run_folder
 
-from .exam import SAMPLES, examine, read_results, write_results
+from ..records import read_results, write_results
+from .exam import SAMPLES, examine
 from .recipe import STEPS, mini_stage
 from .training import train_mini
 

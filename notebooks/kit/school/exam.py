@@ -15,14 +15,8 @@ copies of both in `notebooks/kit/school/results/` are what the notebooks show as
 """
 
 import argparse
-import csv
-import datetime
 import hashlib
-import io
 import json
-import platform
-import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -32,14 +26,13 @@ import torch
 from ov2lib import __version__
 from ov2lib.evaluate.predict import Predictor
 from ov2lib.evaluate.run import Evaluation, evaluate
-from ov2lib.files import whole_file
 from ov2lib.model import LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor
 from ov2lib.model.adapter import base_of, load_folder
 from ov2lib.samples.sample import Sample
 from ov2lib.train.stages import STAGES
 from ov2lib.train.start import run_folder
 
-from ..errors import MiniError
+from ..records import write_results
 from ..world.tasks import stage_samples
 from .baselines import BurstRule, fit_bursts, fit_constant, permuted, tags_of
 from .recipe import mini_stage
@@ -49,7 +42,6 @@ SAMPLES = 240  # held-out questions of a stage
 FITTED = 600  # training samples that the constant answers are fitted on
 ANSWER_TOKENS = 64
 ARMS = ("sighted", "blind", "constant", "permuted", "tags")
-RESULTS = Path(__file__).parent / "results"
 
 
 def load_result(folder: Path) -> tuple[LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor]:
@@ -145,46 +137,6 @@ def study(seeds: Iterable[int], output: Path, steps: int | None = None) -> list[
             rows += [{"seed": seed, "variant": "full", **row} for row in examine_run(output / f"seed{seed}", stage, "full")]
     # What a stage scores after it is asked again before the next one.
     return [dict(row) for row in dict.fromkeys(tuple(row.items()) for row in rows)]
-
-
-def read_results(name: str) -> tuple[list[dict], dict]:
-    """A committed longer run: its rows, and how it was made (command, commit, device, date, seeds, versions).
-
-    Raises:
-        MiniError: there is none of that name.
-    """
-    try:
-        with (RESULTS / f"{name}.csv").open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        return rows, json.loads((RESULTS / f"{name}.json").read_text())
-    except OSError as error:
-        raise MiniError(
-            f"no committed run is called {name!r}; there are {sorted(p.stem for p in RESULTS.glob('*.csv'))}"
-        ) from error
-
-
-def write_results(rows: list[dict], folder: Path, name: str, seeds: list[int], module: str = "kit.school.exam") -> None:
-    """Write `NAME.csv` and `NAME.json` in the form that `read_results` reads; `module` is the program that ran."""
-    with whole_file(folder / f"{name}.csv") as raw, io.TextIOWrapper(raw, "utf-8", newline="") as file:
-        writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    facts = {
-        "command": " ".join(["python", "-m", module, *sys.argv[1:]]),
-        "commit": _commit(),
-        "device": f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
-        "date": datetime.date.today().isoformat(),
-        "seeds": seeds,
-        "versions": {"ov2lib": __version__, "torch": torch.__version__, "python": platform.python_version()},
-    }
-    with whole_file(folder / f"{name}.json") as file:
-        file.write(json.dumps(facts, indent=2).encode() + b"\n")
-
-
-def _commit() -> str:
-    here = Path(__file__).parent
-    head = subprocess.run(["git", "-C", str(here), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    return head.stdout.strip() or "not under git"
 
 
 def main() -> None:

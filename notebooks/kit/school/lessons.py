@@ -33,10 +33,11 @@ from ov2lib.train.start import result_of, run_folder
 from ov2lib.train.trainer import read_metrics
 
 from ..errors import MiniError
+from ..records import read_results
 from ..world.stories import CANVASES
 from ..world.tasks import RECIPES, stage_samples
 from ..world.world import SIDE
-from .exam import SAMPLES, examine_run, read_results
+from .exam import SAMPLES, examine_run
 from .model import mini_processor
 from .recipe import mini_stage
 from .training import train_mini

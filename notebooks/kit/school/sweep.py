@@ -1,4 +1,5 @@
-"""The paper's central comparison in the small: codec canvases against sampled frames at matched visual tokens.
+"""The paper's central comparison in the small: codec canvases against sampled frames, at matched visual and at matched total
+tokens.
 
 Clips of the skipping figure (6.4 s, 32 frames, four tokens a picture), two questions each: when does each jump start, and when
 does somebody walk by (of what the mini world asks about them, the questions whose answer is a time). What answers is a `reader`
@@ -9,6 +10,7 @@ weights and its own order of the training clips.
 |---|---|---|
 | codec | codec canvases (front end "paper"), all budgets | sighted · blind · with fixed groups ("ippp") |
 | frames | as many sampled frames, all budgets | sighted · blind |
+| frames-more | frames whose visual tokens and time tags add up to the codec's, all budgets | sighted |
 | eyeless | the codec canvases without their pixels | as it was trained |
 
 and beside them what needs no learning: a rule on the codec's time tags, and the best constant answer. "Blind" zeroes the pixels
@@ -39,16 +41,16 @@ from ov2lib.samples.cache import TokenCache
 from ov2lib.samples.sample import Sample
 
 from ..errors import MiniError
+from ..records import write_results
 from ..world.stories import skipping
 from ..world.tasks import SPLITS, conversation, draw
 from ..world.world import SIDE
 from . import reader
 from .baselines import fit_bursts, fit_constant, time_tags
-from .exam import write_results
 from .model import mini_processor
 from .recipe import mini_stage
 
-KINDS = ("codec", "frames", "eyeless")
+KINDS = ("codec", "frames", "frames-more", "eyeless")
 BUDGETS = (4, 8, 16)
 CLIPS, STEPS = 900, 250  # of each training
 TESTED = 60  # held-out clips, the same for all
@@ -56,12 +58,14 @@ FITTED = 100  # training clips that the rule and the constant answers are fitted
 DECIMALS = 1  # of time tags; frames lie 0.2 s apart
 ARMS = (
     ("codec", "sighted"), ("codec", "blind"), ("codec", "fixed groups"), ("frames", "sighted"), ("frames", "blind"),
-    ("codec", "eyeless"), ("codec", "tags rule"), ("none", "constant"),
+    ("frames", "equal total"), ("codec", "eyeless"), ("codec", "tags rule"), ("none", "constant"),
 )  # fmt: skip
+ASKED = {"eyeless": "eyeless", "equal total": "frames-more"}  # which kind answers for an arm; others their backend's
 RULES = ("tags rule", "constant")
 METRICS = {"jump_times": ("mAP", "AP@0.1"), "grounding": ("mIoU",)}
 GAPS = (
     (("codec", "sighted"), ("frames", "sighted")),
+    (("codec", "sighted"), ("frames", "equal total")),
     (("codec", "sighted"), ("codec", "blind")),
     (("codec", "sighted"), ("codec", "eyeless")),
     (("codec", "sighted"), ("codec", "fixed groups")),
@@ -128,7 +132,9 @@ def mixed(samples: Sequence[Sample], backend: str, budgets: Sequence[int]) -> li
 
 def train_one(kind: str, seed: int, output: Path, size: Size) -> Path:
     """Train one of `KINDS`; its folder."""
-    samples = mixed(clips("train", size.clips, together=True), "frames" if kind == "frames" else "codec", size.budgets)
+    budgets = list(equal_frames(output, size).values()) if kind == "frames-more" else size.budgets
+    backend = "frames" if kind.startswith("frames") else "codec"
+    samples = mixed(clips("train", size.clips, together=True), backend, budgets)
     folder, eyes = output / f"seed{seed}" / kind, kind != "eyeless"
     if not (folder / "config.json").is_file():
         cache = token_cache(output)
@@ -140,12 +146,13 @@ def train_one(kind: str, seed: int, output: Path, size: Size) -> Path:
 def ask(kind: str, seed: int, budget: int, backend: str, arm: str, output: Path, size: Size) -> None:
     """Ask one that is trained about all held-out clips at one budget; answers stay in `cell_folder`."""
     front_end = "ippp" if arm == "fixed groups" else "paper"
-    samples = [shown(sample, backend, budget, front_end) for sample in clips("test", size.tested)]
+    pictures = equal_frames(output, size)[budget] if arm == "equal total" else budget
+    samples = [shown(sample, backend, pictures, front_end) for sample in clips("test", size.tested)]
     folder = output / f"seed{seed}" / kind
     evaluate(
         samples, reader.predictor(folder, token_cache(output), arm == "blind"),
         cell_folder(output, seed, backend, arm, budget), model=f"reader, {kind}", revision=__version__, seed=seed,
-        options={"budget": budget, "backend": backend, "front_end": front_end, "blind": arm == "blind", "steps": size.steps},
+        options={"budget": pictures, "backend": backend, "front_end": front_end, "blind": arm == "blind", "steps": size.steps},
     )  # fmt: skip
 
 
@@ -229,21 +236,29 @@ def table(cells: dict[tuple, Cell], tokens: dict[tuple, tuple[float, float]]) ->
 
 def count_tokens(output: Path, size: Size) -> dict[tuple, tuple[float, float]]:
     """Mean visual and text tokens that stand for a held-out clip in the prompt, by (backend, arm, budget)."""
-    processor, counts = mini_processor(), {}
-    cache, form = token_cache(output), mini_stage(4).frames_prompt
-    samples = clips("test", size.tested)[::2]
+    counts, more = {}, equal_frames(output, size)
     for backend, arm in ARMS:
         for budget in size.budgets if arm != "constant" else ():
-            front_end = "ippp" if arm == "fixed groups" else "paper"
-            media = [cache.tokens(shown(sample, backend, budget, front_end).media[0]) for sample in samples]
-            visual = [item.summary()["tokens"] for item in media]
-            total = [len(processor.tokenizer(visual_text(item, form, DECIMALS))["input_ids"]) for item in media]
-            text = np.mean(total) - np.mean(visual)
-            counts[backend, arm, budget] = (
-                0.0 if arm == "tags rule" else round(float(np.mean(visual)), 1),
-                round(float(text), 1),
-            )
+            front_end, pictures = "ippp" if arm == "fixed groups" else "paper", more[budget] if arm == "equal total" else budget
+            visual, text = _prompt_tokens(output, size, backend, pictures, front_end)
+            counts[backend, arm, budget] = (0.0 if arm == "tags rule" else visual, text)
     return counts
+
+
+def equal_frames(output: Path, size: Size) -> dict[int, int]:
+    """By budget: how many frames have as many visual and text tokens together as so many canvases."""
+    each = sum(_prompt_tokens(output, size, "frames", 1))
+    return {budget: round(sum(_prompt_tokens(output, size, "codec", budget)) / each) for budget in size.budgets}
+
+
+def _prompt_tokens(output: Path, size: Size, backend: str, budget: int, front_end: str = "paper") -> tuple[float, float]:
+    """Mean visual and text tokens of the held-out clips, shown like that."""
+    processor, cache, form = mini_processor(), token_cache(output), mini_stage(4).frames_prompt
+    samples = clips("test", size.tested)[::2]  # one of the two questions about each
+    media = [cache.tokens(shown(sample, backend, budget, front_end).media[0]) for sample in samples]
+    visual = float(np.mean([item.summary()["tokens"] for item in media]))
+    total = np.mean([len(processor.tokenizer(visual_text(item, form, DECIMALS))["input_ids"]) for item in media])
+    return round(visual, 1), round(float(total) - visual, 1)
 
 
 def sweep(seeds: Sequence[int], output: Path, size: Size = DEFAULT) -> list[dict]:
@@ -262,7 +277,7 @@ def sweep(seeds: Sequence[int], output: Path, size: Size = DEFAULT) -> list[dict
         for kind in KINDS:
             train_one(kind, seed, output, size)
             for backend, arm in ARMS:
-                if arm not in RULES and kind == ("eyeless" if arm == "eyeless" else backend):
+                if arm not in RULES and kind == ASKED.get(arm, backend):
                     for budget in size.budgets:
                         ask(kind, seed, budget, backend, arm, output, size)
     cells = read_cells(output, seeds, size)

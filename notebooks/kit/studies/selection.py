@@ -1,8 +1,17 @@
-"""What each ingredient does to the selection: the paper's front end with scores, constants or groups changed (notebook 16)."""
+"""What each ingredient does to the selection: the paper's front end with scores, constants or groups changed (notebook 16).
 
+    python -m kit.studies.selection --output runs/selection
+
+runs it on clips of three kinds. Copies of its selection.csv and selection.json are in `notebooks/kit/school/results/`.
+"""
+
+import argparse
 import os
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
 
@@ -12,12 +21,19 @@ from ov2lib.codec.config import FixedConfig, PaperConfig
 from ov2lib.codec.frontend import pack_group, partition_packets, plan_groups
 from ov2lib.tokens import MERGE
 from ov2lib.video.compensate import CELL
+from ov2lib.video.parallel import usable_cores
 from ov2lib.video.signals import motion_and_residual, motion_size
 from ov2lib.video.source import Source
 
+from .. import world
+from ..records import write_results
 from .coverage import ENOUGH, NEAR
 
 DEFAULT = "motion + residual, as published"
+KINDS = {"jump rope": world.jump_rope, "moving shapes": world.moving_shapes, "camera cuts": world.camera_cuts}
+SEEDS = range(12)  # clips of each kind
+LIKE = {"duration": 10, "size": (180, 320), "fps": 15}
+CONFIG = PaperConfig(num_canvases=12)
 
 
 def weighted(motion: float, residual: float, bits: float) -> Scorer:
@@ -105,3 +121,26 @@ def compare(path: str | os.PathLike, config: PaperConfig, events: Sequence[float
         shared = len(own & published) / max(len(own), 1)
         rows.append(Effect(name, shared, len(np.unique(blocks[:, 0])), float(np.mean(near)) if near else float("nan")))
     return rows
+
+
+def study(job: tuple[str, int]) -> list[dict]:
+    """`compare` on one clip, by kind and seed."""
+    kind, seed = job
+    clip = KINDS[kind](seed=seed, **LIKE)
+    effects = compare(clip.path, CONFIG, clip.event_times)
+    return [{"clip": f"{kind} {seed}", "kind": kind} | asdict(effect) for effect in effects]
+
+
+def main() -> None:
+    """Run the study from the command line."""
+    parser = argparse.ArgumentParser(description="The selection with scores, constants or groups changed, on many clips.")
+    parser.add_argument("--output", type=Path, default=Path("runs/selection"), help="folder of the study")
+    folder = parser.parse_args().output
+    with ProcessPoolExecutor(usable_cores()) as workers:
+        rows = list(chain.from_iterable(workers.map(study, [(kind, seed) for kind in KINDS for seed in SEEDS])))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_results(rows, folder, "selection", list(SEEDS), "kit.studies.selection")
+
+
+if __name__ == "__main__":
+    main()
