@@ -71,7 +71,7 @@ def draw_stages(ax: Axes, plans: Iterable[Plan]) -> None:
             ax.bar(str(plan.stage), hours, 0.7, bottom=below, color=colour, label=part if plan.stage == 1 else None)
             below += hours
     ax.set(xlabel="stage", ylabel="thousand GPU hours")
-    ax.legend(loc="upper left")
+    ax.legend(loc="lower center", bbox_to_anchor=(0.45, 1), ncols=2)
 
 
 def draw_device_memory(ax: Axes, plans: Iterable[Plan], layout: str) -> None:
