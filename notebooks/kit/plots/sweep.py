@@ -130,8 +130,8 @@ def inputs_figure(shown: Mapping[str, VisualTokens], events: Mapping[str, Sequen
     from matplotlib import pyplot as plt
 
     widest = max(len(tokens.canvases) for tokens in shown.values())
-    figure = plt.figure(figsize=(WIDTH, 1.15 * len(shown) + 1.9))
-    rows = figure.subfigures(len(shown) + 1, 1, height_ratios=[1] * len(shown) + [1.6])
+    figure = plt.figure(figsize=(WIDTH, 1.15 * len(shown) + 2.7))
+    rows = figure.subfigures(len(shown) + 1, 1, height_ratios=[1] * len(shown) + [2.3])
     for part, (name, tokens) in zip(rows, shown.items(), strict=False):
         part.suptitle(f"{name}: {len(tokens.canvases)} pictures, {tokens.summary()['frames_touched']} times")
         for number, ax in enumerate(part.subplots(1, widest)):
