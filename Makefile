@@ -31,7 +31,7 @@ lint: $(STAMP)  ## Check style and types
 docs: $(STAMP)  ## Build the edition to browse: docs/_build/html
 	test -x $(VENV)-docs/bin/python || $(PYTHON) -m venv $(VENV)-docs
 	$(VENV)-docs/bin/python -m pip install --disable-pip-version-check --quiet --no-compile --constraint constraints.txt --editable '.[docs]'
-	mkdir -p docs/_build/extra
+	rm -rf docs/api && mkdir -p docs/_build/extra
 	$(BIN)/ov2 inspect tests/data/beach_360x640_h264.mp4 --html docs/_build/extra/inspector.html > /dev/null
 	PYTHONPATH=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
 		$(VENV)-docs/bin/sphinx-build -M html . docs/_build -c docs --quiet --jobs $(WORKERS) --fail-on-warning --keep-going

@@ -14,7 +14,8 @@ def html_table(caption: str, rows: Iterable[Sequence], heads: Sequence[str] = ()
 
     head = f"<thead>\n{line('th', heads)}</thead>\n" if heads else ""
     body = "".join(line("td", row) for row in rows)
-    return f"<table>\n<caption>{escape(caption)}</caption>\n{head}<tbody>\n{body}</tbody>\n</table>"
+    # Jupyter would typeset what stands between dollar signs
+    return f'<table class="mathjax_ignore">\n<caption>{escape(caption)}</caption>\n{head}<tbody>\n{body}</tbody>\n</table>'
 
 
 def _text(value: object) -> str:

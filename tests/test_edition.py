@@ -1,12 +1,14 @@
 """The check of the built edition: broken links, missing anchors and anything loaded from the network are found."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-CHECK = Path(__file__).parents[1] / "docs/check.py"
+ROOT = Path(__file__).parents[1]
+CHECK = ROOT / "docs/check.py"
 
 
 def check(site: Path) -> subprocess.CompletedProcess:
@@ -49,3 +51,13 @@ def test_what_leads_nowhere_or_needs_the_network_is_found(site, markup):
 def test_style_sheets_load_nothing_from_the_network(site):
     (site / "x.css").write_text("a { background: url('data:image/png;base64,AA') } @import 'https://example.org/y.css';")
     assert "x.css: @import 'https://example.org/y.css" in check(site).stdout
+
+
+def test_every_room_and_every_notebook_has_its_place():
+    rooms = {path.stem for path in (ROOT / "ov2lib").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert set(re.findall(r"^   ov2lib\.(\w+)$", (ROOT / "docs/reference.md").read_text(), re.M)) == rooms - {
+        "__init__",
+        "__main__",
+    }
+    notebooks = re.findall(r"^\.\./notebooks/(\w+)$", (ROOT / "docs/index.md").read_text(), re.M)
+    assert sorted(notebooks) == sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))

@@ -1,6 +1,5 @@
 """The model's three parts, by parameter name: what a stage trains, and at which rate."""
 
-from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -41,17 +40,3 @@ def make_trainable(model: "nn.Module", config: "StageConfig") -> "nn.Module":
         return add_lora(model, config.lora)
     set_trainable(model, config.trainable)
     return model
-
-
-def count_trained(model: "nn.Module") -> dict[str, tuple[int, int]]:
-    """(parameters, of them trained) by part, "adapters" for those of LoRA; the copy that peft keeps of a part it trains whole
-    is not counted."""
-    total, trained = Counter(), Counter()
-    for name, parameter in model.named_parameters():
-        if ".original_module." in name:
-            continue
-        part = "adapters" if ".lora_" in name else part_of(name)
-        total[part] += parameter.numel()
-        if parameter.requires_grad:
-            trained[part] += parameter.numel()
-    return {part: (count, trained[part]) for part, count in total.items()}

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from ..errors import TrainingError
 from ..model.configuration import LlavaOnevision2Config
 from ..model.loss import CHUNK
-from ..model.sizes import GROUP, Widths, Work, model_card, sample_work
+from ..model.sizes import GROUP, Work, model_card, sample_work
 from .buckets import FRAME_SIDE, TOKENS_PER_FRAME, buckets
 from .cost import LAYOUTS, Flops, Memory, Recipe, add_flops, training_flops, training_memory
-from .parts import PARTS
 from .stages import FRAMES_PER_CANVAS, Source, StageConfig
 
 FILL = 0.99  # published: packing fills more than 99 % of a bin
@@ -242,25 +241,3 @@ def _assumptions(
             "GPUs; the hours suppose that all work (with another batch, or tensor parallelism)"
         )
     return notes
-
-
-@dataclass(frozen=True)
-class TrainableRow:
-    """One part: its parameters, how many of them are trained, and their share of all that are trained."""
-
-    part: str
-    parameters: int
-    trained: int
-    share: float
-
-
-def trainable_table(config: StageConfig, model: LlavaOnevision2Config) -> list[TrainableRow]:
-    """What a stage trains, part by part; the last row is the whole model with its adapters."""
-    recipe, counts = recipe_of(config), part_parameters(model)
-    rows: list[tuple[str, int, int]] = [(part, counts[part], counts[part] if part in recipe.trained else 0) for part in PARTS]
-    if recipe.rank:
-        adapters = Widths(model).adapters(recipe.rank)
-        rows.append(("adapters", adapters, adapters))
-    total = sum(trained for *_, trained in rows)
-    rows.append(("total", sum(count for _, count, _ in rows), total))
-    return [TrainableRow(part, count, trained, trained / total) for part, count, trained in rows]

@@ -11,11 +11,12 @@ from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils.launch import prepare_multi_gpu_env
 
+from kit.school.published import launch_command, obstacles
 from ov2lib.cli import train
 from ov2lib.errors import TrainingError
 from ov2lib.model import LlavaOnevision2ForConditionalGeneration
 from ov2lib.model.sizes import published_config
-from ov2lib.train.launch import CONFIGS, accelerate_config, launch_command, obstacles
+from ov2lib.train.launch import CONFIGS, accelerate_config
 from ov2lib.train.stages import stage_config
 
 FSDP = [name for name in CONFIGS if name.startswith("fsdp")]

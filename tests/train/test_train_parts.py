@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from kit.school.published import count_trained, trainable_table
 from kit.school.recipe import mini_stage
 from ov2lib.errors import TrainingError
 from ov2lib.model import LlavaOnevision2ForConditionalGeneration
-from ov2lib.train.parts import count_trained, make_trainable, set_trainable
-from ov2lib.train.plan import trainable_table
+from ov2lib.train.parts import make_trainable, set_trainable
 
 
 @pytest.mark.parametrize(("variant", "trainable"), [("full", None), ("full", ("connector",)), ("lora", None)])

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from kit.school.model import mini_config, mini_processor
+from kit.school.published import trainable_table
 from kit.school.recipe import TOKENS, mini_stage, sample_tokens
 from kit.world.tasks import stage_samples
 from ov2lib.cli import plan as command
@@ -21,7 +22,7 @@ from ov2lib.train.cost import training_memory
 from ov2lib.train.encoding import SampleEncoder
 from ov2lib.train.lora import add_lora
 from ov2lib.train.parts import set_trainable
-from ov2lib.train.plan import make_plan, source_work, trainable_table
+from ov2lib.train.plan import make_plan, source_work
 from ov2lib.train.stages import Source, stage_config
 
 MODEL = published_config("8b")

@@ -10,10 +10,11 @@ import torch
 
 from ov2lib.train.collate import Collator
 from ov2lib.train.lora import save_adapter
-from ov2lib.train.parts import count_trained, make_trainable
+from ov2lib.train.parts import make_trainable
 from ov2lib.train.start import load_start
 
 from .lessons import Lesson, bins
+from .published import count_trained
 from .recipe import mini_stage
 
 
