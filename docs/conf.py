@@ -35,7 +35,7 @@ html_math_renderer = "mathml"
 html_additional_pages = {"index": "start.html"}
 html_static_path, html_css_files = ["static"], ["style.css"]
 html_extra_path = ["_build/extra"]
-html_copy_source = html_show_sphinx = html_show_copyright = False
+html_copy_source = html_use_index = html_show_sphinx = html_show_copyright = False
 html_show_search_summary = False  # a page opened from a disk may not read others
 
 

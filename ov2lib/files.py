@@ -10,7 +10,6 @@ import codecs
 import os
 import re
 import reprlib
-import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -235,7 +234,7 @@ def _scratch(target: Path, make: Callable[[Path], object]) -> Iterator[Path]:
 
 
 def _scratch_name(target: Path) -> Path:
-    return target.with_name(f"{_scratch_prefix(target)}{secrets.token_hex(6)}{target.suffix[:16]}")
+    return target.with_name(f"{_scratch_prefix(target)}{os.urandom(6).hex()}{target.suffix[:16]}")
 
 
 def _scratch_prefix(target: Path) -> str:

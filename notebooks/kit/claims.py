@@ -12,16 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from ov2lib import __version__
 from ov2lib.errors import ReportedError
+from ov2lib.evaluate.intervals import bootstrap
 from ov2lib.reported.tables import BASELINE, MODEL, load, rows
 
 from .derived import averages, codec_gains, frames_available, gains, guide_gaps, nearest_guide
-
-if TYPE_CHECKING:
-    import pandas as pd
+from .records import intervals, read_results
 
 HOLDS, CONDITION, CONTRADICTED, OPEN, NOT_IN_TEXT = VERDICTS = (
     "holds", "holds with a condition", "contradicted by its own source", "open", "not in the text we have",
@@ -83,8 +83,6 @@ def audit(section: str | None = None) -> tuple[Claim, ...]:
 
 def audit_table() -> pd.DataFrame:
     """`audit` as a pandas frame indexed by name, one column per field of `Claim`."""
-    import pandas as pd
-
     return pd.DataFrame([vars(claim) for claim in audit()]).set_index("name")
 
 
@@ -458,7 +456,7 @@ def stability() -> Outcome:
         "short": gaps[(gaps["pace"] == study.CHANGING) & (gaps["seconds"] < 600)],
         "steady": gaps[gaps["pace"] == study.STEADY],
     }
-    rows = {name: next(study.intervals(part, ["arm"], "bytes").itertuples()) for name, part in parts.items()}
+    rows = {name: next(intervals(part, ["arm"], "bytes").itertuples()) for name, part in parts.items()}
     numbers = {name: f"{row.value:+.2f} ({row.low:+.2f} to {row.high:+.2f})" for name, row in rows.items()}
     agreement = table.groupby(["arm", "change"])["agreement"].mean()
     again = agreement[study.ADAPTIVE].drop([study.SAME, study.CUT_OFF])
@@ -467,6 +465,33 @@ def stability() -> Outcome:
         "least": again.min(), "most": again.max(), "chance": agreement[study.ADAPTIVE, study.SAME],
         "cut": agreement[study.ADAPTIVE, study.CUT_OFF], "fixed": agreement[study.FIXED, study.CUT_OFF],
     }  # fmt: skip
+
+
+def events_shown() -> Outcome:
+    """Events that the packed blocks show, and the moments they touch: fixed groups minus adaptive ones, clip by clip."""
+    from .studies import selection as study
+
+    table = pd.DataFrame(read_results("selection")[0]).astype({"frames": float, "events_seen": float})
+    wide = table.pivot(index="clip", columns="variant", values=["frames", "events_seen"])
+    events = wide["events_seen"]["fixed groups"] - wide["events_seen"][study.DEFAULT]
+    gap = bootstrap(events.dropna().tolist(), events.dropna().index.tolist())
+    means = wide.mean()
+    return "", {
+        "clips": len(wide), "gap": f"{gap.value:+.2f} ({gap.low:+.2f} to {gap.high:+.2f})",
+        "adaptive": means["events_seen", study.DEFAULT], "fixed": means["events_seen", "fixed groups"],
+        "moments": means["frames", "fixed groups"] / means["frames", study.DEFAULT] - 1,
+    }  # fmt: skip
+
+
+def equal_tokens() -> Outcome:
+    """Codec minus frames in the mini sweep, at equal visual and at equal total tokens, by budget."""
+    gaps: dict[tuple[str, str], list[str]] = {}
+    for row in read_results("sweep")[0]:
+        if row["seed"] == "all" and row["backend"] == "codec - frames":
+            gaps.setdefault((row["arm"], row["metric"]), []).append(f"{float(row['score']):+.2f}")
+    arms = {"visual": "sighted", "total": "sighted - equal total"}
+    keys = [(name, metric) for name in arms for metric in ("mAP", "mIoU")]
+    return "", {f"{name}_{metric}": ", ".join(gaps[arms[name], metric]) for name, metric in keys}
 
 
 # Method, release, guide
@@ -545,6 +570,6 @@ COMPUTATIONS: dict[str, Callable[..., Outcome]] = {
         budgets_in_tokens, budgets_of_rows, budgets_on_jumpscore, example_gain, temporal_range, information_kept, agree,
         missing, unread, caption_clips, caption_totals, image_tokens, chart_clips, chart_tokens, spatial_samples, length_gap,
         frame_growth, codec_stages, one_value, released_chain, symbols_only, jumpscore_size, everything_released,
-        stability, backend_per_row, guide_rows, guide_scores,
+        stability, events_shown, equal_tokens, backend_per_row, guide_rows, guide_scores,
     )
 }  # fmt: skip

@@ -7,9 +7,13 @@ import json
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from ov2lib import __version__
+from ov2lib.evaluate.intervals import bootstrap
 from ov2lib.files import whole_file
 
 from .errors import MiniError
@@ -57,3 +61,13 @@ def _commit() -> str:
     here = Path(__file__).parent
     head = subprocess.run(["git", "-C", str(here), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     return head.stdout.strip() or "not under git"
+
+
+def intervals(table: pd.DataFrame, by: Sequence[str], measure: str) -> pd.DataFrame:
+    """The mean of a measure for each value of some columns, with its interval over clips: columns value, low, high, clips."""
+
+    def interval(part: pd.DataFrame) -> pd.Series:
+        mean = bootstrap(part[measure].tolist(), part["clip"].tolist())
+        return pd.Series({"value": mean.value, "low": mean.low, "high": mean.high, "clips": part["clip"].nunique()})
+
+    return table.dropna(subset=[measure]).groupby(list(by), sort=False)[["clip", measure]].apply(interval)

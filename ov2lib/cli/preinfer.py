@@ -19,7 +19,7 @@ from . import run_safely
 
 # Options that tune the authors' decoder, or name what is the only way here: option, values that change nothing (None: all)
 IGNORED = {
-    "group_size": ("32",), "images_per_group": ("4",), "block_size": ("2",), "thread_type": None, "thread_count": None,
+    "group_size": ("32",), "images_per_group": ("4",), "thread_type": None, "thread_count": None,
     "frame_sampling_mode": ("uniform_count",), "sample_fps": None, "iframe_score_clip_mode": ("none",),
     "iframe_score_clip_percentile": None, "decode_backend": None, "parallel_segments": None, "threads_per_segment": None,
     "segment_guard_frames": None, "grouping_mode": ("readiness",),
@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out_dir", required=True)
     parser.add_argument("--num_sampled_frames", type=int, default=256)
     parser.add_argument("--patch", type=int, default=14)
+    parser.add_argument("--block_size", type=int, default=2)
     parser.add_argument("--max_pixels", type=int, default=MAX_PIXELS)
     parser.add_argument("--min_group_frames", type=int, default=8)
     parser.add_argument("--max_group_frames", type=int, default=64)

@@ -242,8 +242,3 @@ def bit_prior(video: Video, batch: Batch, grid: str = "") -> np.ndarray:
             bits, filled = engine_grid(bits, video.source.codec, video.source.coded, cell), None
         out[list(maps)] = scoring.resize_and_sum(scoring.bit_cost_prior(bits), height, width, video.block, filled)
     return out
-
-
-def released_prior(video: Video, batch: Batch) -> np.ndarray:
-    """`bit_prior` of bits on the grids of the authors' engine."""
-    return bit_prior(video, batch, "adaptive")

@@ -47,7 +47,8 @@ class PreinferOptions(Shown):
 
     Attributes:
         num_sampled_frames: candidate frames, at most those of the video.
-        patch, max_pixels: pixels on a patch's side, and of a canvas at most.
+        patch, max_pixels: pixels on a patch's side, and of a canvas at most. block_size: patches on a block's side, the model's
+            `spatial_merge_size`.
         min_group_frames: 8, the only value offered. max_group_frames: longest group, in candidates.
         avoid_keyframes: candidates move off key frames.
         bitcost_grid: "adaptive", or "sub" as in the paper's evaluation; "mb" and "ctu" are what "adaptive" is for H.264 and for
@@ -69,6 +70,7 @@ class PreinferOptions(Shown):
     avoid_keyframes: bool = True
     bitcost_grid: str = "adaptive"
     canvas_format: str = "jpg"
+    block_size: int = MERGE
     readiness_sum_threshold: float = 0.0
     readiness_sum_threshold_mode: str = "legacy"
     readiness_norm_sum_threshold: float = NORM_THRESHOLD
@@ -122,7 +124,7 @@ def run_preinfer(
         source, "released", max(4, asked.num_sampled_frames // CANDIDATES_PER_CANVAS), asked.max_pixels, asked.patch,
         num_candidates=min(asked.num_sampled_frames, len(source.packets.frame_times)), progress=progress,
         max_group_frames=asked.max_group_frames, avoid_keyframes=asked.avoid_keyframes, threshold=asked.threshold(density),
-        grid="sub" if asked.bitcost_grid == "sub" else "adaptive",
+        grid="sub" if asked.bitcost_grid == "sub" else "adaptive", merge=asked.block_size,
     )  # fmt: skip
     # 3. Write them, with what was asked for and what came of it
     config = asdict(asked)

@@ -1,13 +1,15 @@
 """The frames that a front end asks for come as if the whole file were decoded, however few they are."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from invariants import BEACH
 
-from ov2lib.codec.analysis import candidates, on_canvas, released_prior, score_motion_residual
+from ov2lib.codec.analysis import bit_prior, candidates, on_canvas, score_motion_residual
 from ov2lib.video.source import Source
 
-SCORERS = (score_motion_residual, released_prior)
+SCORERS = (score_motion_residual, partial(bit_prior, grid="adaptive"))
 SPECIMENS = ["h264_b_pyramid", "h264_open_gop", "h264_interlaced", "hevc_open_gop", "vp9", "av1", "mpeg4", "avi_b_frames"]
 
 

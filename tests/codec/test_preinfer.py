@@ -163,6 +163,15 @@ def test_every_codec_serves(tmp_path, specimen):
         assert len(consume(tmp_path / name)[0]) % 4 == 0
 
 
+def test_blocks_of_three_patches_for_models_that_join_as_many(tmp_path):
+    argv = ["--video", str(BEACH), "--out_dir", str(tmp_path / "out"), "--num_sampled_frames", "32", "--block_size", "3"]
+    assert program.main(argv) == 0
+    tokens = VisualTokens.load(tmp_path / "out")
+    blocks = tokens.patch_positions[tokens.merge_order].reshape(-1, 9, 3)
+    assert tokens.merge == 3 and (blocks[:, 0, 1:] % 3 == 0).all()
+    np.testing.assert_array_equal(blocks - blocks[:, :1], np.broadcast_to([[0, *divmod(i, 3)] for i in range(9)], blocks.shape))
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [

@@ -26,10 +26,13 @@ def test_the_table_holds_every_card_and_says_what_is_unknown():
     assert text.count("not published") == 3 and "4,000,000 (2,780,000)" in text and "189 (240)" in text
 
 
-def test_parts_of_a_corpus_lie_end_to_end(ax):
-    rows = training_data.draw_composition(ax, {"a": {"small": 10.0, "large": 90.0}, "b": {"all": 100.0}})
+def test_each_corpus_has_a_panel_and_each_part_a_bar_with_its_name():
+    _, axes = plt.subplots(1, 2)
+    rows = training_data.draw_composition(axes, {"a": {"small": 10.0, "large": 90.0}, "b": {"all": 100.0}})
     assert [row["component"] for row in rows] == ["large", "small", "all"]
-    assert [(bar.get_x(), bar.get_width()) for bar in ax.patches] == [(0, 90), (90, 10), (0, 100)]
+    assert [[bar.get_width() for bar in ax.patches] for ax in axes] == [[90, 10], [100]]
+    assert [label.get_text() for label in axes[0].get_yticklabels()] == ["large", "small"]
+    plt.close()
 
 
 def test_every_source_stands_at_its_size_or_says_that_it_has_none(ax):

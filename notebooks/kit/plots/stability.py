@@ -12,7 +12,7 @@ LOOKS = {"adaptive": (FRONT_ENDS["paper"], "o"), "fixed": (FRONT_ENDS["ippp"], "
 
 
 def draw_arms(ax: Axes, arms: Mapping[str, pd.DataFrame], labels: Sequence[str]) -> None:
-    """`kit.studies.stability.intervals` of each arm ("adaptive", "fixed"), one above the other at each label.
+    """`kit.records.intervals` of each arm ("adaptive", "fixed"), one above the other at each label.
 
     A single clip has no interval; a label that an arm lacks stays empty.
     """

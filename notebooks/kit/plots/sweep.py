@@ -21,6 +21,7 @@ LOOKS = {
     ("codec", "eyeless"): ("#CC79A7", "^", False, "--"),
     ("codec", "tags rule"): ("#117733", "v", False, "--"),
     ("frames", "sighted"): (FRAMES, "s", True, "-"),
+    ("frames", "equal total"): ("#88CCEE", "P", True, "-"),
     ("frames", "blind"): (FRAMES, "s", False, ":"),
 }
 
@@ -113,7 +114,7 @@ def draw_effects(axes: Sequence[Axes], table: pd.DataFrame) -> None:
     }
     for ax, (column, title) in zip(axes, titles.items(), strict=True):
         places = table["variant"].map(names.index)
-        ax.scatter(table[column], places, s=14, color="#999999", zorder=2, label="one clip")
+        ax.scatter(table[column], places, s=14, color="#999999", alpha=0.5, linewidth=0, zorder=2, label="one clip")
         means = table.groupby("variant", sort=False)[column].mean()
         ax.scatter(means, range(len(means)), s=60, marker="|", color=CODEC, linewidth=2, zorder=3, label="mean")
         ax.axvline(means.iloc[0], color=INK, linewidth=0.8, linestyle=":", zorder=1)
@@ -129,8 +130,8 @@ def inputs_figure(shown: Mapping[str, VisualTokens], events: Mapping[str, Sequen
     from matplotlib import pyplot as plt
 
     widest = max(len(tokens.canvases) for tokens in shown.values())
-    figure = plt.figure(figsize=(WIDTH, 1.15 * len(shown) + 1.9))
-    rows = figure.subfigures(len(shown) + 1, 1, height_ratios=[1] * len(shown) + [1.6])
+    figure = plt.figure(figsize=(WIDTH, 1.15 * len(shown) + 2.7))
+    rows = figure.subfigures(len(shown) + 1, 1, height_ratios=[1] * len(shown) + [2.3])
     for part, (name, tokens) in zip(rows, shown.items(), strict=False):
         part.suptitle(f"{name}: {len(tokens.canvases)} pictures, {tokens.summary()['frames_touched']} times")
         for number, ax in enumerate(part.subplots(1, widest)):

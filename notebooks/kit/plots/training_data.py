@@ -1,6 +1,5 @@
 """Training data in pictures: what corpora are made of, the token budget, frames by length of a clip, and packing."""
 
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +12,14 @@ from ..cards import DataCard
 from .sheet import Sheet, lay_out
 
 SHADES = ("#332288", "#88CCEE", "#44AA99", "#DDCC77", "#CC6677", "#AA4499", "#117733", "#882255", "#999933")
-PALE = (1, 2, 3, 8)  # of them, those that take dark letters
+NAMES = {
+    "mid_training_85m": "Mid-Training-85M", "instruct_22m": "Instruct-22M", "finevision": "FineVision",
+    "captions_30s": "captions, 30 s", "captions_30_60s": "captions, 30–60 s", "captions_60_180s": "captions, 1–3 min",
+    "captions_10_15min": "captions, 10–15 min", "captions_10_15min_codec_384": "… codec, 384 frames",
+    "captions_10_15min_codec_768": "… codec, 768 frames", "llava_video_178k": "LLaVA-Video-178K",
+    "videochat_flash": "VideoChat-Flash", "molmo2": "Molmo2", "molmo2_track": "Molmo2, tracks",
+    "molmo2_point": "Molmo2, points", "timelens": "TimeLens", "spatial_4m": "Spatial-4M",
+}  # fmt: skip
 KINDS = {"image": "#44AA99", "video": "#332288"}
 UNKNOWN = "not published"
 _LEAST = 1e5  # left edge of the samples' axis
@@ -36,36 +42,27 @@ def _count(card: DataCard) -> str:
     return (UNKNOWN if card.samples is None else f"{card.samples:,}") + others
 
 
-def draw_composition(ax: Axes, shares: dict[str, dict[str, float]]) -> list[dict]:
-    """A stacked bar for each corpus, percent by component, largest first; parts too narrow for their name stay without.
+def draw_composition(axes: Sequence[Axes], shares: dict[str, dict[str, float]]) -> list[dict]:
+    """A panel for each corpus: a bar for each component, percent, the largest on top.
 
     Args:
+        axes: one for each corpus.
         shares: by corpus, percent by component.
 
     Returns:
-        A row per part.
+        A row per component.
     """
-    # 1. A bar for each corpus, its parts from large to small
     rows = []
-    for place, (corpus, parts) in enumerate(shares.items()):
-        left = 0.0
-        for number, (component, share) in enumerate(sorted(parts.items(), key=lambda item: -item[1])):
-            shade = SHADES[number % len(SHADES)]
-            ax.barh(place, share, left=left, color=shade, height=0.62, edgecolor="white", linewidth=0.6)
-            # 2. Names where they fit
-            letters = int((share - 0.5) / 0.9)  # that fit side by side
-            lines = textwrap.wrap(component, max(letters, 1), break_long_words=False)
-            if len(lines) <= 3 and max(map(len, lines)) <= letters:
-                colour = "#111111" if number % len(SHADES) in PALE else "white"
-                words = "\n".join(lines)
-                ax.text(left + share / 2, place, words, ha="center", va="center", fontsize=6, color=colour, linespacing=0.95)
-            rows.append({"corpus": corpus, "component": component, "percent": share})
-            left += share
-    # 3. Axes
-    ax.set(xlim=(0, 100.5), xlabel="percent", yticks=range(len(shares)), yticklabels=list(shares))
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
-    ax.invert_yaxis()
+    for ax, (corpus, parts) in zip(axes, shares.items(), strict=True):
+        names = sorted(parts, key=lambda name: -parts[name])
+        bars = ax.barh(names, [parts[name] for name in names], color=KINDS["image"], height=0.7)
+        ax.bar_label(bars, fmt="%.1f", padding=3, fontsize="large")
+        ax.set(xlabel="percent", xlim=(0, 1.3 * max(parts.values())))
+        ax.set_title(corpus, fontsize="large")
+        ax.xaxis.label.set_size("large")
+        ax.tick_params(axis="y", length=0, labelsize="large")
+        ax.invert_yaxis()
+        rows += [{"corpus": corpus, "component": name, "percent": parts[name]} for name in names]
     return rows
 
 
@@ -85,20 +82,20 @@ def draw_stage_sources(ax: Axes, configs: Sequence[StageConfig]) -> list[dict]:
                 ax.hlines(place, _LEAST, source.samples, color=shade, linewidth=1)
                 ax.plot(source.samples, place, "o", color=shade, markersize=5)
             ax.annotate(text, (source.samples or _LEAST, place), xytext=(6, 0), textcoords="offset points", va="center",
-                        fontsize=7)  # fmt: skip
+                        fontsize="large")  # fmt: skip
             rows.append({"stage": config.stage, "source": source.name, "kind": source.kind, "samples": source.samples})
             places.append(place)
-            names.append(source.name)
+            names.append(NAMES[source.name])
         # 2. Stages beside their sources
         middle = np.mean(places[-len(config.sources) :])
-        ax.annotate(f"stage {config.stage}", (1, middle), xycoords=ax.get_yaxis_transform(), va="center", fontsize=8)
+        ax.annotate(f"stage {config.stage}", (1, middle), xycoords=ax.get_yaxis_transform(), va="center", fontsize="large")
     # 3. Legend and axes
     ax.plot([], [], "o-", color=KINDS["image"], label="images and text")
     ax.plot([], [], "o-", color=KINDS["video"], label="video")
     ax.set(xscale="log", xlim=(_LEAST, 3e8), xlabel="samples")
-    ax.set_yticks(places, names, fontsize=7)
+    ax.set_yticks(places, names, fontsize="large")
     ax.invert_yaxis()
-    ax.legend(fontsize=7, loc="lower right")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.08), ncols=2, fontsize="large")
     return rows
 
 

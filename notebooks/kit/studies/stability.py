@@ -26,7 +26,6 @@ import pandas as pd
 from ov2lib.codec.config import FixedConfig, PaperConfig
 from ov2lib.codec.frontend import partition_packets, plan_groups
 from ov2lib.codec.gop import Partition, uniform_partition
-from ov2lib.evaluate.intervals import bootstrap
 from ov2lib.files import project_root
 from ov2lib.video.encode import Encoding, encode
 from ov2lib.video.packets import Packets
@@ -217,16 +216,6 @@ def differences(table: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     keys = [name for name in table.columns if name not in ("arm", "groups", *MEASURES)]
     arms = (table[table["arm"] == arm].set_index(keys)[list(MEASURES)] for arm in (first, second))
     return next(arms).sub(next(arms)).reset_index().assign(arm=f"{first} - {second}")
-
-
-def intervals(table: pd.DataFrame, by: Sequence[str], measure: str) -> pd.DataFrame:
-    """The mean of a measure for each value of some columns, with its interval over clips: columns value, low, high, clips."""
-
-    def interval(part: pd.DataFrame) -> pd.Series:
-        mean = bootstrap(part[measure].tolist(), part["clip"].tolist())
-        return pd.Series({"value": mean.value, "low": mean.low, "high": mean.high, "clips": part["clip"].nunique()})
-
-    return table.dropna(subset=[measure]).groupby(list(by), sort=False)[["clip", measure]].apply(interval)
 
 
 def study(job: tuple[str, int, int]) -> list[dict]:
