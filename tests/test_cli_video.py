@@ -129,7 +129,7 @@ def test_inspect_tells_kinds_and_groups_of_pictures(specimen, capsys):
     said = spoken(capsys)
     shares = [part.split(",")[0] for part in said["frame kinds"].split("; ")]
     assert shares == ["3 I", "4 P", "11 B"]
-    assert said["key frames"] == "3, GOPs of 4 to 8 packets; decoding can start at 1 of them"
+    assert said["key frames"] == "3, GOPs of 4 to 8 packets; decoding can start at 3 of them"
 
 
 def a_partition(cost, edges):

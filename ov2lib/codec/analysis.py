@@ -166,22 +166,24 @@ def candidates(
 def plan(video: Video, targets: np.ndarray, workers: int) -> tuple[np.ndarray, list]:
     """Packets to decode, bool [n], and jobs (first packet, end packet, set of target frames) that can run side by side.
 
-    Fed: the references of each stretch between clean key frames up to the last target frame in it, and the target frames.
+    Fed: the references of each segment (from one clean key frame to the next) up to the last target frame in it, the target
+    frames, and the key frame behind of leading pictures among them.
     What follows the last target frame, the next reference, is fed too: MPEG-1, 2 and 4 give vectors and quantisers of a
     picture only when that pushes it out, and a proxy's B frames are predicted from it.
     """
-    # 1. Which packets hold a frame that is needed, and in which segment behind a clean start they lie
+    # 1. Which packets hold a frame that is needed, and in which segment they lie
     packets = video.source.packets
     lead = int(video.source.intra)  # there, the frame before may lie in the stretch before
     needed = np.union1d(targets, np.maximum(targets - lead, 0))
     asked = np.isin(packets.frame, needed) & (packets.frame >= 0)
-    starts = np.flatnonzero(packets.clean)
-    segment = np.searchsorted(starts, np.arange(len(packets)), side="right") - 1
+    starts, segment = np.flatnonzero(packets.clean), packets.segment
     # 2. Feed each segment up to its last needed packet, without what nothing depends on
     last = np.full(len(starts), -1)
     np.maximum.at(last, segment[asked], np.flatnonzero(asked))
     upto = np.arange(len(packets)) <= last[segment]
     feed = upto & (segment >= 0) & (packets.needed | asked)
+    behind = starts[np.minimum(segment + 1, len(starts) - 1)]
+    feed[behind[asked & (np.arange(len(packets)) > behind)]] = True
     # 3. Decoders that hold pictures back need one more reference to give out the last one
     if video.source.codec != "h264":
         references = np.flatnonzero(packets.reference)

@@ -1,7 +1,7 @@
 """Full benchmarks through lmms-eval: the command of every reported row, and its result files read back.
 
 lmms-eval is never imported here, and it cannot share an environment with ov2lib's video reader: version 0.7.3 wants
-`av<16`, ov2lib `av>=17`. Give it an environment of its own, run the commands there, and read the files here.
+`av<16`, ov2lib `av>=18.1`. Give it an environment of its own, run the commands there, and read the files here.
 
 The commands are those of the authors' reproduction guide and run on the guide's branch (`HARNESS`). The package index's
 0.7.3 differs, so mind three traps when you translate them. It spells the codec backend `use_codec=True` and silently

@@ -1,8 +1,8 @@
 """Decode the frames that are needed, in display order, each with what its bitstream says.
 
 Frames that nothing refers to and nobody asked for are never given to the decoder; decoding starts at clean key frames, so
-that parts of a file can be decoded at once. References never reach across a clean key frame, which makes the result the
-same whether a file is decoded whole or in parts.
+that parts of a file can be decoded at once. But for leading pictures, references never reach across a clean key frame, which
+makes the result the same whether a file is decoded whole or in parts.
 """
 
 from collections import deque
@@ -51,7 +51,7 @@ class CodedFrame:
         cropped: whole macroblocks (columns, rows) that the codec cuts off on the left and at the top. Vectors and quantisers
             are without them; where the cut goes through a macroblock, their grid begins that much beside the picture.
         scaled: to the size of the first picture, so that vectors and quantisers no longer fit.
-        restart: nothing from here on needs anything before (a clean key frame).
+        restart: nothing shown from here on needs anything before (a clean key frame).
         target: the frame is read for itself, not as another's reference.
         marginals: exact bytes of its parts, None where they were not asked for or it is coded in one piece.
         original: of a frame with a proxy (see `proxy`), the frame as decoded; small: its luma at the proxy's size; coding: the
@@ -144,7 +144,7 @@ def decode(
     the first one's, without vectors and quantisers.
 
     Args:
-        start: a clean packet, or 0.
+        start: a clean packet, or 0. Leading pictures of it are left to who decodes the part before.
         feed: bool [n], packets to give to the decoder; None gives all. References must be among them.
         measured: frames whose `marginals` are wanted.
         threads: for the decoder of a stream of which it exports nothing; else it has one (FFmpeg's frame threading corrupts
@@ -156,7 +156,7 @@ def decode(
     # 1. Which packets to feed, and which frames they should give
     packets, damage = source.packets, source.damage
     stop = len(packets) if stop is None else stop
-    feed = np.ones(len(packets), bool) if feed is None else feed
+    feed = (True if feed is None else feed) & (packets.segment >= packets.segment[start])
     awaited = np.zeros(len(packets.frame_packet), bool)
     awaited[packets.frame[start:stop][feed[start:stop] & (packets.frame[start:stop] >= 0)]] = True
     last, scaler, failed = -1, VideoReformatter(), ""
@@ -309,9 +309,10 @@ def link(frames: Iterable[CodedFrame]) -> Iterator[Linked]:
     waiting: list[Linked] = []
     anchor = None
     for frame in frames:
-        # 1. A reference is what B frames before it wait for; a clean key frame ends all references
+        # 1. A reference is what B frames before it wait for; a clean key frame ends all references but of leading pictures
         if frame.is_reference:
-            yield from (replace(w, following=None if frame.restart else frame) for w in waiting)
+            for w in waiting:
+                yield replace(w, following=None if frame.restart and w.frame.order < frame.order else frame)
             waiting.clear()
         if frame.restart:
             past.clear()

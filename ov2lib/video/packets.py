@@ -26,6 +26,7 @@ MAX_REORDER = 64  # published: H.264 and HEVC hold back at most 16 frames, 32 fi
 TINY = 16  # assumed: bytes up to which an MPEG-4 picture may be one that is not coded and not shown
 RETIME = "write new times: `ffmpeg -i IN -vf setpts=N/FRAME_RATE/TB OUT.mp4`"
 STARTS_ANYWHERE = ("h264", "hevc", "vvc", "av1")  # their decoders show nothing that lacks what it refers to
+OPENS = ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4")  # published: but for leading pictures, nothing refers across keys
 NEEDS_HEAD = ("gif", "apng")  # their decoders start at the first packet only; so do those of pictures with a palette
 ORDERED_FORMATS = ("mov", "matroska", "mpegts", "mpeg", "flv", "ogg", "nut", "ivf", "obu")  # whose times are for presentation
 _UNKNOWN = np.iinfo(np.int64).min
@@ -42,7 +43,8 @@ class Packets:
         kind: "I", "P", "B" or "?" (unknown without decoding: not key, of a codec whose headers are not read).
         reference: bool, later pictures may be predicted from the one that it shows.
         needed: bool, later pictures may be predicted from what it holds, such as hidden pictures.
-        clean: bool, decoding may start here and nothing after it in decode order needs anything before it.
+        clean: bool, decoding may start here: what is shown from here on needs nothing before it. Leading pictures, which are
+            decoded later and shown earlier, may.
         frame: int64, display index of the frame the packet belongs to (two fields belong to one); -1 for one that is never
             shown.
         owner: int64, display index of the frame that the packet's bytes count to: its own, for a hidden picture that
@@ -78,6 +80,15 @@ class Packets:
         shown = np.flatnonzero(self.frame >= 0)[::-1]
         first[self.frame[shown]] = shown
         return first
+
+    @cached_property
+    def segment(self) -> np.ndarray:
+        """int64 [n], number of the clean packet with which decoding must begin for this one; -1 before the first. A leading
+        picture belongs to the segment before."""
+        starts = np.flatnonzero(self.clean)
+        segment = np.searchsorted(starts, np.arange(len(self)), side="right") - 1
+        leading = (self.frame >= 0) & (self.frame < self.frame[starts[segment]]) & (segment > 0)
+        return segment - leading
 
     @cached_property
     def frame_times(self) -> np.ndarray:
@@ -234,6 +245,8 @@ class _Listing:
         # 4. Where decoding may start
         start = first if first <= place.min() else 0
         clean = row["clean"] & (_closed(frame, shown) & shown if stop else _closed(pts, shown))
+        if self.codec in OPENS:
+            clean |= _opens(frame, row["clean"] & shown)
         clean &= self.codec not in NEEDS_HEAD and self.stream.codec_context.pix_fmt != "pal8"
         clean[start], clean[:start] = True, False
         # 5. The second field of a frame, and how long the last frame stays: two fields say half of it, or all
@@ -383,3 +396,14 @@ def _closed(order: np.ndarray, shown: np.ndarray) -> np.ndarray:
     """bool [n]: every shown packet from here on, in decode order, is presented no earlier than this one."""
     later = np.where(shown, order, np.iinfo(np.int64).max)
     return np.minimum.accumulate(later[::-1])[::-1] >= order
+
+
+def _opens(frame: np.ndarray, key: np.ndarray) -> np.ndarray:
+    """bool [n], key frames behind which all leading pictures (decoded later, shown earlier) come before any other picture."""
+    out = np.zeros(len(frame), bool)
+    later = np.where(frame >= 0, frame, np.iinfo(np.int64).max)
+    earliest = np.minimum.accumulate(later[::-1])[::-1]
+    for start in np.flatnonzero(key):
+        others = np.flatnonzero(frame[start + 1 : start + 2 + MAX_REORDER] > frame[start])
+        out[start] = len(others) > 0 and earliest[start + 1 + others[0]] > frame[start]
+    return out

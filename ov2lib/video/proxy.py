@@ -33,6 +33,7 @@ X264 = {
     "x264-params": "qp=22:subme=1:bframes={bframes}:b-adapt=0:b-pyramid=normal:keyint=infinite:scenecut=0:"
     "rc-lookahead=0:mbtree=0",
 }
+NONE = -1  # decode order of the B frame that waits for a later reference
 LEAN = {"flags2": "+export_mvs", "export_side_data": "venc_params", "skip_idct": "all", "skip_loop_filter": "all"}
 
 
@@ -55,12 +56,14 @@ def proxied(
             marked as no target.
         intra: all frames are key frames: each is predicted from the one before, which no later one depends on.
     """
-    run, before, waiting = _Run(size), None, False
+    run, before, waiting = _Run(size), None, NONE
     for frame in frames:
-        # 1. A clean key frame begins a proxy of its own
+        # 1. A clean key frame ends the proxy, as a reference of leading pictures, and begins another
         if frame.restart and not intra:
+            if waiting > frame.order:
+                yield from run.push(frame, False)
             yield from run.end()
-            run, before, waiting = _Run(size), None, False
+            run, before, waiting = _Run(size), None, NONE
         # 2. A target comes with the reference before it, and a B frame with the one that follows
         if targets is None or frame.index in targets:
             if intra:
@@ -69,12 +72,12 @@ def proxied(
             if before is not None and before.index > run.last:
                 yield from run.push(before, False)
             yield from run.push(frame, True)
-            waiting |= frame.kind == "B"
-        elif waiting and frame.is_reference:
+            waiting = frame.order if frame.kind == "B" else waiting
+        elif waiting > NONE and frame.is_reference:
             yield from run.push(frame, False)
         if frame.is_reference or intra:
             before = frame
-            waiting &= frame.kind == "B"
+            waiting = waiting if frame.kind == "B" else NONE
     yield from run.end()
 
 
@@ -103,7 +106,7 @@ class _Run:
         """Encode one more frame."""
         if not self.count:
             self._open(frame.picture)
-        kind = "P" if frame.restart else frame.kind  # a restart within a run: all frames are intra
+        kind = "P" if frame.restart else frame.kind  # a restart within a run: all frames are intra, or its last
         kind = kind if self.count else "I"
         small = self.scaler.gray_picture(frame.picture)
         small.pict_type, small.pts, small.time_base = TYPES[kind], self.count, TICK

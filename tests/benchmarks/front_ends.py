@@ -1,7 +1,8 @@
 """How far the front ends are from a bare decode: `python tests/benchmarks/front_ends.py`.
 
 Every figure is a ratio within one run: the same file decoded by PyAV on one thread, nothing else, is 1. Medians over a few
-rounds in which all contestants take turns. The long clip is one minute of rendered 720p, repeated ten times by remuxing.
+rounds in which all contestants take turns. The long clips are ten seconds of rendered 720p in each codec, their packets
+repeated sixty times; each measurement of them has a process of its own, which tells its processor time and memory too.
 """
 
 import argparse
@@ -46,40 +47,43 @@ def bare_decode(path: Path) -> None:
 
 def repeat(path: Path, times: int) -> Path:
     """The same clip `times` over, without encoding it again."""
-    target = path.with_name(f"{path.stem}_x{times}.mp4")
+    target = path.with_name(f"{path.stem}_x{times}{path.suffix}")
     if target.exists():
         return target
-    with av.open(str(path)) as source:
+    scratch = target.with_name(f"part-{target.name}")
+    with av.open(str(path)) as source, av.open(str(scratch), "w") as sink:
+        # 1. The clip's packets, and how long it is
         stream = source.streams.video[0]
         packets = [(bytes(p), p.pts, p.dts, p.is_keyframe) for p in source.demux(stream) if p.size]
-        length = int(stream.duration)
-        with av.open(str(target) + ".part", "w", format="mp4") as sink:
-            out = sink.add_stream_from_template(stream)
-            for round_ in range(times):
-                for data, pts, dts, key in packets:
-                    packet = av.Packet(data)
-                    packet.stream, packet.time_base = out, stream.time_base
-                    packet.pts, packet.dts = pts + round_ * length, dts + round_ * length
-                    packet.is_keyframe = key
-                    sink.mux(packet)
-    os.replace(str(target) + ".part", target)
-    return target
+        shown = sorted(pts for _, pts, _, _ in packets)
+        length = round((shown[-1] - shown[0]) * len(shown) / (len(shown) - 1))
+        # 2. Written one after the other
+        out = sink.add_stream_from_template(stream)
+        for round_ in range(times):
+            for data, pts, dts, key in packets:
+                packet = av.Packet(data)
+                packet.stream, packet.time_base, packet.is_keyframe = out, stream.time_base, key
+                packet.pts, packet.dts = pts + round_ * length, dts + round_ * length
+                sink.mux(packet)
+    return scratch.rename(target)
 
 
-def recoded(codec: str) -> Path:
-    """The beach clip encoded anew, kept in the cache."""
+def recoded(clip: Path, codec: str, name: str) -> Path:
+    """A clip encoded anew, kept in the cache."""
     encoder, suffix, options = CODECS[codec]
-    target = cache_dir() / f"beach-{codec}{suffix}"
+    target = cache_dir() / f"{name}-{codec}{suffix}"
     if target.exists():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f"part-{target.name}")
-    with av.open(str(BEACH)) as source, av.open(str(scratch), "w") as sink:
-        out = sink.add_stream(encoder, rate=30, options=options)
-        (out.height, out.width), out.pix_fmt = (640, 360), "yuv420p"
+    with av.open(str(clip)) as source, av.open(str(scratch), "w") as sink:
+        stream = source.streams.video[0]
+        rate = round(stream.average_rate)
+        out = sink.add_stream(encoder, rate=rate, options=options)
+        (out.height, out.width), out.pix_fmt = (stream.height, stream.width), "yuv420p"
         open_encoder(out.codec_context)
         for index, frame in enumerate(source.decode(video=0)):
-            frame.pts, frame.time_base, frame.pict_type = index, Fraction(1, 30), 0
+            frame.pts, frame.time_base, frame.pict_type = index, Fraction(1, rate), 0
             sink.mux(out.encode(frame))
         sink.mux(out.encode(None))
     return scratch.rename(target)
@@ -113,37 +117,54 @@ def partition_speed(path: Path) -> tuple[float, float]:
     return packets.duration / from_file, packets.duration / from_packets
 
 
-def peak_memory(path: Path, front_end: str) -> float:
-    """Peak resident MiB of a process that does nothing but tokenize the file."""
-    code = f"import ov2lib; ov2lib.tokenize_video({str(path)!r}, {front_end!r});"
+def alone(work: str, path: Path) -> tuple[float, float, float]:
+    """Wall seconds, processor seconds and peak resident MiB of a process that does nothing but `work` on the file."""
+    call = f"bare_decode(Path({str(path)!r}))" if work == "decode" else f"tokenize_video({str(path)!r}, {work!r})"
+    code = f"import time; from front_ends import *; start = time.perf_counter(), time.process_time(); {call};"
+    code += "print(time.perf_counter() - start[0], time.process_time() - start[1]);"
     code += "print(open('/proc/self/status').read())"  # its high-water mark; getrusage would count this process in
-    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    return int(out.split("VmHWM:")[1].split()[0]) / 1024
+    folder = Path(__file__).parent
+    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=folder).stdout
+    wall, processor = out.split()[:2]
+    return float(wall), float(processor), int(out.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def long_clips(rounds: int) -> None:
+    """Print what ten minutes of 1280x720 take in each codec, and how much less memory ten seconds of them need."""
+    short = camera_cuts(10, size=(720, 1280), gop=250).path
+    shorts = {"h264": short} | {codec: recoded(short, codec, short.stem) for codec in CODECS}
+    for codec, short in shorts.items():
+        long = repeat(short, 60)
+        floor = [*map(statistics.median, zip(*(alone("decode", long) for _ in range(rounds)), strict=True))]
+        print(f"10 min, 1280x720, {codec}: decode {floor[0]:.1f} s, of processor {floor[1]:.1f} s", flush=True)
+        for front_end in FRONT_ENDS:
+            wall, processor, peak = map(statistics.median, zip(*(alone(front_end, long) for _ in range(rounds)), strict=True))
+            times = f"{wall / floor[0]:.2f}, of processor time {processor / floor[1]:.2f}"
+            print(f"  {front_end}: {times}; {peak:.0f} MiB, of 10 s {alone(front_end, short)[2]:.0f} MiB", flush=True)
+
+
+def short_clips(rounds: int) -> None:
+    """Print the ratios on the beach clip in each codec."""
+    files = {"beach, 16 s, 360x640": BEACH} | {f"the same in {codec}": recoded(BEACH, codec, "beach") for codec in CODECS}
+    for name, path in files.items():
+        row = ratios(path, rounds)
+        print(f"{name}: " + ", ".join(f"{key} {value:.2f}" for key, value in row.items()))
+        print("  partition alone, times real time: from the file {:.0f}, from packets {:.0f}".format(*partition_speed(path)))
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=7, help="on the short clip; 0 leaves it out")
     parser.add_argument("--long-rounds", type=int, default=3)
     parser.add_argument("--short-only", action="store_true")
     args = parser.parse_args()
     machine, cores = platform.processor() or platform.machine(), len(os.sched_getaffinity(0))
-    print(f"{machine}, {cores} cores, Python {platform.python_version()}, av {av.__version__}")
-    files = [("beach, 16 s, 360x640", BEACH, args.rounds)]
-    files += [(f"the same in {codec}", recoded(codec), args.rounds) for codec in CODECS]
+    print(f"{machine}, {cores} cores, Python {platform.python_version()}, av {av.__version__}", flush=True)
+    if args.rounds:
+        short_clips(args.rounds)
     if not args.short_only:
-        minute = camera_cuts(60, size=(720, 1280), gop=250).path
-        long = repeat(minute, 10)
-        files.append(("10 min, 1280x720", long, args.long_rounds))
-    for name, path, rounds in files:
-        row = ratios(path, rounds)
-        print(f"{name}: " + ", ".join(f"{key} {value:.2f}" for key, value in row.items()))
-        print("  partition alone, times real time: from the file {:.0f}, from packets {:.0f}".format(*partition_speed(path)))
-    if not args.short_only:
-        for front_end in FRONT_ENDS:
-            short, tall = peak_memory(minute, front_end), peak_memory(long, front_end)
-            print(f"peak memory, {front_end}: 1 min {short:.0f} MiB, 10 min {tall:.0f} MiB, ratio {tall / short:.2f}")
+        long_clips(args.long_rounds)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,8 @@ def test_video_goes_through_the_chosen_backend(folder, tmp_path, monkeypatch):
     made = {}
     monkeypatch.setattr(media, "tokenize_video", lambda path, **o: made.update(o, path=path) or strip([[0, 1], [2, 2]]))
     asking.ask(video, "What happens?", folder, device="cpu", max_new_tokens=2, num_canvases=2)
-    assert made == {"path": str(video), "front_end": "released", "patch_size": 14, "workers": None, "num_canvases": 2}
+    options = {"front_end": "released", "num_canvases": 2}
+    assert made == {"path": str(video), "patch_size": 14, "merge": 2, "workers": None} | options
 
 
 def test_no_model_says_how_to_get_it(image, tmp_path):

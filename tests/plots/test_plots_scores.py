@@ -39,7 +39,7 @@ def test_standings_show_every_model_on_every_row(ax):
 def test_gains_name_their_means(ax):
     scores.draw_gains(ax, derived.gains("spatial"), leave_out=2)
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert labels == ["mean +5.34", "median +0.50", "mean without CrossPoint and TraceSpatial-3D +0.08"]
+    assert labels == ["mean +5.34", "median +0.50", "mean without CrossPoint\nand TraceSpatial-3D +0.08"]
     assert [bar.get_width() for bar in ax.patches][:2] == pytest.approx([35.0, 23.0])
 
 

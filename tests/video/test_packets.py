@@ -88,18 +88,23 @@ def test_duration_is_that_of_the_frames(name, specimen):
 
 @pytest.mark.parametrize("name", zoo.GOOD)
 def test_decoding_may_start_at_every_clean_packet(name, specimen):
-    """Clean packets are key frames, the first key frame among them, and nothing decoded later is shown before them."""
+    """Clean packets are key frames, the first key frame among them, and nothing of their segments is shown before them."""
     packets = read_packets(specimen(name).path)
     assert packets.clean[np.argmax(packets.key)] and not (packets.clean & ~packets.key).any()
-    for start in np.flatnonzero(packets.clean):
-        later = packets.frame[start:]
+    for segment, start in enumerate(np.flatnonzero(packets.clean)):
+        later = packets.frame[packets.segment >= segment]
         assert later[later >= 0].min() == packets.frame[start] or name == "edit_list"
 
 
-def test_open_gops_are_not_clean(specimen):
+def test_leading_pictures_of_an_open_gop_belong_to_the_segment_before(specimen):
     for name in ("h264_open_gop", "hevc_open_gop"):
         packets = read_packets(specimen(name).path)
-        assert packets.key.sum() == 3 and packets.clean.sum() == 1
+        assert packets.key.sum() == packets.clean.sum() == 3
+        leading = packets.segment < np.cumsum(packets.clean) - 1
+        assert leading.sum() == 4 and (packets.kind[leading] != "I").all()
+
+
+def test_where_decoding_may_not_start(specimen):
     assert read_packets(specimen("h264_intra_refresh").path).clean.sum() == 1  # recovery points take time to recover
     assert read_packets(specimen("h264_b_frames").path).clean.sum() == 2
 

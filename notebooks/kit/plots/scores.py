@@ -50,13 +50,13 @@ def draw_gains(ax: Axes, gains: pd.Series, leave_out: int = 0, baseline: str = B
     ax.barh(places, gains, 0.7, color=[MODELS[MODEL] if gain > 0 else MODELS[baseline] for gain in gains], zorder=2)
     lines = [("mean", gains.mean(), "-"), ("median", gains.median(), ":")]
     if leave_out:
-        lines.append((f"mean without {' and '.join(gains.index[:leave_out])}", gains.iloc[leave_out:].mean(), "--"))
+        lines.append(("mean without " + "\nand ".join(gains.index[:leave_out]), gains.iloc[leave_out:].mean(), "--"))
     for name, value, dash in lines:
         ax.axvline(value, color=INK, linewidth=1, linestyle=dash, zorder=3, label=f"{name} {_signed(value, 2)}")
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.set_yticks(places, gains.index)
     ax.set(xlabel=f"points over {baseline}", ylim=(len(gains) - 0.4, -0.6))
-    ax.legend(loc="best")
+    ax.legend(loc="lower right")  # gains fall from row to row, so this corner is empty
 
 
 def draw_regions(ax: Axes, regions: pd.DataFrame, rounding: float) -> None:
