@@ -347,15 +347,19 @@ class _Mpeg2Slices:
     """MPEG-1 and 2: slices, which begin with their row. Those of one row count together; field pictures are left out."""
 
     def __init__(self, size: tuple[int, int]):
-        self.parts = _Parts(size, MACROBLOCK)
+        self.rows, self.cols = (-(-side // MACROBLOCK) for side in size)
 
     def __call__(self, packet: av.Packet) -> Marginals | None:
-        data, (rows, cols) = memoryview(packet), self.parts.shape
-        size = np.zeros(rows, np.int64)
-        for start, end in nal_units(data, 0):
-            unit = bytes(data[start : min(end, start + 4)])
-            if unit[0] == 0xB5 and len(unit) > 3 and unit[1] >> 4 == 8 and unit[3] & 3 != 3:
+        # 1. Bytes of the slices that begin in each row
+        data, size = bytes(packet), np.zeros(self.rows, np.int64)
+        for start, end in nal_units(memoryview(data), 0):
+            code = data[start]
+            if code == 0xB5 and end - start > 3 and data[start + 1] >> 4 == 8 and data[start + 3] & 3 != 3:
                 return None  # picture coding extension: its picture_structure is a field
-            if 1 <= unit[0] <= min(rows, 0xAF):
-                size[unit[0] - 1] += end - start
-        return self.parts.marginals([(int(row) * cols, [int(size[row])]) for row in np.flatnonzero(size)])
+            if 1 <= code <= min(self.rows, 0xAF):
+                size[code - 1] += end - start
+        # 2. A row without any belongs to the part before
+        begins = size > 0
+        if not begins[0] or begins.sum() < 2:
+            return None
+        return Marginals(np.repeat(np.cumsum(begins) - 1, self.cols).reshape(-1, self.cols), MACROBLOCK, size[begins])

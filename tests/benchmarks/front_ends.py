@@ -58,7 +58,7 @@ def repeat(path: Path, times: int) -> Path:
         shown = sorted(pts for _, pts, _, _ in packets)
         length = round((shown[-1] - shown[0]) * len(shown) / (len(shown) - 1))
         # 2. Written one after the other
-        out = sink.add_stream_from_template(stream)
+        out = sink.add_stream_from_template(stream, opaque=True)  # some decoders have no encoder of their name
         for round_ in range(times):
             for data, pts, dts, key in packets:
                 packet = av.Packet(data)
