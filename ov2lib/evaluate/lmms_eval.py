@@ -3,7 +3,7 @@
 lmms-eval is never imported here, and it cannot share an environment with ov2lib's video reader: version 0.7.3 wants
 `av<16`, ov2lib `av>=18.1`. Give it an environment of its own, run the commands there, and read the files here.
 
-The commands are those of the authors' reproduction guide and run on the guide's branch (`HARNESS`). The package index's
+The commands are those of the authors' reproduction guide and run on the branch `llava-onevision2`. The package index's
 0.7.3 differs, so mind three traps when you translate them. It spells the codec backend `use_codec=True` and silently
 ignores `video_backend=codec`, so the guide's command would sample frames there: a codec command as printed asks the
 installed wrapper first, and stops there. With its codec backend it ignores
@@ -26,8 +26,7 @@ from typing import Any
 from ..errors import EvaluationError
 from ..reported import rows
 
-# published: branch llava-onevision2, read at commit 1e1b37b4605e5b754a844f2ff44a710110a925b3
-HARNESS = "https://github.com/EvolvingLMMs-Lab/lmms-eval"
+# published: EvolvingLMMs-Lab/lmms-eval, branch llava-onevision2, read at commit 1e1b37b4605e5b754a844f2ff44a710110a925b3
 CHECKPOINT = "lmms-lab-encoder/LLaVA-OneVision-2-8B-Instruct"  # published
 NOT_LISTED = "settings not in the guide"
 NOT_RECORDED = "not recorded"
@@ -151,25 +150,6 @@ def command_table(blind: bool = False) -> list[dict]:
             empty = dict.fromkeys(("split", "backend", "budget", "min_pixels", "max_pixels", "timestamp_decimals"), "")
             table.append(common | empty | {"task": about["task"], "command": NOT_LISTED, "note": about["note"]})
     return table
-
-
-def vllm_serve(media_root: str, model: str = CHECKPOINT) -> tuple[str, ...]:
-    """The vLLM command that serves the same checkpoint; videos under `media_root` may be read.
-
-    A server samples frames, whatever the request says: it decodes a `video_url` before the model's processor sees it.
-    Codec input needs vLLM's Python interface and a local file, with `vllm_codec_options`:
-
-        LLM(model, trust_remote_code=True, allowed_local_media_path=root, mm_processor_kwargs=vllm_codec_options())
-        .generate({"prompt": …, "multi_modal_data": {"video": prepare_codec_video_input(path)}})
-
-    where `prepare_codec_video_input` is in `vllm.model_executor.models.llava_onevision2`.
-    """
-    return ("vllm", "serve", model, "--trust-remote-code", "--allowed-local-media-path", media_root)
-
-
-def vllm_codec_options(target_canvas: int = 64, max_pixels: int = 313_600) -> dict:
-    """`mm_processor_kwargs` for codec input in vLLM; the defaults are the guide's for all tasks but JumpScore (128)."""
-    return {"video_backend": "codec", "max_pixels": max_pixels, "codec_config": {"target_canvas": target_canvas}}
 
 
 def read_results(*paths: str | Path) -> list[Result]:

@@ -47,17 +47,6 @@ def score(prediction: str, sample: Sample) -> dict[str, float]:
         raise EvaluationError(f"{sample.id}: {error}") from error
 
 
-def headline(task: str) -> str:
-    """Name of a task's first metric.
-
-    Raises:
-        EvaluationError: no such task.
-    """
-    if task not in HEADLINES:
-        raise EvaluationError(f"task {task!r} has no scorer; known are {', '.join(HEADLINES)}")
-    return HEADLINES[task]
-
-
 def reference(sample: Sample) -> str:
     """The true answer in words: the sample's last message."""
     return sample.messages[-1][1]
@@ -200,7 +189,4 @@ def _middle(mask: np.ndarray) -> tuple[float, float]:
 SCORERS: Mapping[str, Callable[[str, Sample], dict[str, float]]] = {
     "choice": score_choice, "caption": score_caption, "number": score_number, "jump_times": score_jump_times,
     "grounding": score_grounding, "tracks": score_tracks,
-}  # fmt: skip
-HEADLINES = {
-    "choice": "accuracy", "caption": "F1", "number": "MRA", "jump_times": "mAP", "grounding": "mIoU", "tracks": "J&F",
 }  # fmt: skip

@@ -79,11 +79,6 @@ def test_every_reported_row_has_a_command_or_says_why_not():
     assert lmms_eval.commands("DocVQA") == ()
 
 
-def test_vllm_commands():
-    assert lmms_eval.vllm_serve("/videos")[:3] == ("vllm", "serve", lmms_eval.CHECKPOINT)
-    assert lmms_eval.vllm_codec_options(128)["codec_config"] == {"target_canvas": 128}
-
-
 def write(folder, results, args=f"pretrained={SNAPSHOT},{FRAMES}", name="20260105_101112_results.json", **config):
     data = {
         "results": results,

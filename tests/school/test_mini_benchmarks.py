@@ -4,7 +4,7 @@ import pytest
 
 from kit.errors import MiniError
 from kit.school.benchmarks import BENCHMARKS, benchmark
-from ov2lib.evaluate.scorers import headline, reference, score
+from ov2lib.evaluate.scorers import reference, score
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
@@ -13,7 +13,7 @@ def test_as_many_as_asked_of_one_kind_and_the_truth_scores_one(name):
     assert len({sample.id for sample in samples}) == 6
     assert {(sample.task, sample.truth["kind"]) for sample in samples} == {BENCHMARKS[name]}
     for sample in samples:
-        assert score(reference(sample), sample)[headline(sample.task)] > (0.8 if sample.task == "tracks" else 0.999)
+        assert next(iter(score(reference(sample), sample).values())) > (0.8 if sample.task == "tracks" else 0.999)
         assert "-test-" in sample.id
 
 

@@ -11,6 +11,7 @@ from matplotlib.patches import FancyBboxPatch
 from ov2lib.figures import WIDTH
 from ov2lib.model.sizes import ModelCard, VideoCost
 
+from .axes import stack
 from .shapes import Step
 
 PARTS = {  # light to dark, the vision side in teal and the language side in indigo
@@ -76,17 +77,13 @@ def _shape(shape: tuple[int, ...]) -> str:
 def draw_parameters(ax: Axes, cards: Sequence[ModelCard]) -> None:
     """A stacked bar per size, in billions; the hatched part is not used by any one token (experts)."""
     names = [card.name for card in cards]
-    left = np.zeros(len(cards))
-    for part, shade in PARTS.items():
-        width = np.array([card.parameters[part] for card in cards]) / 1e9
-        ax.barh(names, width, left=left, color=shade, label=part, linewidth=0)
-        left += width
+    parts = {part: np.array([card.parameters[part] for card in cards]) / 1e9 for part in PARTS}
+    ends = stack(ax, names, parts, PARTS, lying=True, linewidth=0)
     for place, card in enumerate(cards):
         total, active = card.parameters["total"] / 1e9, card.parameters["active"] / 1e9
         text = f"{total:.2f}" + ("" if active == total else f", {active:.2f} for any one token")
         ax.annotate(text, (total, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
-    ax.set(xlabel="parameters, billions", xlim=(0, 1.32 * left.max()))
-    ax.invert_yaxis()
+    ax.set(xlabel="parameters, billions", xlim=(0, 1.32 * ends.max()))
     ax.legend(fontsize=7, loc="upper right")
 
 
@@ -97,15 +94,11 @@ def cost_parts(cost: VideoCost) -> dict[str, float]:
 
 def draw_costs(ax: Axes, costs: Sequence[VideoCost]) -> None:
     """A stacked bar per way of showing a video, in PFLOP for the whole of it."""
-    left = np.zeros(len(costs))
     names = [f"{cost.name}\n{cost.tokens:,} tokens" for cost in costs]
-    for part, shade in COSTS.items():
-        width = np.array([cost_parts(cost)[part] for cost in costs]) / 1e15
-        ax.barh(names, width, left=left, color=shade, label=part, linewidth=0)
-        left += width
+    parts = {part: np.array([cost_parts(cost)[part] for cost in costs]) / 1e15 for part in COSTS}
+    stack(ax, names, parts, COSTS, lying=True, linewidth=0)
     ax.set(xlabel="PFLOP to the end of prefill")
     ax.tick_params(axis="y", labelsize=7)
-    ax.invert_yaxis()
     ax.legend(fontsize=7, loc="lower right")
 
 
@@ -124,9 +117,8 @@ def draw_by_length(ax: Axes, rows: list[dict]) -> None:
 def draw_group_cost(ax: Axes, rows: list[dict]) -> None:
     """Encoder cost over canvases per group, linear layers and attention apart; rows have group, linear, attention (PFLOP)."""
     names = [str(row["group"]) for row in rows]
-    linear, attention = (np.array([row[name] for row in rows]) for name in ("linear", "attention"))
-    ax.bar(names, linear, color="#44AA99", label="linear layers", linewidth=0)
-    ax.bar(names, attention, bottom=linear, color="#117733", label="attention", linewidth=0)
+    parts = {label: [row[name] for row in rows] for name, label in (("linear", "linear layers"), ("attention", "attention"))}
+    stack(ax, names, parts, {"linear layers": "#44AA99", "attention": "#117733"}, linewidth=0)
     ax.set(xlabel="canvases that see each other", ylabel="encoder, PFLOP")
     ax.legend(fontsize=7, loc="upper left")
 

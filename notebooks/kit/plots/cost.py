@@ -1,23 +1,23 @@
 """What things cost: a second of video by size, memory, training stages, frames against codec; the rows and the pictures."""
 
 import html
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullLocator
 
 from ov2lib.model.configuration import LlavaOnevision2Config
 from ov2lib.model.sizes import VideoCost, prefill_flops, video_cost
 from ov2lib.train.buckets import buckets
 from ov2lib.train.plan import Plan
 
+from .axes import doubling, stack
+
 PARTS = {"encoder": "#0072B2", "connector": "#E69F00", "language": "#999999"}
 TRAINED = {"vision": "#0072B2", "connector": "#E69F00", "language": "#999999", "head": "#CC79A7"}
 SIZES = {"2b": "#88CCEE", "4b": "#117733", "8b": "#D55E00", "30b-a3b": "#332288"}
-HELD = {
+KEPT = {
     "weights": "#332288", "gradients": "#88CCEE", "optimizer": "#117733", "copies": "#DDCC77", "activations": "#D55E00",
     "transient": "#AA4499",
 }  # fmt: skip
@@ -33,10 +33,7 @@ def row(cost: VideoCost) -> dict:
 
 def draw_parts(ax: Axes, table: pd.DataFrame) -> None:
     """Stacked bars of rows of `row`, one for each size."""
-    below = np.zeros(len(table))
-    for part, colour in PARTS.items():
-        ax.bar(table["size"], table[part], 0.7, bottom=below, color=colour, label=part)
-        below = below + table[part].to_numpy()
+    stack(ax, table["size"], table[list(PARTS)], PARTS, width=0.7)
     ax.tick_params(axis="x", length=0, labelsize=8)
 
 
@@ -47,7 +44,7 @@ def draw_memory(ax: Axes, table: pd.DataFrame) -> None:
         ax.axhline(part["weights"].iloc[0], color=SIZES[size], linewidth=1, linestyle=":")
         ax.annotate("weights", (1, part["weights"].iloc[0]), xycoords=ax.get_yaxis_transform(), xytext=(2, 0),
                     textcoords="offset points", color=SIZES[size], va="center", fontsize=8)  # fmt: skip
-    _doubling(ax, table["pictures"])
+    doubling(ax, table["pictures"])
     ax.set(yscale="log", ylabel="GiB, bfloat16", xlabel="pictures of 392×392")
     ax.legend(loc="upper left", bbox_to_anchor=(1.12, 1))
 
@@ -63,26 +60,20 @@ def stage_row(plan: Plan) -> dict:
     }  # fmt: skip
 
 
-def draw_stages(ax: Axes, plans: Iterable[Plan]) -> None:
+def draw_stages(ax: Axes, plans: Collection[Plan]) -> None:
     """GPU hours of each stage, stacked by part."""
-    for plan in plans:
-        below, scale = 0.0, plan.hours * plan.gpus / plan.total_flops / 1e3
-        for part, colour in TRAINED.items():
-            hours = plan.flops[part].total * scale
-            ax.bar(str(plan.stage), hours, 0.7, bottom=below, color=colour, label=part if plan.stage == 1 else None)
-            below += hours
+    scales = [plan.hours * plan.gpus / plan.total_flops / 1e3 for plan in plans]
+    parts = {part: [p.flops[part].total * scale for p, scale in zip(plans, scales, strict=True)] for part in TRAINED}
+    stack(ax, [str(plan.stage) for plan in plans], parts, TRAINED, width=0.7)
     ax.set(xlabel="stage", ylabel="thousand GPU hours")
     ax.legend(loc="lower center", bbox_to_anchor=(0.45, 1), ncols=2)
 
 
-def draw_device_memory(ax: Axes, plans: Iterable[Plan], layout: str) -> None:
+def draw_device_memory(ax: Axes, plans: Collection[Plan], layout: str) -> None:
     """What one device holds in each stage, stacked, and the memory it has."""
+    parts = {part: [getattr(plan.memory[layout], part) / 2**30 for plan in plans] for part in KEPT}
+    stack(ax, [str(plan.stage) for plan in plans], parts, KEPT, width=0.7)
     for plan in plans:
-        below = 0.0
-        for part, colour in HELD.items():
-            size = getattr(plan.memory[layout], part) / 2**30
-            ax.bar(str(plan.stage), size, 0.7, bottom=below, color=colour, label=part if plan.stage == 1 else None)
-            below += size
         ax.axhline(plan.gpu_memory * 1e9 / 2**30, color="#333333", linewidth=1, linestyle="--")
     ax.set(xlabel="stage", ylabel=f"GiB a GPU, {layout}")
 
@@ -108,7 +99,7 @@ def draw_inference(ax: Axes, table: pd.DataFrame) -> None:
     """Rows of `inference_row`, indexed by pictures: TFLOP of both inputs."""
     for name, colour, marker in (("frames", "#332288", "s"), ("codec", "#D55E00", "o")):
         ax.plot(table.index, table[name], marker=marker, markersize=4, color=colour, label=name)
-    _doubling(ax, table.index)
+    doubling(ax, table.index)
     ax.set(xlabel="frames or canvases", ylabel="TFLOP, 8B", yscale="log")
     ax.legend()
 
@@ -140,10 +131,3 @@ def readme_table(readme: Path, first_cell: str) -> str:
         rows.append([html.escape(cell.strip().strip("`")) for cell in line.strip("|").split("|")])
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>" for cells in (rows[0], *rows[2:]))
     return f"<table>{body}</table>"
-
-
-def _doubling(ax: Axes, ticks: Iterable[int]) -> None:
-    ticks = sorted(set(ticks))
-    ax.set_xscale("log", base=2)
-    ax.set_xticks(ticks, ticks)
-    ax.xaxis.set_minor_locator(NullLocator())

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullLocator
 
 from ov2lib.figures import WIDTH
 from ov2lib.tokens import VisualTokens
 
+from .axes import doubling
 from .timeline import EVENT
 
 CODEC, FRAMES, INK = "#D55E00", "#332288", "#333333"
@@ -35,7 +35,7 @@ def draw_reported(axes: Sequence[Axes], gains: pd.DataFrame) -> None:
         lost = part[part["gain"] < 0]
         ax.plot(lost.index, lost["codec"], "x", color="black", markersize=7, markeredgewidth=1.6, zorder=4, label="codec loses")
         ax.set_title(name.replace("TimeLens-", "t/").replace("-STA", "").replace("-Sub", ""))
-        _budgets(ax, part.index)
+        doubling(ax, part.index)
         ax.set_xticks([4, 16, 64], [4, 16, 64])
     for ax in axes[gains.index.get_level_values("benchmark").nunique() :]:
         ax.set_axis_off()
@@ -65,7 +65,7 @@ def draw_sweep(ax: Axes, table: pd.DataFrame, constant: float, by: str = "budget
         )  # fmt: skip
     ax.axhline(constant, color="#777777", linewidth=1, linestyle="--", label="best constant answer", zorder=1)
     ax.scatter([], [], s=12, color="#777777", alpha=0.6, label="one seed")
-    _budgets(ax, table[by][table[by] > 0].unique() if by == "budget" else (32, 64, 128, 256))
+    doubling(ax, table[by][table[by] > 0].unique() if by == "budget" else (32, 64, 128, 256))
     ax.set(xlabel="canvases or frames" if by == "budget" else "visual and text tokens", ylim=(-0.03, 1.05))
 
 
@@ -162,10 +162,3 @@ def draw_times(ax: Axes, shown: Mapping[str, VisualTokens], events: Mapping[str,
             ax.annotate(name, (time, 1), xycoords=ax.get_xaxis_transform(), ha="left", va="bottom", rotation=30)
     ax.set_yticks(range(len(shown)), list(shown))
     ax.set(xlabel="seconds", ylim=(len(shown) - 0.4, -0.6))
-
-
-def _budgets(ax: Axes, budgets: Sequence[float]) -> None:
-    ticks = sorted(int(budget) for budget in budgets)
-    ax.set_xscale("log", base=2)
-    ax.set_xticks(ticks, ticks)
-    ax.xaxis.set_minor_locator(NullLocator())
