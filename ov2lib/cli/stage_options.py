@@ -37,6 +37,7 @@ def add_stage_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=f"{text}, instead of the recipe's")
     parser.add_argument("--timestamps", choices=TIMESTAMPS, help="what time tags say, instead of the recipe's")
     parser.add_argument("--attention", choices=ATTENTION, help="kernels of attention (default sdpa)")
+    parser.add_argument("--precision", choices=("bf16", "fp32"), help="arithmetic (default bf16; a CPU is faster in fp32)")
     parser.add_argument("--samples", action="append", default=[], metavar="NAME=COUNT", help="at most COUNT of a source")
     parser.add_argument("--media", type=Path, metavar="DIR", help="cache of tokenized media (default runs/train/media)")
 
@@ -64,7 +65,7 @@ def chosen_config(args: argparse.Namespace) -> StageConfig:
     else:
         raise TrainingError("nothing to train on; pass --data PATH --from MODEL, or --recipe stage1 to stage4")
     # 2. What replaces its values
-    names = (*CHANGES, "timestamps", "attention")
+    names = (*CHANGES, "timestamps", "attention", "precision")
     changes = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     for name in CHANGES:
         if name != "seed" and changes.get(name, 1) <= 0:

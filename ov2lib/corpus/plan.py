@@ -89,7 +89,11 @@ def make_plan(place: str, folder: Path, settings: Settings, progress: Callable[[
         "format": FORMAT, "identity": identity, "settings": configuration, "samples": len(rows),
         "shards": -(-len(rows) // settings.shard_size), "seconds": sum(one.get("seconds", 0) for one in facts),
         "lengths": dict(Counter(length_name(one.get("seconds", 0)) for one in facts)),
-        "expected_tokens": sum(_expected(one, settings) for one in facts),
+        "expected_tokens": sum(
+            _expected(one, item["options"], settings)
+            for row in rows
+            for item, one in zip(row["sample"]["media"], row["facts"], strict=True)
+        ),
         "unreadable": sum("error" in one for one in facts), "rows": report.to_json(),
     }  # fmt: skip
     # 4. Written once
@@ -180,9 +184,10 @@ def look_at(media: Media) -> dict:
     return facts
 
 
-def _expected(facts: dict, settings: Settings) -> int:
+def _expected(facts: dict, own: dict, settings: Settings) -> int:
     """Tokens that a video will become, its canvases as many as are asked for; 0 where its size is not known."""
-    options = settings.options
+    known = {name: value for name, value in own.items() if name in asdict(settings.options)}
+    options = replace(settings.options, **known)
     if not facts.get("height"):
         return 0
     try:

@@ -107,10 +107,10 @@ def test_a_plan_of_own_data_counts_what_training_packs(place, trained, monkeypat
 
 
 def test_options_replace_the_defaults_and_are_marked(capsys):
-    options = "--learning-rate 2e-5 --rank 8 --alpha 4 --epochs 2.5 --sequence-length 4096 --attention eager --variant lora"
-    ov2("train", "--data", "mine=a.jsonl:0.7", "--data", "other=b.jsonl:.3", *options.split(), "--dry-run")
+    options = "--learning-rate 2e-5 --rank 8 --alpha 4 --epochs 2.5 --sequence-length 4096 --attention eager --precision fp32"
+    ov2("train", "--data", "mine=a.jsonl:0.7", "--data", "other=b.jsonl:.3", *options.split(), "--variant", "lora", "--dry-run")
     out = capsys.readouterr().out
-    for value in ("2e-05", "rank=8, alpha=4.0", "2.5", "4096", "eager", "mine", "other"):
+    for value in ("2e-05", "rank=8, alpha=4.0", "2.5", "4096", "eager", "fp32", "mine", "other"):
         assert value in out
     assert out.count("assumed: chosen by the caller") >= 6
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from ov2lib.model.configuration import LlavaOnevision2Config
 from ov2lib.model.sizes import VideoCost, prefill_flops, video_cost
+from ov2lib.train.buckets import buckets
 from ov2lib.train.plan import Plan
 
 from .axes import doubling, stack
@@ -101,6 +102,22 @@ def draw_inference(ax: Axes, table: pd.DataFrame) -> None:
     doubling(ax, table.index)
     ax.set(xlabel="frames or canvases", ylabel="TFLOP, 8B", yscale="log")
     ax.legend()
+
+
+def corpus_rows(core_seconds: float, price: float) -> list[dict]:
+    """What tokenizing the paper's caption clips costs, by bucket of length.
+
+    Args:
+        core_seconds: of one core, for a second of video.
+        price: dollars for an hour of one core.
+    """
+    rows = []
+    for bucket in buckets():
+        hours = bucket.clips * (bucket.low + bucket.high) / 2 / 3600
+        spent = hours * core_seconds
+        row = {"bucket": bucket.name, "clips": bucket.clips, "hours of video": hours, "core-hours": spent}
+        rows.append(row | {"dollars": spent * price})
+    return rows
 
 
 def readme_table(readme: Path, first_cell: str) -> str:

@@ -122,7 +122,7 @@ def ensure_stage(stage: int, variant: str = "full", seed: int = 0) -> Lesson:
     """
     config, output = lesson_config(stage, variant, seed), runs_folder(seed)
     logging.disable_progress_bar()  # one for each file read or written, otherwise
-    with _threads(THREADS):
+    with threads():
         for before in range(1, stage):
             train_mini(lesson_config(before, "full", seed), output, media_dir=_media())
         result = train_mini(config, output, media_dir=_media())
@@ -133,7 +133,7 @@ def ensure_stage(stage: int, variant: str = "full", seed: int = 0) -> Lesson:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def threads(count: int = THREADS) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
