@@ -4,7 +4,8 @@
 
 Clips are rendered, 6 s of 360x640, and copied under other names. The bare decodes read the same good files whole with PyAV, on
 as many processes as there are workers, one thread each. Killed runs are started again until one ends; their shards must be the
-undisturbed run's, byte for byte.
+undisturbed run's, byte for byte, with every good clip once and a reason for every broken one. All 150 frames of such a clip are
+candidates, so the bare decodes read no frame that the shards can do without.
 """
 
 import argparse
@@ -65,13 +66,20 @@ def run(folder: Path, workers: int, kill_after: float | None = None) -> int:
         return process.wait()
 
 
+def listed(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Names of the good samples in all ledgers, and the reason of each failed one."""
+    rows = [row for path in folder.glob("0*.json") for row in json.loads(path.read_text())["samples"]]
+    good = sorted(row["id"] for row in rows if row["status"] == "ok")
+    return good, {row["id"]: row["reason"] for row in rows if row["status"] != "ok"}
+
+
 def shards(folder: Path) -> dict[str, bytes]:
     """Content of every shard by name."""
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*.tar"))}
 
 
 def main(count: int, workers: int, kills: int) -> None:
-    """Print the three measurements."""
+    """Print the measurements."""
     place = Path(tempfile.mkdtemp())
     good = make_clips(place / "clips", count)
     plan = [*OV2, "plan", str(place / "clips"), "--shard-size", "20", "--out"]
@@ -88,14 +96,17 @@ def main(count: int, workers: int, kills: int) -> None:
     most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(f"{len(good)} good clips, {frames:,} frames, {workers} workers: bare decodes {bare:.1f} s, shards {whole:.1f} s")
     print(f"share of the bare decodes' rate: {bare / whole:.2f}; most memory of a process {most:.0f} MiB")
-    ledgers = [json.loads(path.read_text()) for path in (place / "whole").glob("0*.json")]
-    print(f"ok {sum(ledger['ok'] for ledger in ledgers)}, failed {sum(ledger['failed'] for ledger in ledgers)}")
     # 2. Kills at random moments, then to the end
     chance = random.Random(0)
     ends = [run(place / "killed", workers, chance.uniform(0.5, 2 * whole / max(kills, 1))) for _ in range(kills)]
     run(place / "killed", workers)
     same = shards(place / "killed") == shards(place / "whole")
     print(f"{ends.count(-signal.SIGKILL)} of {kills} runs killed; shards byte for byte the same: {same}")
+    # 3. Every clip has its row
+    for name in ("whole", "killed"):
+        once, failed = listed(place / name)
+        print(f"{name}: every good clip once: {once == [path.name for path in good]}; {len(failed)} failed, with reasons:")
+        print("".join(f"  {clip}: {reason}\n" for clip, reason in sorted(failed.items())), end="")
     shutil.rmtree(place)
 
 
