@@ -70,8 +70,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    chosen = {"video_backend": args.backend, "front_end": args.front_end, "num_canvases": args.canvases}
-    options = MediaOptions(num_frames=args.frames, fps=args.fps, max_pixels=args.max_pixels, **chosen)
+    given = {"video_backend": args.backend, "front_end": args.front_end, "num_canvases": args.canvases}
+    options = MediaOptions(num_frames=args.frames, fps=args.fps, max_pixels=args.max_pixels, **given)
     settings = Settings(options, args.patch_size, args.picture, args.shard_size)
     with tqdm(desc="files", unit="", disable=None, leave=False) as bar:
 

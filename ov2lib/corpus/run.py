@@ -130,8 +130,8 @@ def tokenize_sample(member: dict, settings: Settings) -> tuple[dict, bytes]:
             for item in sample.media:
                 with local_file(item.path) as path:
                     visuals.append(maker.fresh(replace(item, path=path), settings.options))
-                chosen = maker.options(item, settings.options)
-                kept = {name: value for name, value in chosen.items() if value is not None}
+                options = maker.options(item, settings.options)
+                kept = {name: value for name, value in options.items() if value is not None}
                 media.append(replace(item, options=item.options | kept))
             content = entry(member["key"], replace(sample, media=tuple(media)), visuals, settings.picture)
             row["tokens"] = sum(tokens.num_tokens for tokens in visuals)
@@ -218,5 +218,5 @@ def read_ledger(folder: Path, number: int, plan: dict) -> dict | None:
 def all_ledgers(folder: Path) -> list[dict]:
     """The ledgers of all shards that stand."""
     plan = load_plan(folder)
-    found = (read_ledger(folder, number, plan) for number in range(plan["shards"]))
-    return [ledger for ledger in found if ledger is not None]
+    ledgers = (read_ledger(folder, number, plan) for number in range(plan["shards"]))
+    return [ledger for ledger in ledgers if ledger is not None]

@@ -170,8 +170,8 @@ def video_tokens(
         settings = options.given("num_canvases", "min_pixels", "max_pixels")
         if options.seconds_per_canvas:
             item = Source.open(item)
-            wanted = max(CANVASES_PER_GROUP, math.ceil(item.packets.duration / options.seconds_per_canvas))
-            settings["num_canvases"] = min(wanted, options.num_canvases or CanvasConfig.num_canvases)
+            canvases = max(CANVASES_PER_GROUP, math.ceil(item.packets.duration / options.seconds_per_canvas))
+            settings["num_canvases"] = min(canvases, options.num_canvases or CanvasConfig.num_canvases)
         return tokenize_video(item, front_end=options.front_end or FRONT_END, **size, **settings)
     return tokenize_frames(item, **size, **FRAME_PIXELS | options.given("num_frames", "fps", "min_pixels", "max_pixels"))
 

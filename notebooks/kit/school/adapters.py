@@ -75,8 +75,8 @@ def full_training(stage: int, output: Path, seed: int = 0) -> list[dict]:
 
 
 def _rows(model: Path, stage: int, facts: dict, seed: int) -> list[dict]:
-    found = examine(model, stage, model.with_name(f"{model.name}-exam"), SAMPLES, ("sighted",), seed)
-    return [{"seed": seed, **facts, **row} for row in found]
+    rows = examine(model, stage, model.with_name(f"{model.name}-exam"), SAMPLES, ("sighted",), seed)
+    return [{"seed": seed, **facts, **row} for row in rows]
 
 
 def study(seeds: Iterable[int], output: Path) -> list[dict]:
@@ -96,10 +96,10 @@ def read_adapters() -> tuple[list[dict], dict]:
 
     A variant is "full" or "lora" (the chosen setting); other settings of the sweep have None.
     """
-    found, facts = read_results("adapters")
+    results, facts = read_results("adapters")
     rank, rate, share, _ = CHOSEN
     rows = []
-    for row in found:
+    for row in results:
         stage, setting = int(row["stage"]), (int(row["rank"]), float(row["learning_rate"]), int(row["steps"]), row["beside"])
         variant = "lora" if setting == (rank, rate, round(share * STEPS[stage]), "connector") else None
         numbers = {"stage": stage, "seed": int(row["seed"]), "score": float(row["score"]), "trained": int(row["trained"])}
