@@ -1,9 +1,9 @@
 """The command line: quick overview, one clear line on bad input, statuses."""
 
-import os
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -95,7 +95,7 @@ def test_the_overview_imports_nothing_heavy():
     assert not {"torch", "transformers", "matplotlib", "pandas", "papermill"} & set(done.stdout.split())
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no device that is always full")
 @pytest.mark.parametrize("argument", ["--help", "doctor"])
 def test_a_full_disk_is_one_line_and_status_2(argument):
     code = (
