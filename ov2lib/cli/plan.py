@@ -19,7 +19,7 @@ from ..train.cost import add_flops
 from ..train.plan import GPU_MEMORY, GPU_TFLOPS, UTILISATION, Plan, make_plan
 from ..train.prepare import Prepared
 from ..train.run import OUTPUT, make_encoder, prepare_stage
-from ..train.start import check_start
+from ..train.start import check_start, context_of
 from .stage_options import add_stage_arguments, chosen_config, chosen_data
 
 UNITS = ("EFLOP", 1e18), ("PFLOP", 1e15), ("TFLOP", 1e12)
@@ -104,7 +104,7 @@ def plan_own(args: argparse.Namespace) -> tuple[Plan, Prepared, Report]:
     start = base_of(args.start)
     check_start(start)
     media = args.media or OUTPUT / "media"
-    encoder = make_encoder(LlavaOnevision2Processor.from_pretrained(start), config, media)
+    encoder = make_encoder(LlavaOnevision2Processor.from_pretrained(start), config, media, context_of(start))
     report = Report(max_bad_share=1.0)
     with tempfile.TemporaryDirectory() as folder:
         prepared = prepare_stage(config, encoder, chosen_data(args), media, Path(folder) / "data", report, {})

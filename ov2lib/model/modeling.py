@@ -114,8 +114,11 @@ class LlavaOnevision2Model(LlavaOnevision2PreTrainedModel):
         patch_positions: torch.Tensor | None = None,
         group_ids: torch.Tensor | None = None,
         past_length: int = 0,
+        position_ids: torch.Tensor | None = None,
     ) -> None:
         """Refuse visual inputs and a prompt that do not fit together, before any heavy work.
+
+        The longest sample counts where several share a row: their `position_ids` start again with each.
 
         Raises:
             ModelError: see `check_patches`; a prompt too long; places and visual tokens that differ in number.
@@ -124,6 +127,8 @@ class LlavaOnevision2Model(LlavaOnevision2PreTrainedModel):
         if input_ids is None:
             raise ModelError("visual inputs need input_ids, which say where the visual tokens go; pass them")
         length, limit = past_length + input_ids.shape[1], self.config.text_config.max_position_embeddings
+        if length > limit and position_ids is not None:
+            length = int(position_ids.max()) + 1
         if length > limit:
             raise ModelError(
                 f"the prompt has {length} tokens and the model reads {limit}; use fewer canvases or frames, a smaller "
@@ -172,7 +177,8 @@ class LlavaOnevision2Model(LlavaOnevision2PreTrainedModel):
         features = (mm_encoder_outputs or {}).get("image")
         if pixel_values is not None:
             past_length = 0 if past_key_values is None else past_key_values.get_seq_length()
-            self.check_inputs(input_ids, pixel_values, image_grid_thw, patch_positions, group_ids, past_length)
+            visual = (pixel_values, image_grid_thw, patch_positions, group_ids)
+            self.check_inputs(input_ids, *visual, past_length, position_ids)
             features = self.get_image_features(pixel_values, image_grid_thw, patch_positions, group_ids, return_dict=True)
         # 2. Text embeddings, with visual tokens in the places of their placeholders
         if inputs_embeds is None:

@@ -64,6 +64,7 @@ class SampleEncoder:
         frames_prompt: "training" or "inference", see `ov2lib.model.prompt`.
         timestamp_decimals: of time tags, where the media item does not say.
         timestamps: "presentation" or "published", see `ov2lib.model.prompt.source_seconds`.
+        context: tokens that the model reads of one sample; None sets no limit.
     """
 
     tokenizer: Any
@@ -71,6 +72,7 @@ class SampleEncoder:
     frames_prompt: str = "training"
     timestamp_decimals: int = 1
     timestamps: str = "presentation"
+    context: int | None = None
 
     def encode(self, sample: Sample) -> Example:
         """Encode a whole conversation.
@@ -85,19 +87,21 @@ class SampleEncoder:
         return self._encode(sample, visuals)
 
     def fit(self, sample: Sample, capacity: int) -> tuple[Sample, Example]:
-        """The sample without its last rounds, as many as make it fit into `capacity` tokens.
+        """The sample without its last rounds, as many as make it fit into a bin of `capacity` tokens and into the context.
 
         Raises:
             TrainingError: not even the first round fits; otherwise as `encode`.
         """
         example = self.encode(sample)
-        rounds = sample.rounds
-        while len(example) > capacity:
+        rounds, limit = sample.rounds, min(capacity, self.context or capacity)
+        while len(example) > limit:
             rounds -= 1
             if rounds == 0:
+                held = f"a bin holds {limit}" if limit == capacity else f"the model reads {limit}"
+                longer = ", or a longer sequence" if limit == capacity else ""
                 raise TrainingError(
-                    f"{sample.id}: its first round alone has {len(example)} tokens and a bin holds {capacity}; use fewer "
-                    "frames or canvases, or a longer sequence"
+                    f"{sample.id}: its first round alone has {len(example)} tokens and {held}; use fewer frames or "
+                    f"canvases{longer}"
                 )
             shorter = sample.keep_rounds(rounds)
             example = self._encode(shorter, example.visuals[: len(shorter.media)])

@@ -42,7 +42,7 @@ from .mixture import source_samples
 from .parts import make_trainable
 from .prepare import BinDataset, Prepared, load_identity, prepare
 from .stages import FRAMES_PER_CANVAS, Source, StageConfig
-from .start import check_start, load_start, result_of, run_folder, starting_point
+from .start import check_start, context_of, load_start, result_of, run_folder, starting_point
 from .trainer import MetricsFile, ProgressBar, StageTrainer, last_checkpoint, on_cpu, training_arguments
 
 OUTPUT = Path("runs/train")
@@ -97,7 +97,7 @@ def train(
     # 4. Prepare the data once
     processor = _as_trained(LlavaOnevision2Processor.from_pretrained(start), config)
     media_dir = media_dir or output / "media"
-    encoder = make_encoder(processor, config, media_dir)
+    encoder = make_encoder(processor, config, media_dir, context_of(start))
     prepared = _prepare_together(config, encoder, data or {}, media_dir, folder, facts, Report(max_bad_share), state)
     if prepare_only:
         return prepared.folder
@@ -204,11 +204,12 @@ def _sampler(config: StageConfig, prepared: Prepared) -> Sampler[int] | None:
     return MixSampler(list(sizes.values()), draws, config.seed)
 
 
-def make_encoder(processor: LlavaOnevision2Processor, config: StageConfig, media_dir: Path) -> SampleEncoder:
-    """What turns samples into tokens, with a cache of tokenized media."""
+def make_encoder(processor: LlavaOnevision2Processor, config: StageConfig, media_dir: Path, context: int) -> SampleEncoder:
+    """What turns samples into tokens, with a cache of tokenized media; `context` is what the model reads of a sample."""
     images = processor.image_processor
     cache = TokenCache(media_dir / "tokens", images.patch_size, images.size, merge=images.merge_size)
-    return SampleEncoder(processor.tokenizer, cache.tokens, config.frames_prompt, config.timestamp_decimals, config.timestamps)
+    form = config.frames_prompt, config.timestamp_decimals, config.timestamps
+    return SampleEncoder(processor.tokenizer, cache.tokens, *form, context)
 
 
 def prepare_stage(config, encoder, data, media_dir, folder, report, identity) -> Prepared:

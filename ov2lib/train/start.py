@@ -47,6 +47,11 @@ def check_start(source: Path) -> None:
         )
 
 
+def context_of(source: Path) -> int:
+    """Tokens that the model of a folder reads of one sample."""
+    return LlavaOnevision2Config.from_pretrained(source).text_config.max_position_embeddings
+
+
 def load_start(
     source: Path, dtype: torch.dtype = torch.float32, attention: str = "sdpa"
 ) -> tuple[LlavaOnevision2ForConditionalGeneration, LlavaOnevision2Processor]:

@@ -122,6 +122,15 @@ def test_too_long_a_prompt_is_refused_before_the_tower(tiny, clips, encoder_call
     assert not encoder_calls
 
 
+def test_of_samples_in_one_row_each_counts_by_itself(tiny, clips):
+    """A packed row may be longer than the context: positions start again with each sample."""
+    ids = torch.tensor([prompt(*[1] * 4096, (6,))])
+    positions = torch.arange(ids.shape[1]) % 2500
+    assert tiny(input_ids=ids, position_ids=positions[None], logits_to_keep=1, **clips[0]).logits.isfinite().all()
+    with pytest.raises(ModelError, match="the prompt has 4104 tokens and the model reads 4096"):
+        tiny(input_ids=ids, position_ids=torch.arange(ids.shape[1])[None], **clips[0])
+
+
 @pytest.mark.parametrize(("places", "likely"), [(5, "truncated"), (12, "expanded twice")])
 def test_places_and_tokens_that_differ_are_both_named(tiny, clips, encoder_calls, places, likely):
     ids = torch.tensor([prompt(1, (places,), 2)])

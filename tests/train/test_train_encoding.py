@@ -1,5 +1,7 @@
 """What the model is taught, token by token, worked out by hand."""
 
+from dataclasses import replace
+
 import pytest
 from training_cases import TEXT, TWO_ROUNDS, tokens_of
 
@@ -67,6 +69,14 @@ def test_a_first_round_too_long_for_a_bin_says_how_long_it_is(encoder):
     first = len(encoder.encode(TWO_ROUNDS.keep_rounds(1)))
     with pytest.raises(TrainingError, match=f"two: its first round alone has {first} tokens and a bin holds {first - 1}"):
         encoder.fit(TWO_ROUNDS, first - 1)
+
+
+def test_no_sample_is_longer_than_the_model_reads_however_large_the_bin(encoder):
+    whole, first = len(encoder.encode(TWO_ROUNDS)), len(encoder.encode(TWO_ROUNDS.keep_rounds(1)))
+    assert replace(encoder, context=whole).fit(TWO_ROUNDS, 10_000)[0] is TWO_ROUNDS
+    assert replace(encoder, context=whole - 1).fit(TWO_ROUNDS, 10_000)[0].rounds == 1
+    with pytest.raises(TrainingError, match=f"has {first} tokens and the model reads {first - 1}; use fewer frames or"):
+        replace(encoder, context=first - 1).fit(TWO_ROUNDS, 10_000)
 
 
 def test_a_media_item_may_ask_for_more_decimals(encoder):
