@@ -37,6 +37,7 @@ PIECE = 1 << 20  # our choice: characters of a JSON list read at a time
 SEPARATOR = re.compile(r"[\s,]*")
 MAX_DEPTH = 100  # assumed; Python reads JSON some 990 deep, and not always writes it again
 MEDIA_COLUMNS = ("image", "images", "video", "videos")  # of the LLaVA corpora
+HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")  # a dataset's, with or without its owner
 SHARD_NAME = re.compile(r"((?:.*/)?[^/.]+)\.([^/]+)")  # WebDataset: all up to the first dot of the base name is the key
 DAMAGE = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)  # what tarfile raises on damaged archives
 
@@ -48,6 +49,9 @@ def read_source(place: str, media_dir: str | os.PathLike, report: Report) -> Ite
         place: a JSONL file, a JSON list, tar shards (one, a folder of them, or a pattern), a folder with one JSONL file, a
             folder of `ov2 corpus`, or else a Hugging Face dataset, NAME[#CONFIGURATION[/SPLIT]].
         media_dir: see `read_webdataset`.
+
+    Raises:
+        TrainingError: nothing is there and it is no dataset's name; otherwise as the readers below.
     """
     if (Path(place) / CORPUS).is_file():
         return read_corpus(place, report)
@@ -58,6 +62,9 @@ def read_source(place: str, media_dir: str | os.PathLike, report: Report) -> Ite
     if shards and all(".tar" in Path(shard).suffixes for shard in shards):
         return read_webdataset(shards, media_dir, report)
     name, _, rest = place.partition("#")
+    no_dataset = ".tar" in Path(name).suffixes or not HUB_NAME.fullmatch(name)
+    if no_dataset and not os.path.exists(name):
+        raise TrainingError(f"{name}: no such file or folder; check the path")
     configuration, _, split = rest.partition("/")
     return read_hf(name, media_dir, report, split or "train", configuration or None)
 
@@ -326,7 +333,8 @@ def _load(name: str | os.PathLike, split: str, configuration: str | None) -> Ite
         return _undecoded(load_dataset(os.fspath(name), configuration, split=split, streaming=True))
     except (OSError, ValueError, RuntimeError) as error:
         raise TrainingError(
-            f"{name}: cannot be opened as a dataset ({error}); check its name, configuration and split"
+            f"{name}: cannot be opened as a dataset ({error}); check its name, configuration and split, or the path where it "
+            "is meant as one"
         ) from error
 
 

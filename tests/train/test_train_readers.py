@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 
@@ -460,3 +461,10 @@ def test_a_hub_datasets_configuration_and_split_are_passed_on(tmp_path, monkeypa
     for place in ("owner/set", "owner/set#docvqa", "owner/set#docvqa/test"):
         assert len(list(readers.read_source(place, tmp_path, Report()))) == 1
     assert asked == [("owner/set", "train", None), ("owner/set", "train", "docvqa"), ("owner/set", "test", "docvqa")]
+
+
+@pytest.mark.parametrize("place", ["/none/mine", "./mine", "my clips", "a/b/c", "mine/*.tar", "mine-00.tar.gz"])
+def test_what_no_dataset_is_called_is_a_path_and_no_hub_is_asked(tmp_path, monkeypatch, place):
+    monkeypatch.setattr(readers, "_load", lambda *_: pytest.fail("asked"))
+    with pytest.raises(TrainingError, match=f"^{re.escape(place)}: no such file or folder; check the path"):
+        readers.read_source(place, tmp_path, Report())
