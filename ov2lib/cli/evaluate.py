@@ -29,6 +29,7 @@ def format_scores(evaluation: Evaluation, folder: str | os.PathLike) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `ov2 evaluate`."""
+    # 1. The samples, and whose answers are scored
     parser.add_argument("samples", metavar="SAMPLES", help="JSONL file, one sample a line")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for answers and scores; a killed run goes on there")
     answers = parser.add_mutually_exclusive_group(required=True)
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--revision", help="name of the model's version (default: a digest of the files)")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N samples")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the intervals (default 0)")
+    # 2. How the model is asked
     model = parser.add_argument_group("with --model")
     model.add_argument("--device", help="cpu, cuda, cuda:1, ...; a GPU where there is one by default")
     model.add_argument("--batch-size", type=int, default=1, metavar="N", help="samples generated together (default 1)")

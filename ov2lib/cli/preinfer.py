@@ -30,6 +30,7 @@ FLAGS = ("disable_target_only", "parallel_decode_cv_reader")
 def build_parser() -> argparse.ArgumentParser:
     """The options of codec-video-prep 0.2.5."""
     parser = argparse.ArgumentParser(prog="ov2-preinfer", description="Write a video's canvases for the published checkpoints.")
+    # 1. What decides the canvases
     parser.add_argument("--video", required=True)
     parser.add_argument("--out_dir", required=True)
     parser.add_argument("--num_sampled_frames", type=int, default=256)
@@ -45,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--readiness_norm_sum_threshold", type=float, default=NORM_THRESHOLD)
     parser.add_argument("--avoid_keyframes", action="store_true", default=True)
     parser.add_argument("--no_avoid_keyframes", dest="avoid_keyframes", action="store_false")
+    # 2. What callers pass and nothing here depends on
     for option, values in IGNORED.items():
         parser.add_argument(f"--{option}", help="no effect here" if values is None else f"only {', '.join(values)} is offered")
     for flag in FLAGS:

@@ -165,10 +165,12 @@ def mean_on_blocks(values: np.ndarray, grid: tuple[int, int], pixels: tuple[int,
 
 def _selection(tokens: VisualTokens, front_end: str, budget: int, settings: Settings) -> dict:
     """The canvases whose group lies in view, and the blocks on them in the order of the tokens."""
+    # 1. Source (t, h, w) of every block on every canvas; real blocks are numbered as their tokens are
     h, w = (side // MERGE for side in tokens.grid)
     blocks = tokens.patch_positions.reshape(len(tokens.canvases), *tokens.grid, 3)[:, ::MERGE, ::MERGE].reshape(-1, h * w, 3)
     real = blocks[..., 0] >= 0
     numbers = np.where(real, np.cumsum(real).reshape(real.shape) - 1, -1)
+    # 2. Canvases of the groups in view
     times = tokens.frame_times
     end = times[-1] if settings.end is None else settings.end
     canvases, spans = [], {}
@@ -178,6 +180,7 @@ def _selection(tokens: VisualTokens, front_end: str, budget: int, settings: Sett
         spans[group] = [float(seconds.min()), float(seconds.max())]
         if seconds.max() >= settings.start and seconds.min() <= end:
             canvases += mine.tolist()
+    # 3. An anchor canvas shows one frame whole
     whole = [int(b[0, 0]) for b in blocks[canvases] if (b[:, 0] == b[0, 0]).all()]
     return {
         "front end": front_end, "budget": budget, "tokens": int(real.sum()), "groups": spans, "anchors": whole,

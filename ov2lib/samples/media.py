@@ -61,10 +61,12 @@ class MediaOptions:
     seconds_per_canvas: float | None = None
 
     def __post_init__(self):
+        # 1. The back end: stated, implied by an option, or codec
         if self.video_backend is None:
             object.__setattr__(self, "video_backend", stated_backend(vars(self)) or "codec")
         if self.video_backend not in BACKENDS:
             raise ModelError(f"video_backend is {self.video_backend!r}; use 'codec' or 'frames'")
+        # 2. No option that the other back end alone reads
         other = "frames" if self.video_backend == "codec" else "codec"
         if idle := self.given(*BACKENDS[other]):
             name = next(iter(idle))
@@ -73,6 +75,7 @@ class MediaOptions:
             )
         if self.video_backend == "codec" and self.front_end is None:
             object.__setattr__(self, "front_end", FRONT_END)
+        # 3. Numbers in their ranges
         for name in ("num_canvases", "num_frames", "min_pixels", "max_pixels"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, Integral) or isinstance(value, bool) or value < 1):

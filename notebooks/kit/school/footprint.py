@@ -55,6 +55,7 @@ def footprint(lesson: Lesson, variant: str, steps: int = 6) -> Footprint:
         variant: "full" or "lora".
         steps: at least 2; the first warms up and is not timed.
     """
+    # 1. Model and optimiser as the stage has them
     config = mini_stage(lesson.config.stage, variant)
     torch.manual_seed(config.seed)
     base, processor = load_start(lesson.start)
@@ -62,6 +63,7 @@ def footprint(lesson: Lesson, variant: str, steps: int = 6) -> Footprint:
     counts = count_trained(model).values()
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(learned, config.learning_rate, config.betas, config.eps, config.weight_decay)
+    # 2. A few steps, timed, with what the forward pass keeps for the backward
     data, collate = bins(lesson), Collator(processor, config.frames_prompt)
     size, times, kept = lesson.config.micro_batch, [], 0
     for number in range(steps):
@@ -75,6 +77,7 @@ def footprint(lesson: Lesson, variant: str, steps: int = 6) -> Footprint:
         kept = max(kept, record.bytes)
         if number < steps - 1:
             optimiser.zero_grad()
+    # 3. Bytes by kind
     moments = [value for state in optimiser.state.values() for value in state.values() if value.ndim]
     return Footprint(
         variant, sum(stored for stored, _ in counts), sum(trained for _, trained in counts), median(times[1:]),

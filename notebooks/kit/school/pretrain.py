@@ -46,12 +46,14 @@ def pretrain_encoder(
     Returns:
         the loss at each step, nats over three heads.
     """
+    # 1. Three heads read shape, colour and place off each visual token
     rng = np.random.default_rng([seed, 6])
     visual = model.model.visual
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         width = model.config.text_config.hidden_size
         heads = torch.nn.ModuleList(torch.nn.Linear(width, size) for size in (len(SEEN[0]) + 1, len(SEEN[1]) + 1, len(PLACES)))
+    # 2. Encoder and heads learn to name what each token shows
     parameters = [*visual.parameters(), *heads.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.1)
@@ -68,6 +70,7 @@ def pretrain_encoder(
         optimizer.step()
         schedule.step()
         losses.append(loss.item())
+    # 3. Visual tokens as large as embeddings of text, so that the language model takes both alike
     with torch.no_grad():
         shrink = TOKEN_RMS / tokens.square().mean().sqrt()
         for parameter in visual.merger.mlp[-1].parameters():

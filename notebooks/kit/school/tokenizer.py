@@ -35,6 +35,7 @@ def train_tokenizer(
     Returns:
         a tokenizer that pads on the left, ends answers with `<|im_end|>`, and carries the published chat template.
     """
+    # 1. Text is cut into time tags, openings and words, each written in bytes
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -43,6 +44,7 @@ def train_tokenizer(
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
+    # 2. Learn the merges; time tags and chat markers occur often enough to become tokens
     times = [time_tag(k / 10**d, d) for d in decimals for k in range(round(max_seconds * 10**d) + 1)]
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
@@ -52,6 +54,7 @@ def train_tokenizer(
         show_progress=False,
     )
     tokenizer.train_from_iterator([*corpus, *CHAT * 2, *times * 2], trainer)
+    # 3. As transformers reads it
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="<|endoftext|>",

@@ -44,6 +44,7 @@ def ridge(rng: np.random.Generator, picture: np.ndarray, base: float, relief: fl
 
 def court(camera: Camera, seed: int) -> np.ndarray:
     """A playground: sky, hills, trees and a paved court in perspective; uint8 [H, W, 3]."""
+    # 1. Sky and three ridges, far to near
     rng = np.random.default_rng([seed, 1])
     height, width = camera.size[0] * SUPERSAMPLE, camera.size[1] * SUPERSAMPLE
     horizon = camera.horizon * SUPERSAMPLE
@@ -51,15 +52,18 @@ def court(camera: Camera, seed: int) -> np.ndarray:
     ridge(rng, picture, horizon - 0.10 * height, 0.16 * height, ((132, 164, 178), (156, 184, 190)), 1.2, 5)
     ridge(rng, picture, horizon - 0.05 * height, 0.10 * height, ((74, 116, 84), (128, 164, 96)), 3.0, 22)
     ridge(rng, picture, horizon + 0.012 * height, 0.05 * height, ((48, 92, 58), (110, 150, 74)), 7.0, 36)
+    # 2. Where on the ground each pixel below the horizon lies
     rows = np.arange(height, dtype=np.float32)[:, None] + 0.5
     below = np.maximum(rows - horizon, 1e-3)
     depth = camera.scale * SUPERSAMPLE * camera.distance * camera.height / below  # distance along the ground
     z = camera.distance - depth
     x = (np.arange(width, dtype=np.float32)[None, :] + 0.5 - camera.centre * SUPERSAMPLE) * depth
     x = x / (camera.scale * SUPERSAMPLE * camera.distance)
+    # 3. Paving near the camera, lawn behind it
     ground = _paving(rng, x, np.broadcast_to(z, x.shape), COURTS[seed % len(COURTS)])
     lawn = _mix((96, 142, 74), (140, 176, 90), draw.fractal(rng, height, width, 60, 3, 0.8))
     ground = np.where((z > -3.2)[..., None], ground, lawn)
+    # 4. Haze towards the horizon, shade towards the viewer
     haze = np.clip(1 - below / (0.20 * height), 0, 1) * 0.45
     ground += haze[..., None] * (np.float32([206, 210, 196]) - ground)
     shade = 1.05 - 0.25 * np.clip((rows - horizon) / (height - horizon), 0, 1)

@@ -39,6 +39,7 @@ class CameraCuts:
     def __init__(self, duration: float, seed: int, size: tuple[int, int], fps: int, noise: float):
         self.size, self.fps, self.seed, self.noise = size, fps, seed, noise
         self.num_frames = max(1, round(duration * fps))
+        # 1. Shots of two to four seconds, each with a camera move and a balloon
         rng = np.random.default_rng([seed, 5])
         moves, self.places = rng.permutation(len(MOVES)), rng.permutation(len(backdrop.PLACES))
         self.shots, origins, balloons, lengths = [], [], [], []
@@ -49,10 +50,12 @@ class CameraCuts:
             origins.append(self._pan(into, np.array(speed)))
             balloons.append(self._drift(into, origins[-1], rng))
             self.shots.append((name, first / fps, (first + lengths[-1]) / fps))
+        # 2. By frame: its shot, where the camera looks, and how the picture moves; unknown at a cut
         self.shot_of, self.origin = np.repeat(np.arange(len(lengths)), lengths), np.concatenate(origins)
         starts = np.cumsum([0, *lengths[:-1]])
         self.motion, self.cuts = -np.diff(self.origin, axis=0, prepend=np.nan), starts[1:] / fps
         self.motion[starts] = np.nan
+        # 3. Boxes of the balloon, by frame
         self.balloon = np.concatenate(balloons)
         x, y, radius = self.balloon.T
         self.boxes = {"balloon": np.stack([x - radius, y - 1.08 * radius, x + radius, y + 1.9 * radius], -1)}

@@ -79,18 +79,22 @@ def stroke(canvas, points: np.ndarray, radius: np.ndarray, opacity: np.ndarray, 
     Each point covers a short run of pixels across the line, of half width `radius` pixels and `opacity` ([M, N] each).
     Where lines cross, the strongest cover counts. Only pixels near the lines are computed.
     """
+    # 1. The direction of the line at each point
     height, width = canvas.shape[:2]
     points = points.astype(np.float32)
     tangent = np.gradient(points, axis=1)
     tangent /= np.sqrt((tangent**2).sum(-1, keepdims=True)) + np.float32(1e-6)
+    # 2. A run of pixels across it: along the row where the line is steep, else along the column
     steep = np.abs(tangent[..., 1:]) >= np.abs(tangent[..., :1])
     reach = int(np.ceil(1.5 * radius.max()))
     run = np.arange(-reach, reach + 1)
     pixel = np.floor(points).astype(np.int64)
     col, row = pixel[..., :1] + run * steep, pixel[..., 1:] + run * ~steep  # [M, N, K]
+    # 3. How much of each pixel the line covers
     off_x, off_y = col + np.float32(0.5) - points[..., :1], row + np.float32(0.5) - points[..., 1:]
     distance = np.abs(off_x * tangent[..., 1:] - off_y * tangent[..., :1])
     cover = np.clip(radius[..., None] + 0.5 - distance, 0, 1) * opacity[..., None]
+    # 4. Where lines cross, the strongest cover counts
     inside = (row >= 0) & (row < height) & (col >= 0) & (col < width) & (cover > 0)
     index = (row * width + col)[inside]
     if not len(index):
@@ -98,6 +102,7 @@ def stroke(canvas, points: np.ndarray, radius: np.ndarray, opacity: np.ndarray, 
     first = index.min()
     strongest = np.zeros(index.max() + 1 - first, np.float32)
     np.maximum.at(strongest, index - first, cover[inside].astype(np.float32))
+    # 5. Paint
     touched = np.flatnonzero(strongest > 0)
     flat = canvas.reshape(-1, 3)
     pixels = flat[touched + first]

@@ -71,21 +71,25 @@ def change(rng: np.random.Generator) -> Scene:
 
 def parade(rng: np.random.Generator) -> Scene:
     """Three things come and go one after the other while a black ball rolls about, and once a white star flashes."""
+    # 1. Three things, one after the other, at places of their own
     trio, shade = looks(rng, 3), tint(rng)
     spots = [int(rng.integers(4)) for _ in trio]
     gaps = np.sort(rng.integers(0, LONG - 3 * STAY + 1, 3))
     spans = [(EVERY * int(gap + STAY * k), EVERY * int(gap + STAY * k + STAY - 1)) for k, gap in enumerate(gaps)]
     things = [in_place(rng, look, spot) for look, spot in zip(trio, spots, strict=True)]
+    # 2. A flash of a star where nothing stands, and a ball that keeps the stream busy
     flash = int(rng.integers(LONG)) * EVERY
     taken = [spot for spot, (start, end) in zip(spots, spans, strict=True) if start <= flash <= end]
     corner = int(rng.choice([spot for spot in range(4) if spot not in taken]))
     star = in_place(rng, ("star", "white"), corner)
     ball, rate = rng.uniform(0, 6.3), rng.uniform(0.2, 0.4)
+    # 3. The frames
     frames = []
     for t in range(EVERY * (LONG - 1) + 1):
         seen = [Thing("disc", "black", round(SIDE / 2 + 24 * np.sin(ball + rate * t)), SIDE // 2, 4)]
         seen += [thing for thing, (start, end) in zip(things, spans, strict=True) if start - 2 <= t <= end + 2]
         frames.append(seen + [star] * (abs(t - flash) <= 2))
+    # 4. The questions
     lines = [f"a {things[k].name} {PLACES[spots[k]]} {spans[k][0]:.1f} to {spans[k][1]:.1f}" for k in range(3)]
     questions = (
         Question("story", "caption", "Describe the clip.", " and ".join(lines), {"answer": " and ".join(lines)}),
@@ -105,16 +109,19 @@ def skipping(rng: np.random.Generator, full: bool = False) -> Scene:
 
     When are the jumps, and when does somebody walk by? With `full`, also: who is it, and what happens one after the other?
     """
+    # 1. The events in their order, with random rests between them
     jumps = int(rng.integers(1, 4))
     events = [str(event) for event in rng.permutation(["jump"] * jumps + ["pass"] + ["wave"] * (3 - jumps))]
     rests = np.diff(np.sort(rng.integers(0, FRAMES - 5 * len(events), len(events))), prepend=0)
     starts = (1 + 5 * np.arange(len(events)) + np.cumsum(rests)).tolist()
+    # 2. The frames: a figure stands, and each event overwrites four of them
     colour, other = (str(colour) for colour in rng.permutation(list(COLOURS))[:2])
     x, away, shade = int(CELL * (rng.integers(2) + 0.5)), int(rng.choice([-1, 1])), tint(rng)
     frames = [_stand(x, colour) for _ in range(FRAMES)]
     for event, start in zip(events, starts, strict=True):
         for step in range(4):
             frames[start + step] = EVENTS[event](x, colour, other, away, step)
+    # 3. The questions
     times = [start / FAST for event, start in zip(events, starts, strict=True) if event == "jump"]
     passing = next(start for event, start in zip(events, starts, strict=True) if event == "pass")
     questions = (
@@ -158,9 +165,11 @@ NAMES = {"jump": "a jump", "wave": "a wave", "pass": "a passer-by"}
 
 def roaming(rng: np.random.Generator) -> Scene:
     """Two things move from place to place, a step at a time: the track of one, and where it ends up from the other."""
+    # 1. Two things and their walks over the four places
     pair, answer, shade = looks(rng, 2, SOLID), str(rng.choice(list(RELATIONS))), tint(rng)
     walks = _walks(rng, answer)
     middles = [[CELL * (np.array([spot % 2, spot // 2]) + 0.5) for spot in walk] for walk in walks]
+    # 2. Each rests at a stop, then steps to the next
     frames = []
     for t in range(FRAMES):
         stop, part = divmod(t, REST + STEP)
@@ -168,6 +177,7 @@ def roaming(rng: np.random.Generator) -> Scene:
         ahead = min(stop + 1, STOPS - 1)
         places = [(path[stop] * (1 - share) + path[ahead] * share).round().astype(int).tolist() for path in middles]
         frames.append([Thing(*look, *place) for look, place in zip(pair, places, strict=True)])
+    # 3. The track, as the published notation writes it, and the masks that it is scored against
     stops = [(REST + STEP) * stop + REST // 2 for stop in range(STOPS)]
     points = ";".join(
         f"{t / FAST:.1f} 1 {round(1000 * frames[t][0].x / SIDE)} {round(1000 * frames[t][0].y / SIDE)}" for t in stops
@@ -178,6 +188,7 @@ def roaming(rng: np.random.Generator) -> Scene:
         "size": [SIDE, SIDE], "times": [t / FAST for t in stops], "targets": names[:1],
         "objects": {name: [runs[number] for runs in seen] for number, name in enumerate(names)},
     }  # fmt: skip
+    # 4. The questions
     tracks = f'<tracks coords="{points}">{names[0]}</tracks>'
     questions = (
         Question("tracks", "tracks", f"Track the {names[0]}.", tracks, truth),
