@@ -9,7 +9,8 @@ import av
 from ..errors import VideoError
 from .damage import AGAIN, Damage
 from .display import Display
-from .packets import Packets, list_packets
+from .listing import list_packets
+from .packets import Packets
 from .stream import EXPORTS_QUANTISERS, EXPORTS_VECTORS, LIMITS, coded_packets, decode_packet, open_video, still_image
 
 Progress = Callable[[int, int], None]
@@ -59,7 +60,7 @@ class Source:
             progress: called with (bytes read, bytes in all).
 
         Raises:
-            VideoError: as `stream.open_video` and `packets.list_packets`; or damage, where it is refused.
+            VideoError: as `stream.open_video` and `listing.list_packets`; or damage, where it is refused.
             Ov2Error: another policy than these two.
         """
         # 1. Open the file, and decode its first picture while the packets go by

@@ -18,7 +18,7 @@ from PIL import Image
 from ov2lib.codec.sampled import tokenize_frames
 from ov2lib.errors import VideoError, VideoWarning
 from ov2lib.video.headers import header_reader
-from ov2lib.video.packets import COLUMNS, MAX_SECONDS, _row
+from ov2lib.video.listing import COLUMNS, MAX_SECONDS, _row
 from ov2lib.video.signals import read_signals
 from ov2lib.video.source import Source, read_packets
 
