@@ -1,8 +1,8 @@
 """Data cards: what each corpus is, who says so, how to get it. `data_cards/*.md`, read by people and by code.
 
-A card is Markdown under YAML front matter; the front matter becomes a `DataCard`. What is not known is said so: `samples: null`
-is "not published", a licence that nobody looked up is "not checked". Where sources disagree on a number, the configurations use
-`samples` and the card keeps the others under `disputed`.
+A card is Markdown under YAML front matter; the front matter becomes a `DataCard`. `samples: null` says that a number is
+"not in our sources"; a licence that nobody looked up is "not checked". Where sources disagree on a number, the configurations
+use `samples` and the card keeps the others under `disputed`.
 """
 
 from dataclasses import dataclass, field, fields
@@ -24,9 +24,9 @@ class DataCard:
         name: of the file, without ".md"; what `Source.card` refers to.
         title: as people know it.
         kind: "text", "image" or "video".
-        samples: how many; None is not published.
+        samples: how many; None is not in our sources.
         stages: which of the four train on it; empty for a set that is only evaluated on.
-        licence: its name and whose it is, or "not published", or "not checked".
+        licence: its name and whose it is, or "not in our sources", or "not checked".
         source: who states the numbers.
         obtain: where to get it.
         frames: frames a clip, by pass, of a caption bucket.
@@ -126,7 +126,7 @@ def _check(path: Path, values: dict) -> None:
             raise TrainingError(f"{path}: {name} is {numbers!r}; give {'a mapping' if name == 'disputed' else 'a list'}")
         numbers = numbers.values() if name == "disputed" else numbers
         if not all(type(number) is int and number > 0 for number in numbers):
-            raise TrainingError(f"{path}: {name} must hold whole numbers above 0 (samples may be null, not published)")
+            raise TrainingError(f"{path}: {name} must hold whole numbers above 0 (samples may be null: not in our sources)")
     for name in set(known) - set(whole):
         if not isinstance(values.get(name, ""), str) or (name in required and not values[name].strip()):
             raise TrainingError(f"{path}: {name} is {values.get(name)!r}; give text")

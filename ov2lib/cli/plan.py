@@ -32,7 +32,7 @@ def format_plan(plan: Plan) -> str:
     lines = [f"stage {plan.stage}, {plan.name}: scale {plan.scale}, variant {plan.variant}, {on}", ""]
     lines.append(f"{'per sample':<28}{'samples':>14}{'visual':>10}{'text':>10}{'tokens, %':>11}")
     for source in plan.sources:
-        samples = "not published" if source.samples is None else f"{source.samples:,}"
+        samples = "not known" if source.samples is None else f"{source.samples:,}"
         lines.append(f"  {source.name:<26}{samples:>14}{source.visual:>10,.0f}{source.text:>10,.0f}{source.share:>11.1%}")
     # 2. Totals of the stage
     lines += ["", f"{'samples':<28}{plan.samples:>22,.0f}", f"{'bins':<28}{plan.bins:>22,}", f"{'steps':<28}{plan.steps:>22,}"]

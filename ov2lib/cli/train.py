@@ -43,7 +43,7 @@ def describe(config: StageConfig) -> str:
     for row in config.rows():
         if row["field"] == "sources":
             lines.append(f"{'sources':<24}{'':<40}{row['kind']}: {row['origin']}")
-            lines += [f"  {source.name:<40}{source.samples or 'not published':>14} {source.kind}" for source in row["value"]]
+            lines += [f"  {source.name:<40}{source.samples or 'not known':>14} {source.kind}" for source in row["value"]]
         else:
             lines.append(f"{row['field']:<24}{str(row['value']):<40}{row['kind']}: {row['origin']}")
     return "\n".join(lines)

@@ -54,7 +54,7 @@ class Assembly:
         connector: where it is from.
         parameters: of the whole model.
         dropped: tensors of the two checkpoints that have no place in the model, by what they are, with their number.
-        assumed: what is not published.
+        assumed: what is not in our sources.
     """
 
     language: str
@@ -238,7 +238,7 @@ def _assumed(config: LlavaOnevision2Config, kept: bool) -> tuple[str, ...]:
     return (
         connector,
         f"rope base {rope:g} and a context of {config.text_config.max_position_embeddings:,} are the language model's own; the "
-        "released 8B has a base of 8e6, and where it was raised is not published",
+        "released 8B has a base of 8e6, and where it was raised is not in our sources",
         f"norms of the encoder have eps {config.vision_config.layer_norm_eps:g}, its config.json's",
     )
 

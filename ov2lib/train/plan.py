@@ -29,7 +29,7 @@ class SourcePlan:
     """One corpus.
 
     Attributes:
-        samples: None where the number is not published; it is left out of every sum then.
+        samples: None where the number is not in our sources; it is left out of every sum then.
         visual, text: tokens per sample.
         share: of all tokens.
     """
@@ -229,7 +229,7 @@ def _assumptions(
         notes.append("experts: activations are those of a dense MLP as wide as the experts that a token uses")
     unknown = [source.name for source in config.sources if source.samples is None and not measured]
     if unknown:
-        notes.append(f"not counted, as their size is not published: {', '.join(unknown)} (say it with --samples)")
+        notes.append(f"not counted, as their size is not in our sources: {', '.join(unknown)} (say it with --samples)")
     if config.steps:
         notes.append(f"{config.steps:,} steps are {passes:.2f} passes over the data")
     long = [name for name, work in works.items() if work.tokens > config.sequence_length]

@@ -6,8 +6,8 @@ published   the paper or its project page says so
 proxy       the paper does not, and a public launch script of the authors does; the script is named
 assumed     neither does; the reason follows
 
-Per-stage optimiser settings were not published. Numbers that a reported table holds are read from it (`ov2lib.reported`), so
-that they cannot drift from it.
+Our sources give no optimiser settings of single stages. Numbers that a reported table holds are read from it
+(`ov2lib.reported`), so that they cannot drift from it.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ class Source:
     Attributes:
         name: unique within the stage.
         card: file stem of its card in `data_cards/`.
-        samples: how many it holds; None is "not published".
+        samples: how many it holds; None is "not in our sources".
         kind: "text", "image" or "video".
         max_frames: frames sampled from a video, or that codec canvases are chosen from.
         backend: how its videos are shown, "codec" or "frames"; None leaves it to the stage's `input_ratio`.
@@ -183,14 +183,14 @@ class StageConfig:
             counts: samples by source name, where the published number is missing or another was counted.
 
         Raises:
-            TrainingError: the size of a source is not published and not in `counts`.
+            TrainingError: the size of a source is neither in our sources nor in `counts`.
         """
         # 1. As the sources say, or by size
         sizes: dict[str, float | None] = {source.name: source.share or source.samples for source in self.sources}
         if not any(source.share for source in self.sources):
             sizes |= dict(counts or {})
         if missing := [name for name, size in sizes.items() if size is None]:
-            raise TrainingError(f"no published size for {', '.join(missing)}; count them and pass counts={{name: samples}}")
+            raise TrainingError(f"the size of {', '.join(missing)} is not known; count them and pass counts={{name: samples}}")
         total = sum(size or 0 for size in sizes.values())
         shares = {name: (size or 0) / total for name, size in sizes.items()}
         # 2. The share of images, where the stage fixes it
@@ -273,7 +273,7 @@ _SHARED = {
     "trainable": (PARTS, "proxy: mid_training.sh and instruct_780k.sh train everything"),
     "part_learning_rates": ({}, "proxy: all scripts use one rate; an older path had 2e-6 for the vision encoder"),
     "lora": (None, "proxy: no public script has adapters"),
-    "seed": (0, "assumed: not published"),
+    "seed": (0, "assumed: not in our sources"),
     "epochs": (1.0, "proxy: all scripts make one pass"),
     "attention": ("sdpa", "assumed: runs everywhere; flash kernels where they are installed"),
 }  # fmt: skip

@@ -41,7 +41,7 @@ def test_every_field_stands_with_value_and_origin():
 
 def test_changes_are_those_fields_that_differ():
     text = str(training.change_table(stage_config(2), stage_config(3)))
-    assert "sequence_length" in text and "learning_rate" not in text and "(size not published)" in text
+    assert "sequence_length" in text and "learning_rate" not in text and "(size not in our sources)" in text
 
 
 def test_curves_are_the_logged_numbers():

@@ -23,7 +23,7 @@ def test_the_table_holds_every_card_and_says_what_is_unknown():
     text = str(training_data.cards_table(list(cards.values())))
     assert all(card.title in text for card in cards.values())
     assert text.index("Mid-Training") < text.index("Instruct") < text.index("Spatial-4M") < text.index("JumpScore")
-    assert text.count("not published") == 3 and "4,000,000 (2,780,000)" in text and "189 (240)" in text
+    assert text.count("not in our sources") == 3 and "4,000,000 (2,780,000)" in text and "189 (240)" in text
 
 
 def test_each_corpus_has_a_panel_and_each_part_a_bar_with_its_name():
@@ -38,7 +38,7 @@ def test_each_corpus_has_a_panel_and_each_part_a_bar_with_its_name():
 def test_every_source_stands_at_its_size_or_says_that_it_has_none(ax):
     rows = training_data.draw_stage_sources(ax, [stage_config(stage) for stage in STAGES])
     texts = [text.get_text() for text in ax.texts]
-    assert texts.count("not published") == sum(row["samples"] is None for row in rows) == 5
+    assert texts.count("not in our sources") == sum(row["samples"] is None for row in rows) == 5
     assert texts.count("22 M") == 3 and "0.35 M" in texts
     dots = [line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 1]
     assert dots == [row["samples"] for row in rows if row["samples"] is not None]

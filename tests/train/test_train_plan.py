@@ -128,7 +128,7 @@ def test_steps_replace_the_pass_over_the_data():
 def test_what_is_not_published_is_left_out_and_said():
     made = planned(3)
     assert any(
-        note.startswith("not counted, as their size is not published: videochat_flash, molmo2, timelens")
+        note.startswith("not counted, as their size is not in our sources: videochat_flash, molmo2, timelens")
         for note in made.assumptions
     )
     assert [source.name for source in made.sources if not source.share] == ["videochat_flash", "molmo2", "timelens"]
@@ -167,7 +167,7 @@ def test_sizes_and_batch_that_the_caller_knows(capsys):
     data = json.loads(printed(capsys, "--recipe", "stage3", "--gpus", 256, "--global-batch", 256, "--json", *known))
     assert {source["name"]: source["samples"] for source in data["sources"]}["timelens"] == 20_000
     assert data["samples"] == planned(3).samples + 3_120_000 and data["bins"] == 256 * data["steps"]
-    assert not any("not published" in note or "does not divide" in note for note in data["assumptions"])
+    assert not any("not in our sources" in note or "does not divide" in note for note in data["assumptions"])
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3, 4])
@@ -195,7 +195,7 @@ def test_tokens_of_mini_samples_are_as_measured(tmp_path, monkeypatch):
 def test_printed_plan_holds_numbers_and_assumptions(capsys):
     text = printed(capsys, "--recipe", "stage3", "--gpus", 256)
     made = planned(3, gpus=256)
-    assert f"{made.hours:,.4g} hours" in text and f"{made.bins:,}" in text and "not published" in text
+    assert f"{made.hours:,.4g} hours" in text and f"{made.bins:,}" in text and "not known" in text
     assert all(note in text for note in made.assumptions)
 
 

@@ -15,7 +15,7 @@ _LINES = ("new samples", "frames, at most", "videos shown as", "tokens in a row"
 
 
 def stages_figure(configs: Sequence[StageConfig]) -> tuple[Figure, list[dict]]:
-    """A box for each stage; "+" where a corpus has no published size. And a row per stage."""
+    """A box for each stage; "+" where the size of a corpus is not in our sources. And a row per stage."""
     fig, ax = plt.subplots(figsize=(WIDTH, 2.3))
     for height, name in enumerate(_LINES):
         ax.text(-0.95, -0.42 * height, name, ha="right", va="center", fontsize=LETTERS, style="italic")
@@ -45,6 +45,6 @@ def stages_figure(configs: Sequence[StageConfig]) -> tuple[Figure, list[dict]]:
 
 
 def millions(sources: Sequence[Source]) -> str:
-    """Samples of these corpora together; "+" where some have no published size."""
+    """Samples of these corpora together; "+" where the size of some is not in our sources."""
     known = sum(source.samples or 0 for source in sources) / 1e6
     return f"{known:.3g} M" + "+" * any(source.samples is None for source in sources)

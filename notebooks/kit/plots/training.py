@@ -60,7 +60,7 @@ def _sources_row(mini: StageConfig, real: StageConfig) -> list[str]:
 
 
 def _count(samples: int | None) -> str:
-    return "(size not published)" if samples is None else f"({samples:,})"
+    return "(size not in our sources)" if samples is None else f"({samples:,})"
 
 
 def _value(value: object) -> str:

@@ -21,7 +21,7 @@ NAMES = {
     "molmo2_point": "Molmo2, points", "timelens": "TimeLens", "spatial_4m": "Spatial-4M",
 }  # fmt: skip
 KINDS = {"image": "#44AA99", "video": "#332288"}
-UNKNOWN = "not published"
+UNKNOWN = "not in our sources"
 _LEAST = 1e5  # left edge of the samples' axis
 
 
@@ -67,7 +67,7 @@ def draw_composition(axes: Sequence[Axes], shares: dict[str, dict[str, float]]) 
 
 
 def draw_stage_sources(ax: Axes, configs: Sequence[StageConfig]) -> list[dict]:
-    """Samples of every source by stage, on a log axis; a source of unpublished size has none and says so.
+    """Samples of every source by stage, on a log axis; a source of unknown size has none and says so.
 
     Returns:
         A row per source.
