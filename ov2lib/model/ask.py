@@ -1,6 +1,5 @@
 """Ask a model about an image or a video."""
 
-import mimetypes
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import torch
 from transformers import TextStreamer
 
 from ..errors import ModelError
+from ..samples.media import kind_of
 from .adapter import base_of, load_folder
 from .checkpoint import HUB_MODEL
 from .processing import LlavaOnevision2Processor
@@ -44,7 +44,7 @@ def ask(
     if not source.is_file():
         raise ModelError(f"{source} does not exist; name an image or a video")
     target = find_device(device)
-    kind = "image" if (mimetypes.guess_type(source.name)[0] or "").startswith("image/") else "video"
+    kind = kind_of(source)
     # 2. The prompt and its visual tokens
     processor = load_processor(folder)
     content = [{"type": kind, kind: str(source)}, {"type": "text", "text": question}]

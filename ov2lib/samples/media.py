@@ -1,6 +1,8 @@
 """From what a user hands over (a path, a picture, decoded frames, `VisualTokens`) to `VisualTokens`."""
 
 import math
+import mimetypes
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
@@ -15,6 +17,7 @@ from ..codec.frontend import tokenize_video
 from ..codec.sampled import tokenize_frames, tokenize_image
 from ..errors import ModelError
 from ..tokens import FRAMES_PER_GROUP, MERGE, VisualTokens
+from ..video.images import is_animation
 from ..video.source import Source
 
 BACKENDS = {  # name: the options that only it reads
@@ -35,6 +38,15 @@ FRAME_PIXELS = {"min_pixels": 200_704, "max_pixels": 1_605_632}  # published: vi
 FRONT_END = "released"
 MAX_CANVAS = 1 << 24  # assumed: pixels; 21,399 tokens, four times the published maximum
 MAX_FRAME_INDEX = 10_000_000  # assumed: 46 hours at 60 fps; bounds the memory for frame times
+
+
+def kind_of(path: str | os.PathLike) -> str:
+    """Say by a file's suffix whether it is an "image" or a "video"; a GIF is a video where it moves."""
+    suffix = Path(path).suffix.lower()
+    if suffix == ".gif":
+        return "video" if is_animation(path) else "image"
+    pictured = (mimetypes.guess_type(f"a{suffix}")[0] or "").startswith("image/")
+    return KINDS.get(suffix, "image" if pictured else "video")
 
 
 @dataclass(frozen=True)

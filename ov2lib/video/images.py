@@ -142,6 +142,15 @@ def _check_signs(name: str, image: Image.Image) -> None:
         raise ImageError(name, "its samples are signed 8-bit numbers", "save it with unsigned ones")
 
 
+def is_animation(path: str | os.PathLike) -> bool:
+    """Whether a picture file holds several pictures to be shown one after the other; False where it cannot be read."""
+    try:
+        with _opened(path) as image:
+            return image.format in ANIMATED and _is_animated(image)
+    except Exception:  # whoever reads its pictures says what is wrong
+        return False
+
+
 def _is_animated(image: Image.Image) -> bool:
     try:
         return image.is_animated

@@ -58,6 +58,17 @@ def test_video_goes_through_the_chosen_backend(folder, tmp_path, monkeypatch):
     assert made == {"path": str(video), "patch_size": 14, "merge": 2, "workers": None} | options
 
 
+@pytest.mark.parametrize(("name", "frames", "kind"), [("a.gif", 2, "video"), ("b.GIF", 1, "image"), ("c.webp", 2, "image")])
+def test_a_gif_that_moves_is_a_video(folder, tmp_path, monkeypatch, name, frames, kind):
+    pictures = [Image.new("RGB", (56, 56), colour) for colour in ("white", "black")[:frames]]
+    pictures[0].save(tmp_path / name, save_all=True, append_images=pictures[1:], duration=100)
+    made = []
+    for function, as_what in (("tokenize_video", "video"), ("tokenize_image", "image")):
+        monkeypatch.setattr(media, function, lambda *_, as_what=as_what, **o: made.append(as_what) or strip([[0, 1], [2, 2]]))
+    asking.ask(tmp_path / name, "What happens?", folder, device="cpu", max_new_tokens=2)
+    assert made == [kind]
+
+
 def test_no_model_says_how_to_get_it(image, tmp_path):
     with pytest.raises(ModelError, match=r"no model in .*none; get the released one with `hf download lmms-lab.* --local-dir"):
         asking.ask(image, "?", tmp_path / "none")
