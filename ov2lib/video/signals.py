@@ -20,7 +20,7 @@ from .scaler import Scaler
 from .source import Source
 
 BATCH = 16  # frames whose vectors are worked on together
-BATCH_BYTES = 1 << 24  # and no more once this much of decoded pictures is held
+BATCH_BYTES = 3 << 21  # and no more once this much of decoded pictures is held; several batches are under way at once
 MAX_SIDE = 1 << 13  # assumed: of a residual, in pixels; a side of 8K video
 
 

@@ -96,7 +96,7 @@ def _ask(arm: str, folder: Path, stage: int, questions: list, notes: Path, seed:
         form = mini_stage(stage).frames_prompt
         predict = Predictor(model, processor, ANSWER_TOKENS, batch_size=40, blind=arm == "blind", frames_prompt=form)
         options = predict.options
-    name, revision = (str(folder), _digest(folder)) if arm in ("sighted", "blind") else (arm, __version__)
+    name, revision = (str(folder.absolute()), _digest(folder)) if arm in ("sighted", "blind") else (arm, __version__)
     where = notes / f"stage{stage}-{arm}"
     return evaluate(
         questions, predict, where, model=name, revision=revision, dataset=f"mini stage {stage}", options=options, seed=seed
