@@ -1,8 +1,10 @@
 """LoRA beside full training: what a study writes, and what the committed one holds."""
 
+from pathlib import Path
+
 import pytest
 
-from kit.school import adapters
+from kit.school import adapters, exam
 from kit.school.lessons import lesson_config
 from ov2lib.train.run import STEPS_LIMIT
 
@@ -11,10 +13,15 @@ def test_a_study_trains_what_is_missing_and_examines_both(tmp_path, monkeypatch)
     monkeypatch.setenv(STEPS_LIMIT, "1")
     monkeypatch.setattr(adapters, "mini_stage", lesson_config)
     monkeypatch.setattr(adapters, "SAMPLES", 8)
-    rows = adapters.full_training(2, tmp_path) + adapters.try_setting(2, adapters.CHOSEN, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    output = Path("study")
+    rows = adapters.full_training(2, output) + adapters.try_setting(2, adapters.CHOSEN, output)
     assert [row["task"] for row in rows[: len(rows) // 2]] == [row["task"] for row in rows[len(rows) // 2 :]]
     assert {(row["beside"], row["rank"]) for row in rows} == {("everything", 0), ("connector", 32)}
     assert rows[0]["trained"] > rows[-1]["trained"] > 0
+    again = [row for row in exam.examine_run(output / "seed0", 2, "full", 8) if row["after"] == row["stage"] == 2]
+    sighted = {row["task"]: row["score"] for row in again if row["arm"] == "sighted"}
+    assert sighted == {row["task"]: row["score"] for row in rows if row["beside"] == "everything"}
 
 
 def test_the_committed_study_has_every_seed_in_both_variants():
