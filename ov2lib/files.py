@@ -7,6 +7,7 @@ while its writer lives; the next write to the same target removes what killed wr
 """
 
 import codecs
+import errno
 import os
 import re
 import reprlib
@@ -67,14 +68,16 @@ def whole_path(path: str | os.PathLike, sync: bool = True) -> Iterator[Path]:
     """Yield an empty scratch file that takes the name `path` when the block ends well; an exception leaves what was there.
 
     Args:
-        path: in a folder that is there; the scratch file has the same suffix.
+        path: in a folder that is there; a link is followed. The scratch file has the same suffix.
         sync: wait until the content is on the disk, so that a power cut leaves no empty file. False is for files that carry a
             check of their own.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: it cannot be written, or is a folder, a pipe or a device, which a rename would replace.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EEXIST, "it is a folder, a pipe or a device", str(path))
     with _scratch(path, lambda scratch: scratch.touch(exist_ok=False)) as scratch:
         yield scratch
         if sync:

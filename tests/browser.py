@@ -52,6 +52,13 @@ class Page:
         move = {"type": "pointerMove", "duration": 0, "x": round(x), "y": round(y)}
         self.call("actions", actions=[{"type": "pointer", "id": "mouse", "actions": [move]}])
 
+    def tap(self, x: float, y: float) -> None:
+        """Touch a place of the window with a finger, and let go."""
+        move = {"type": "pointerMove", "duration": 0, "x": round(x), "y": round(y)}
+        presses = [move, {"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}]
+        finger = {"type": "pointer", "id": "finger", "parameters": {"pointerType": "touch"}, "actions": presses}
+        self.call("actions", actions=[finger])
+
     def log(self) -> list[str]:
         """Errors and warnings of the console so far."""
         return [entry["message"] for entry in self.call("se/log", type="browser") if entry["level"] in ("SEVERE", "WARNING")]

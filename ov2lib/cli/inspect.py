@@ -1,6 +1,7 @@
 """`ov2 inspect`: what a video's stream offers, and where it spends its bits."""
 
 import argparse
+import os
 import re
 import shutil
 import textwrap
@@ -13,6 +14,7 @@ from ..codec.config import PaperConfig
 from ..codec.frontend import partition_packets
 from ..codec.gop import Partition
 from ..errors import Ov2Error
+from ..files import path_text
 from ..video.packets import Packets
 from ..video.source import Source
 from .reading import add_reading_arguments, open_source
@@ -21,6 +23,7 @@ DEFAULT = PaperConfig()
 BARS = " ▁▂▃▄▅▆▇█"
 ROWS = 5  # height of the timeline in lines
 WIDEST_BAR = 8  # columns of one bin
+LARGE_PAGE = 12  # MB; browsers open larger ones, with patience
 WIDEST = 120  # columns; longer lines are hard to read even where the terminal has them
 
 
@@ -40,22 +43,28 @@ def run(args: argparse.Namespace) -> int:
         Ov2Error: the picture cannot be written.
     """
     seconds = read_seconds(args.seconds)
-    if args.seconds and not args.html:
+    if args.seconds and args.html is None:
         raise Ov2Error("--seconds chooses what --html shows; give --html FILE too")
     source = open_source(args)
+    for target in (args.png, args.html):
+        if target is not None:
+            check_target(target, source)
     source.damage.warn()
     packets = source.packets
     partition = partition_packets(packets, DEFAULT)
     columns = min(shutil.get_terminal_size().columns, WIDEST)
     rows = facts(source, partition)
-    if args.png:
+    if args.png is not None:
         rows.append(("timeline", str(draw(args.png, packets, partition))))
     for name, value in rows:
         print(textwrap.fill(value, columns, initial_indent=f"{name:<15}", subsequent_indent=" " * 15, break_on_hyphens=False))
-    if not args.png:
+    if args.png is None:
         print(f"\n{timeline(partition, columns)}")
-    if args.html:
-        print(f"\n{'page':<15}{write_page(source, seconds, args.html)}")
+    if args.html is not None:
+        page = write_page(source, seconds, args.html)
+        size = page.stat().st_size / 1e6
+        hint = "; --seconds makes a smaller one of a part" if size > LARGE_PAGE and not args.seconds else ""
+        print(f"\n{'page':<15}{page}, {size:.1f} MB{hint}")
     return 0
 
 
@@ -71,6 +80,19 @@ def read_seconds(text: str | None) -> tuple[float, float | None]:
     if not match:
         raise Ov2Error(f"--seconds {text}: give two numbers of seconds, such as 10-25.5")
     return float(match[1]), float(match[2])
+
+
+def check_target(path: str, source: Source) -> None:
+    """Refuse what cannot be written, or is the video itself, before the work.
+
+    Raises:
+        Ov2Error: see above.
+    """
+    place = Path(path_text(path, Ov2Error))
+    if place.exists() and os.path.samefile(place, source.path):
+        raise Ov2Error(f"{path} is the video, which would be lost; choose another place")
+    if not (place.parent.is_dir() and os.access(place.parent, os.W_OK)) or (place.exists() and not place.is_file()):
+        raise Ov2Error(f"cannot write {path}: no file can be written there; choose another place")
 
 
 def write_page(source: Source, seconds: tuple[float, float | None], path: str) -> Path:

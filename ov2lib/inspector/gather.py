@@ -1,11 +1,13 @@
-"""Everything the inspector's page shows, as JSON values; arrays are packed as deflated 16-bit numbers."""
+"""Everything the inspector's page shows, as JSON values; arrays are packed as deflated numbers of three digits."""
 
 import base64
 import io
+import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -20,8 +22,9 @@ from ..video.parallel import usable_cores
 from ..video.signals import FrameSignals, read_signals
 from ..video.source import Source
 
-LAYERS = {"motion x": "px", "motion y": "px", "residual": "levels", "quantiser": "", "bits": "bits", "score": ""}
-STEPS = 65_534  # values of a packed number; the next one means "none"
+LAYERS = {"motion x": "px", "motion y": "px", "residual": "levels", "quantiser": "", "bits": "", "score": ""}
+NONE = 0xFFFF  # a packed number that means "none"
+LEAST, MOST = -6, 9  # powers of ten of a packed number's last digit
 Progress = Callable[[str, int, int], None]
 
 
@@ -62,7 +65,7 @@ def gather(source: Source, settings: Settings, progress: Progress = lambda what,
     """
     # 1. The frames in view
     packets = source.packets
-    end = packets.duration if settings.end is None else settings.end
+    end = packets.duration if settings.end is None else min(settings.end, packets.duration)
     frames = np.flatnonzero((packets.frame_times >= settings.start) & (packets.frame_times <= end))
     if not len(frames):
         raise Ov2Error(f"no frame between {settings.start:g} and {end:g} s; the video is {packets.duration:.3f} s long")
@@ -79,8 +82,9 @@ def gather(source: Source, settings: Settings, progress: Progress = lambda what,
     layers, pictures, origins = _frames(video, frames, anchors, kinds, settings, progress)
     # 4. The time line
     partition = partition_packets(packets, PaperConfig())
+    name = os.fsencode(Path(source.path).name).decode(errors="replace")  # a file's name need not be text
     return {
-        "name": source.path, "codec": source.codec, "version": __version__, "origins": origins,
+        "name": name, "codec": source.codec, "version": __version__, "origins": origins,
         "shown": list(source.display.shown), "canvas": [video.height, video.width], "block": video.block,
         "grid": [video.height // video.block, video.width // video.block],
         "fps": packets.fps, "duration": packets.duration, "start": float(settings.start), "end": float(end),
@@ -173,18 +177,19 @@ def _selection(tokens: VisualTokens, front_end: str, budget: int, settings: Sett
     # 2. Canvases of the groups in view
     times = tokens.frame_times
     end = times[-1] if settings.end is None else settings.end
-    canvases, spans = [], {}
+    canvases, spans, starts = [], {}, []
     for group in np.unique(tokens.group_ids).tolist():
         mine = np.flatnonzero(tokens.group_ids == group)
         seconds = times[blocks[mine][real[mine]][:, 0]]
-        spans[group] = [float(seconds.min()), float(seconds.max())]
+        starts.append(float(seconds.min()))
         if seconds.max() >= settings.start and seconds.min() <= end:
+            spans[group] = [starts[-1], float(seconds.max())]
             canvases += mine.tolist()
     # 3. An anchor canvas shows one frame whole
     whole = [int(b[0, 0]) for b in blocks[canvases] if (b[:, 0] == b[0, 0]).all()]
     return {
         "front end": front_end, "budget": budget, "tokens": int(real.sum()), "groups": spans, "anchors": whole,
-        "edges": tokens.config.get("group_edges", [span[0] for span in spans.values()]), "prompt": _prompt(tokens),
+        "edges": tokens.config.get("group_edges", starts), "prompt": _prompt(tokens),
         "canvases": [
             {
                 "number": i, "group": int(tokens.group_ids[i]), "src": _webp(tokens.canvases[i], settings.quality),
@@ -204,14 +209,23 @@ def _prompt(tokens: VisualTokens) -> str:
 
 
 def pack(values: np.ndarray) -> dict:
-    """A float array as deflated 16-bit steps between its least and largest value; NaN is the step behind the last."""
-    known = values[np.isfinite(values)]
-    low = float(known.min()) if known.size else 0.0
-    step = (float(known.max()) - low) / STEPS if known.size else 0.0
-    steps = np.full(values.shape, STEPS + 1, np.uint16)
-    steps[np.isfinite(values)] = 0 if step == 0 else ((known - low) / step).round().astype(np.uint16)
-    data = base64.b64encode(zlib.compress(steps.astype("<u2").tobytes(), 9)).decode()
-    return {"shape": list(values.shape), "low": low, "step": step, "none": STEPS + 1, "data": data}
+    """A float array rounded to three significant digits, as deflated 16-bit codes: 10 bits of digits, 4 of their power of ten,
+    1 of sign. A linear scale would round small values beside large ones away. NaN is `NONE`."""
+    known = values[np.isfinite(values)].astype(np.float64)
+    # 1. Three digits, and the power of ten of the last one; 999.7 has a digit more than it seems
+    size = np.abs(known)
+    power = np.floor(np.log10(np.maximum(size, 10.0**LEAST))).astype(int) - 2
+    power += np.round(size / 10.0**power) > 999
+    power = power.clip(LEAST, MOST)
+    digits = np.round(size / 10.0**power).astype(int).clip(0, 999)
+    negative = (known < 0) & (digits > 0)
+    # 2. Codes, and the range for the colours
+    codes = np.full(values.shape, NONE, "<u2")
+    codes[np.isfinite(values)] = negative << 14 | power - LEAST << 10 | digits
+    rounded = np.where(negative, -1.0, 1.0) * digits * 10.0**power
+    low, high = (float(rounded.min()), float(rounded.max())) if known.size else (0.0, 0.0)
+    data = base64.b64encode(zlib.compress(codes.tobytes(), 9)).decode()
+    return {"shape": list(values.shape), "low": low, "high": high, "least": LEAST, "none": NONE, "data": data}
 
 
 def _webp(picture: np.ndarray, quality: int) -> str:

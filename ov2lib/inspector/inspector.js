@@ -32,13 +32,14 @@ async function unpack(layer) {
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   const view = new DataView(await new Response(stream).arrayBuffer());
   const blocks = layer.shape[1] * layer.shape[2];
+  const powers = Array.from({ length: 16 }, (_, i) => 10 ** (layer.least + i));
   const value = (frame, block) => {
-    const step = view.getUint16(2 * (frame * blocks + block), true);
-    return step === layer.none ? null : layer.low + layer.step * step;
+    const code = view.getUint16(2 * (frame * blocks + block), true);
+    if (code === layer.none) return null;
+    const size = (code & 1023) * powers[(code >> 10) & 15];
+    return code >> 14 ? -size : size;
   };
-  value.low = layer.low;
-  value.high = layer.low + layer.step * (layer.none - 1);
-  return value;
+  return Object.assign(value, { low: layer.low, high: layer.high });
 }
 
 // Where the blocks of every frame went, for one selection: frame number -> [{canvas, place, row, col, token}].
@@ -86,10 +87,9 @@ function picture(src) {
 }
 
 const seconds = (value) => `${value.toFixed(3)} s`;
-const number = (
-  value,
-  unit,
-) => (value === null ? "none" : `${Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(2)}${unit ? ` ${unit}` : ""}`);
+const digits = { maximumSignificantDigits: 3 };
+const number = (value, unit) => (value === null ? "none" : `${value.toLocaleString("en", digits)}${unit ? ` ${unit}` : ""}`);
+const count = (many, what) => `${many.toLocaleString("en")} ${what}${many === 1 ? "" : "s"}`;
 
 // --- the inspector --------------------------------------------------------------------------------------------------
 
@@ -118,6 +118,10 @@ class Inspector {
       hover: null,
       playing: false,
     };
+    const { times, bytes } = data.packets;
+    this.most = Math.max(...bytes);
+    const gaps = times.slice(1).map((time, i) => time - times[i]).sort((a, b) => a - b);
+    this.gap = gaps[gaps.length >> 1] ?? data.duration / 40; // a frame's usual share of the time line
     this.build();
     for (const image of [...this.pictures.map((one) => one.image), ...data.selections.flatMap((one) => one.images)]) {
       image.addEventListener("load", () => this.draw());
@@ -144,6 +148,7 @@ class Inspector {
   build() {
     const { data } = this;
     this.root.classList.add("ov2");
+    this.root.tabIndex = -1; // a click anywhere on the page lets the keys work
     this.root.setAttribute("aria-label", "codec inspector");
     const [height, width] = data.shown;
     const origins = Object.entries(data.origins).map(([signal, origin]) => `${signal} ${origin}`).join(", ");
@@ -162,7 +167,7 @@ class Inspector {
       max: data.frames.length - 1,
       value: 0,
       "aria-label": "frame",
-      oninput: (event) => this.update({ at: Number(event.target.value), hover: null }),
+      oninput: (event) => this.goTo(Number(event.target.value)),
     });
     const [rows, cols] = data.grid;
     this.view = make("canvas", { class: "frame", role: "img" });
@@ -174,7 +179,7 @@ class Inspector {
     this.prompt = make("pre", { class: "prompt", tabindex: 0, "aria-label": "prompt" });
     this.table = make("div", { class: "wide" });
     this.root.replaceChildren(
-      make("h1", {}, data.name.split(/[\\/]/).pop()),
+      make("h1", {}, data.name),
       make(
         "p",
         { class: "head" },
@@ -185,11 +190,12 @@ class Inspector {
       this.controls(),
       this.time,
       this.scrub,
+      this.says,
       make(
         "div",
         { class: "views" },
         make("section", {}, make("h2", {}, "Frame"), this.view, this.note, this.facts),
-        make("section", {}, this.says, this.sets),
+        this.sets,
       ),
       make("details", { open: "" }, make("summary", {}, "Prompt"), this.prompt),
       make("details", {}, make("summary", {}, "Groups as a table"), this.table),
@@ -216,11 +222,11 @@ class Inspector {
     const options = (names) => names.map((name) => make("option", { value: name }, FRONT_ENDS[name] ?? (name || "nothing")));
     this.first = make("select", {
       "aria-label": "front end",
-      onchange: (event) => this.update({ frontEnd: event.target.value }),
+      onchange: (event) => this.compare(event.target.value, this.state.other),
     }, ...options(this.frontEnds));
     this.second = make("select", {
       "aria-label": "compare with",
-      onchange: (event) => this.update({ other: event.target.value }),
+      onchange: (event) => this.compare(this.state.frontEnd, event.target.value),
     }, ...options(["", ...this.frontEnds]));
     this.budget = make("input", {
       type: "range",
@@ -252,6 +258,7 @@ class Inspector {
       ["1 … 7", "layer"],
       ["+ −", "zoom the time line"],
       ["[ ]", "fewer and more canvases"],
+      ["w a s d", "point at a block of the frame and move up, left, down, right"],
       ["Esc", "let go of a block"],
     ];
     const list = make("dl", {});
@@ -267,15 +274,20 @@ class Inspector {
     });
     this.time.addEventListener("pointermove", (event) => this.pan(event));
     this.time.addEventListener("pointerup", (event) => {
-      if (this.drag && !this.drag.moved) this.goTo(this.timeAt(event));
+      if (this.drag && !this.drag.moved) this.goTo(nearest(this.data.times, this.timeAt(event)));
       this.drag = null;
     });
     this.time.addEventListener("wheel", (event) => {
       event.preventDefault();
       this.zoom(event.deltaY > 0 ? 1.25 : 0.8, this.timeAt(event));
     }, { passive: false });
-    this.view.addEventListener("pointermove", (event) => this.overFrame(event));
-    this.view.addEventListener("pointerleave", () => this.update({ hover: null }));
+    this.pointAt(this.view, (event) => this.overFrame(event));
+  }
+
+  // Hovering with a mouse, or a tap, whose block stays named when the finger leaves.
+  pointAt(canvas, over) {
+    for (const name of ["pointermove", "pointerdown"]) canvas.addEventListener(name, over);
+    canvas.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && this.update({ hover: null }));
   }
 
   // --- acting -------------------------------------------------------------------------------------------------------
@@ -305,6 +317,10 @@ class Inspector {
       " ": () => this.toggle(),
       "+": () => this.zoom(0.8),
       "-": () => this.zoom(1.25),
+      w: () => this.moveBlock(-1, 0),
+      a: () => this.moveBlock(0, -1),
+      s: () => this.moveBlock(1, 0),
+      d: () => this.moveBlock(0, 1),
       Escape: () => this.update({ hover: null }),
       "[": () => this.update({ budget: Math.max(0, this.state.budget - 1) }),
       "]": () => this.update({ budget: Math.min(this.budgets.length - 1, this.state.budget + 1) }),
@@ -319,27 +335,46 @@ class Inspector {
     event.preventDefault();
   }
 
-  step(count) {
-    const at = Math.min(Math.max(this.state.at + count, 0), this.data.frames.length - 1);
+  compare(frontEnd, other) {
+    this.update({ frontEnd, other: other === frontEnd ? "" : other, hover: null });
+  }
+
+  step(frames) {
+    this.goTo(Math.min(Math.max(this.state.at + frames, 0), this.data.frames.length - 1));
+  }
+
+  // Show a frame; while the video plays, it goes on from there.
+  goTo(at) {
+    this.begun = performance.now() - 1000 * this.data.times[at];
+    this.show(at);
+  }
+
+  show(at) {
     this.update({ at, hover: null });
     this.keepInView();
   }
 
-  goTo(time) {
-    this.update({ at: nearest(this.data.times, time), hover: null });
+  moveBlock(down, right) {
+    const [rows, cols] = this.data.grid;
+    const frame = this.data.frames[this.state.at];
+    const { row, col } = this.state.hover?.frame === frame
+      ? this.state.hover
+      : { row: (rows >> 1) - down, col: (cols >> 1) - right };
+    const within = (value, most) => Math.min(Math.max(value, 0), most - 1);
+    this.update({ hover: { frame, row: within(row + down, rows), col: within(col + right, cols), token: null } });
   }
 
   toggle() {
     this.state.playing = !this.state.playing;
     this.play.textContent = this.state.playing ? "stop" : "play";
     if (!this.state.playing) return;
-    const begun = performance.now() - 1000 * (this.data.times[this.state.at] - this.data.times[0]);
+    const { times } = this.data;
+    this.goTo(this.state.at === times.length - 1 ? 0 : this.state.at);
     const next = (now) => {
       if (!this.state.playing) return;
-      const time = this.data.times[0] + (now - begun) / 1000;
-      this.update({ at: nearest(this.data.times, time), hover: null });
-      this.keepInView();
-      if (time >= this.data.times.at(-1)) return this.toggle();
+      const time = (now - this.begun) / 1000;
+      this.show(nearest(times, time));
+      if (time >= times.at(-1)) return this.toggle();
       requestAnimationFrame(next);
     };
     requestAnimationFrame(next);
@@ -456,7 +491,7 @@ class Inspector {
     const head = make(
       "tr",
       {},
-      ...["group", "seconds", "canvases", "blocks", "frames"].map((name) => make("th", { scope: "col" }, name)),
+      ...["group", "seconds of its blocks", "canvases", "blocks", "frames"].map((name) => make("th", { scope: "col" }, name)),
     );
     const rows = Object.entries(selection.groups).map(([group, [from, to]]) => {
       const mine = selection.canvases.filter((canvas) => canvas.group === Number(group));
@@ -503,9 +538,8 @@ class Inspector {
     const x = (time) => ((time - state.from) / (state.to - state.from)) * width;
     const middle = height * 0.56;
     const { times, bytes, kinds } = data.packets;
-    this.most ??= Math.max(...bytes);
     const top = Math.log1p(this.most);
-    const bar = Math.max(scale, (x(times[1] ?? 1) - x(times[0])) * 0.7);
+    const bar = Math.max(scale, (x(this.gap) - x(0)) * 0.7);
     for (let i = 0; i < times.length; i++) {
       if (times[i] < state.from || times[i] > state.to) continue;
       const size = (Math.log1p(bytes[i]) / top) * (middle - 16 * scale);
@@ -521,14 +555,35 @@ class Inspector {
     });
     context.font = `${11 * scale}px system-ui, sans-serif`;
     context.fillStyle = colours.soft;
-    context.fillText("bytes of each frame (log); key frames (I) stand out", 6 * scale, 12 * scale);
     context.fillText(`bit cost and groups: ${state.frontEnd}`, 6 * scale, middle + 13 * scale);
+    let left = 6 * scale;
+    for (const text of ["bytes of each frame (log):", ...new Set(kinds)]) {
+      context.fillStyle = colours[text] ?? colours.soft;
+      context.fillText(text, left, 12 * scale);
+      left += context.measureText(text).width + 6 * scale;
+    }
+    this.drawSeconds(context, x, width, middle, scale);
     context.strokeStyle = colours.ink;
     context.setLineDash([4 * scale, 3 * scale]);
     for (const edge of this.selection(state.frontEnd).edges) this.line(context, x(edge), middle, height, scale);
     context.setLineDash([]);
     context.strokeStyle = colours.mark;
     this.line(context, x(data.packets.times[this.frame]), 0, height, 2 * scale);
+  }
+
+  // Seconds below the packets, at round steps with room between them.
+  drawSeconds(context, x, width, y, scale) {
+    const { from, to } = this.state;
+    const room = ((to - from) * 60 * scale) / width;
+    const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600].find((one) => one >= room) ?? 3600;
+    context.fillStyle = this.colours.soft;
+    context.textAlign = "right";
+    for (let i = Math.ceil(from / step); i * step <= to; i++) {
+      if (x(i * step) < width / 3) continue; // the title of the bit cost stands there
+      context.fillRect(x(i * step), y, scale, 5 * scale);
+      context.fillText(`${Number((i * step).toFixed(1))} s`, x(i * step) - 3 * scale, y + 13 * scale);
+    }
+    context.textAlign = "left";
   }
 
   line(context, x, from, to, width) {
@@ -622,8 +677,10 @@ class Inspector {
     );
   }
 
-  // The group whose time the frame falls into, or the nearest.
+  // The group between whose edges the time falls, or the nearest of those that have canvases here.
   groupAt(selection, time) {
+    const number = selection.edges.filter((edge) => edge <= time).length - 1;
+    if (number in selection.groups) return number;
     const away = ([from, to]) => Math.max(from - time, time - to, 0);
     const entries = Object.entries(selection.groups);
     return Number(entries.reduce((best, one) => (away(one[1]) < away(best[1]) ? one : best))[0]);
@@ -650,15 +707,14 @@ class Inspector {
         const canvas = make("canvas", {
           role: "img",
           "aria-label": `canvas ${selection.canvases[at].number}`,
-          onpointermove: (event) => this.overCanvas(event, selection, at),
-          onpointerleave: () => this.update({ hover: null }),
         });
+        this.pointAt(canvas, (event) => this.overCanvas(event, selection, at));
         this.drawn.push({ canvas, selection, at });
         strip.append(canvas);
       }
-      const title = `${selection["front end"]}: group ${group}, ${canvases.length} canvases; ${
-        selection.tokens.toLocaleString("en")
-      } tokens in all`;
+      const title = `${selection["front end"]}: group ${group}, ${canvases.length} ${
+        canvases.length === 1 ? "canvas" : "canvases"
+      }; ${count(selection.tokens, "token")} in all`;
       return make("section", {}, make("h2", {}, title), strip);
     }));
   }

@@ -19,14 +19,15 @@ def page(data: dict) -> str:
     The policy allows this one script and pictures inside the file. Data is JSON in which <, > and & are escaped.
     """
     script = (
-        _resource("inspector.js") + "\nmount(document.getElementById('inspector'), read(document.getElementById('data')));\n"
+        _resource("inspector.js") + "\nmount(document.getElementById('inspector'), read(document.getElementById('data')))"
+        ".then(({ root }) => window === top && root.focus({ preventScroll: true }));\n"
     )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    values = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    values = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
         values = values.replace(character, f"\\u{ord(character):04x}")
-    title = html.escape(Path(data["name"]).name)
+    title = html.escape(data["name"])
     return (
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{title}: codec inspector</title>\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
