@@ -21,49 +21,62 @@ from .sheet import Sheet
 
 OPEN, CLOSE = "⟦", "⟧"  # around supervised words in plain text
 LINES = 4  # of frames or runs of blocks, each on its own; of more, all but the first two and the last are left out
+COLUMNS = 9  # pictures side by side at most
 ABOVE = 0.2  # inches over the first line, for its name
 _PADS = re.compile(rf"(?:{re.escape(IMAGE_PAD)})+")
 
 
-def examples_figure(examples: Sequence[Example], most: int = 16) -> tuple[Figure, list[dict]]:
-    """The pictures of each example: images side by side, then a line for each clip, sampled frames or canvases.
+def examples_figure(examples: Sequence[Example]) -> tuple[Figure, list[dict]]:
+    """The pictures of each example: images side by side, then lines for each clip, sampled frames or canvases.
 
     Borders on canvases tell the source time of their blocks, dark is early.
 
     Args:
         examples: with one image or video each.
-        most: pictures in a line.
 
     Returns:
         the figure, and a row per picture.
     """
+    # 1. Lines of (example, its first picture there): three images, or as many of a clip's pictures as fit
     shown = [(example, example.visuals[0]) for example in examples]
-    stills = [pair for pair in shown if pair[1].kind == "image"]
+    stills = [(example, 0) for example, tokens in shown if tokens.kind == "image"]
     lines = [stills[start : start + 3] for start in range(0, len(stills), 3)]
-    lines += [[pair] for pair in shown if pair[1].kind != "image"]
-    columns = max(9, *(min(most, len(tokens.canvases)) for _, tokens in shown))
-    heights = [_line_height(line, columns) for line in lines]
+    for example, tokens in shown:
+        if tokens.kind != "image":
+            lines += [[(example, first)] for first in range(0, len(tokens.canvases), _in_line(tokens))]
+    # 2. A grid as high as they need
+    heights = [_line_height(line) for line in lines]
     fig = plt.figure(figsize=(WIDTH, sum(heights)), layout="constrained")
     fig.get_layout_engine().set(rect=(0, 0, 1, 1 - ABOVE / sum(heights)))
-    grid = fig.add_gridspec(len(lines), columns, height_ratios=heights)
+    grid = fig.add_gridspec(len(lines), COLUMNS, height_ratios=heights)
+    # 3. The pictures
     rows = []
     for number, line in enumerate(lines):
-        for place, (example, tokens) in enumerate(line):
-            cells = range(place * (columns // 3), columns)[: len(tokens.canvases)]
-            axes = [fig.add_subplot(grid[number, cell]) for cell in cells]
+        for place, (example, first) in enumerate(line):
+            tokens = example.visuals[0]
+            pictures = range(first, len(tokens.canvases))[: _in_line(tokens)]
+            axes = {
+                picture: fig.add_subplot(grid[number, place * (COLUMNS // 3) + cell]) for cell, picture in enumerate(pictures)
+            }
             rows += _draw_pictures(axes, example, tokens)
     return fig, rows
 
 
-def _line_height(line: list[tuple[Example, VisualTokens]], columns: int) -> float:
+def _in_line(tokens: VisualTokens) -> int:
+    """Pictures in each of a clip's lines, so that all are about equally long."""
+    count = len(tokens.canvases)
+    return -(-count // -(-count // COLUMNS))
+
+
+def _line_height(line: list[tuple[Example, int]]) -> float:
     """Inches, with room for two lines of text."""
-    shapes = [tokens.canvases.shape for _, tokens in line]
-    return WIDTH / columns * max(height / width for _, height, width, _ in shapes) + 0.4
+    shapes = [example.visuals[0].canvases.shape for example, _ in line]
+    return WIDTH / COLUMNS * max(height / width for _, height, width, _ in shapes) + 0.4
 
 
-def _draw_pictures(axes: Sequence[Axes], example: Example, tokens: VisualTokens) -> list[dict]:
+def _draw_pictures(axes: dict[int, Axes], example: Example, tokens: VisualTokens) -> list[dict]:
     colours, rows = time_colours(0, max(int(tokens.patch_positions[:, 0].max()), 1)), []
-    for number, ax in enumerate(axes):
+    for number, ax in axes.items():
         place = canvas_positions(tokens, number)
         ax.set_axis_off()
         if tokens.kind == "codec":
@@ -72,6 +85,8 @@ def _draw_pictures(axes: Sequence[Axes], example: Example, tokens: VisualTokens)
             ax.imshow(tokens.canvases[number])
         ax.set_title(_when(tokens, place), fontsize=6, loc="center", pad=2)
         rows.append({"example": example.id, "kind": tokens.kind, "picture": number, "time": _when(tokens, place)})
+    if 0 not in axes:
+        return rows
     above = 3 if tokens.kind == "image" else 13
     title = axes[0].annotate(f"{example.id}: {_what(tokens)}", (0, 1), xytext=(0, above), xycoords="axes fraction",
                              textcoords="offset points", fontsize=7)  # fmt: skip
