@@ -231,7 +231,7 @@ def describe(tokens: VisualTokens, names: list[str], out_dir: str | os.PathLike)
     # 2. Their fields in their order; what does not exist here has the value of an empty run
     side = [h * size, w * size]
     return {
-        "video": tokens.source, "video_hash": hashlib.sha256(tokens.source.encode()).hexdigest()[:8],
+        "video": tokens.source, "video_hash": hashlib.sha256(os.fsencode(tokens.source)).hexdigest()[:8],
         "codec_selector_version": 1, "config": {}, "metadata": {}, "total_frames": len(tokens.frame_times),
         "orig_hw": side, "processed_hw": side, "resize_hw": side, "padded_hw": side, "pad_bottom_right": [0, 0],
         "fps": float(tokens.fps), "stream_hw": side, "video_bit_rate": 0.0, "bits_per_frame": 0.0,

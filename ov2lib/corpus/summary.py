@@ -23,7 +23,8 @@ def all_rows(folder: Path) -> list[dict]:
 
 def write_table(folder: Path) -> Path:
     """All samples as samples.parquet, or samples.csv where pyarrow is not installed."""
-    rows, content = all_rows(folder), io.BytesIO()
+    rows = [{name: _utf8(value) for name, value in row.items()} for row in all_rows(folder)]
+    content = io.BytesIO()
     try:
         from pyarrow import Table, parquet
     except ModuleNotFoundError:
@@ -39,6 +40,11 @@ def write_table(folder: Path) -> Path:
     with whole_file(path) as file:
         file.write(content.getvalue())
     return path
+
+
+def _utf8(value):
+    """The value; a name that is no UTF-8 text with question marks, for tables hold none."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 def statistics(folder: Path) -> dict:

@@ -1,6 +1,8 @@
 """`ov2-preinfer` beside what the authors' program wrote for three calls on the beach clip (tests/data/cv_preinfer)."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 
@@ -161,6 +163,13 @@ def test_every_codec_serves(tmp_path, specimen):
         argv = ["--video", str(specimen(name).path), "--out_dir", str(tmp_path / name), "--num_sampled_frames", "32"]
         assert program.main(argv) == 0
         assert len(consume(tmp_path / name)[0]) % 4 == 0
+
+
+def test_a_name_that_is_no_text(tmp_path, specimen):
+    video = os.fsencode(tmp_path) + b"/odd\xff.mp4"
+    shutil.copy(specimen("mpeg4").path, video)
+    assert program.main(["--video", os.fsdecode(video), "--out_dir", str(tmp_path / "out"), "--num_sampled_frames", "8"]) == 0
+    assert VisualTokens.load(tmp_path / "out").source == os.fsdecode(video)
 
 
 def test_blocks_of_three_patches_for_models_that_join_as_many(tmp_path):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import random
 import shutil
 import signal
@@ -10,6 +11,7 @@ import sys
 import tarfile
 
 import numpy as np
+import pandas
 import pytest
 
 from ov2lib import tokenize_video
@@ -129,6 +131,15 @@ def test_statistics_say_lengths_tokens_and_causes(made, tmp_path, ov2):
     assert "7 samples, 1 failed" in out and "samples per core-hour" in out and "1 x cannot be read as video" in out
     assert (tmp_path / "picture.png").read_bytes()[:4] == b"\x89PNG"
     assert any((made / f"samples.{suffix}").is_file() for suffix in ("parquet", "csv"))
+
+
+def test_a_name_that_is_no_text_is_as_good_as_another(clips, tmp_path, ov2):
+    name = os.fsdecode(b"odd\xff.mp4")
+    shutil.copy(clips / "0.mp4", clips / name)
+    folder = tmp_path / "made"
+    assert ov2("corpus", "plan", clips, "--out", folder, *SETTINGS)[0] == 0
+    assert ov2("corpus", "run", folder)[0] == 1 and rows(folder)[name]["status"] == "ok"
+    assert "odd?.mp4" in pandas.read_parquet(folder / "samples.parquet")["id"].tolist()
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet", "url"])
