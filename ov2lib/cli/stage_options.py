@@ -93,6 +93,8 @@ def _sources(texts: list[str]) -> list[tuple[str, str, float | None]]:
         if match is None:
             raise TrainingError(f"--data is {text!r}; write [NAME=]PLACE[:SHARE]")
         name, place, share = match.groups()
+        if share is not None and float(share) == 0:
+            raise TrainingError(f"--data is {text!r} with a share of 0; give more than 0, or leave the source out")
         name = name or Path(place.partition("#")[0]).name.partition(".")[0]
         sources.append((name, place, None if share is None else float(share)))
     return sources

@@ -12,7 +12,7 @@ class Report:
 
     Args:
         max_bad_share: more bad rows than this share of all rows are an error...
-        judged_after: ...once this many rows were seen.
+        judged_after: ...once this many rows were seen, or all of them, see `end`.
     """
 
     def __init__(self, max_bad_share: float = MAX_BAD_SHARE, judged_after: int = JUDGED_AFTER):
@@ -49,12 +49,20 @@ class Report:
         self.skipped += 1
         self._judge()
 
-    def _judge(self) -> None:
-        if self.rows >= self.judged_after and self.skipped > self.max_bad_share * self.rows:
+    def end(self) -> None:
+        """Judge all rows, however few they are.
+
+        Raises:
+            TrainingError: too many of them are bad.
+        """
+        self._judge(at_least=1)
+
+    def _judge(self, at_least: int | None = None) -> None:
+        if self.rows >= (at_least or self.judged_after) and self.skipped > self.max_bad_share * self.rows:
             reason, names = max(self.reasons.items(), key=lambda item: len(item[1]))
             raise TrainingError(
                 f"{self.skipped} of {self.rows} samples cannot be used, more than {self.max_bad_share:.1%}; {len(names)}, such "
-                f"as {names[0]}: {reason}. Repair the data, or allow a larger share of bad samples"
+                f"as {names[0]}: {reason}. Repair the data, or allow more (--max-bad-share)"
             )
 
     def to_json(self) -> dict:

@@ -83,6 +83,7 @@ def prepare(
             lengths, sources = _write_sources(file, streams, encoder, capacity, report, shortened)
         if not lengths:
             raise TrainingError(f"no sample is left to train on; the reasons are {report.to_json()['reasons']}")
+        report.end()
         # 2. Plan bins: for each source, or for all together
         bins: list[list[int]] = []
         if apart:

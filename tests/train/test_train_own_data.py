@@ -87,6 +87,8 @@ def test_the_check_names_what_is_skipped_and_why_and_what_training_costs(place, 
     out = capsys.readouterr().out
     assert "5 samples: 3 can be used, 2 would be skipped" in out and "lost" in out and "--max-bad-share 0.4" in out
     assert "GiB on one device" in out and "tokens of a sample: as measured" in out
+    assert main(["train", "--data", "bad.jsonl", "--from", "MODEL", "--variant", "lora", "--output", str(tmp_path)]) == 2
+    assert "2 of 5 samples cannot be used" in capsys.readouterr().err and not list(tmp_path.rglob("adapter"))
 
 
 def test_a_plan_of_own_data_counts_what_training_packs(place, trained, monkeypatch, capsys):
@@ -112,6 +114,7 @@ def test_options_replace_the_defaults_and_are_marked(capsys):
     ("words", "message"),
     [
         ("train", "nothing to train on; pass --data PATH --from MODEL, or --recipe"),
+        ("train --data a.jsonl:0 --data b.jsonl:1", "with a share of 0; give more than 0, or leave the source out"),
         ("train --data a.jsonl:.5 --data b.jsonl", "some sources have a share and others none"),
         ("train --data a.jsonl --rank 8", "--rank and --alpha are of adapters"),
         ("train --data a.jsonl --epochs 0", "--epochs is 0; give more than 0"),

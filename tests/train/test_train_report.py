@@ -79,3 +79,13 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(Ov2Error, match="cannot write to .*file"), whole_file(tmp_path / "file" / "x"):
         pass
+
+
+def test_at_the_end_few_rows_are_judged_too():
+    report = Report()
+    fill(report, 50, {7})
+    with pytest.raises(TrainingError, match=r"1 of 50 samples cannot be used, more than 1.0%; .*\(--max-bad-share\)"):
+        report.end()
+    for report, rows in ((Report(max_bad_share=0.02), 50), (Report(), 0)):
+        fill(report, rows, {7})
+        report.end()
