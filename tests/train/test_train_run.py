@@ -211,9 +211,11 @@ def test_bad_samples_are_counted_and_too_many_are_an_error(tmp_path, start, data
         row["media"][0]["path"] = str(data.parent / row["media"][0]["path"])
     few = tmp_path / "few.jsonl"
     few.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    train(tiny_stage(steps=1), tmp_path / "few", start, {"pictures": few})
+    train(tiny_stage(steps=1), tmp_path / "few", start, {"pictures": few}, max_bad_share=0.1)
     report = json.loads((run_folder(tmp_path / "few", 1, "full", "mini") / "data" / "report.json").read_text())
     assert report["skipped"] == 1 and report["reasons"][0]["ids"] == ["sample-3"]
+    with pytest.raises(TrainingError, match=f"1 of {len(rows)} samples cannot be used"):
+        train(tiny_stage(steps=1), tmp_path / "strict", start, {"pictures": few})
     many = tmp_path / "many.jsonl"
     many.write_text("".join(json.dumps(row) + "\n" for row in rows * 3))
     with pytest.raises(TrainingError, match="samples cannot be used"):
