@@ -75,7 +75,8 @@ def full_training(stage: int, output: Path, seed: int = 0) -> list[dict]:
 
 
 def _rows(model: Path, stage: int, facts: dict, seed: int) -> list[dict]:
-    rows = examine(model, stage, model.with_name(f"{model.name}-exam"), SAMPLES, ("sighted",), seed)
+    # Every seed answers the same questions, as in `exam`, whose notes of full training are read here
+    rows = examine(model, stage, model.with_name(f"{model.name}-exam"), SAMPLES, ("sighted",))
     return [{"seed": seed, **facts, **row} for row in rows]
 
 
