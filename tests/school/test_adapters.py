@@ -27,7 +27,7 @@ def test_a_study_trains_what_is_missing_and_examines_both(tmp_path, monkeypatch)
 def test_the_committed_study_has_every_seed_in_both_variants():
     rows, facts = adapters.read_adapters()
     assert facts["command"].startswith("python -m kit.school.adapters")
-    for stage in (2, 3):
+    for stage in (2, 3, 4):
         for variant in ("full", "lora"):
             assert {row["seed"] for row in rows if (row["stage"], row["variant"]) == (stage, variant)} == set(facts["seeds"])
     assert all(0 <= row["score"] <= 1 for row in rows)
