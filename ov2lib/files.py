@@ -140,6 +140,20 @@ def check_folder(
     return place
 
 
+def check_file(path: str | os.PathLike, error: type[Exception]) -> Path:
+    """The real path of a file, if `whole_path` may write it: to be asked before the work whose result goes there.
+
+    Raises:
+        error: it is a folder, a pipe or a device, or lies where nothing can be written; no path.
+    """
+    place = Path(os.path.realpath(path_text(path, error)))
+    if place.exists() and not place.is_file():
+        raise error(f"cannot write {path}: it is a folder, a pipe or a device; choose another place")
+    if not (place.parent.is_dir() and os.access(place.parent, os.W_OK)):
+        raise error(f"cannot write {path}: {place.parent} is no folder you may write to; choose another place")
+    return place
+
+
 def current(target: str | os.PathLike) -> Path:
     """Where the content of a folder is: under its name, or aside if a write was killed between its two renames."""
     place = Path(os.path.realpath(target))

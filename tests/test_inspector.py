@@ -132,7 +132,7 @@ def test_no_page_takes_the_place_of_the_video_or_of_what_is_no_file(option, clip
     for target, why in (
         (video, "is the video"),
         (tmp_path / "link", "is the video"),
-        (pipe, "no file can be"),
+        (pipe, "a folder, a pipe or a device"),
         ("", "no path"),
     ):
         assert main(["inspect", str(video), option, str(target)]) == 2

@@ -14,7 +14,7 @@ from ..codec.config import PaperConfig
 from ..codec.frontend import partition_packets
 from ..codec.gop import Partition
 from ..errors import Ov2Error
-from ..files import path_text
+from ..files import check_file
 from ..video.packets import Packets
 from ..video.source import Source
 from .reading import add_reading_arguments, open_source
@@ -23,7 +23,7 @@ DEFAULT = PaperConfig()
 BARS = " ▁▂▃▄▅▆▇█"
 ROWS = 5  # height of the timeline in lines
 WIDEST_BAR = 8  # columns of one bin
-LARGE_PAGE = 12  # MB; browsers open larger ones, with patience
+LARGE_PAGE = 12  # MB, our choice: what a minute of video should stay under
 WIDEST = 120  # columns; longer lines are hard to read even where the terminal has them
 
 
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     source = open_source(args)
     for target in (args.png, args.html):
         if target is not None:
-            check_target(target, source)
+            check_output(target, source)
     source.damage.warn()
     packets = source.packets
     partition = partition_packets(packets, DEFAULT)
@@ -82,17 +82,15 @@ def read_seconds(text: str | None) -> tuple[float, float | None]:
     return float(match[1]), float(match[2])
 
 
-def check_target(path: str, source: Source) -> None:
+def check_output(path: str, source: Source) -> None:
     """Refuse what cannot be written, or is the video itself, before the work.
 
     Raises:
         Ov2Error: see above.
     """
-    place = Path(path_text(path, Ov2Error))
+    place = check_file(path, Ov2Error)
     if place.exists() and os.path.samefile(place, source.path):
         raise Ov2Error(f"{path} is the video, which would be lost; choose another place")
-    if not (place.parent.is_dir() and os.access(place.parent, os.W_OK)) or (place.exists() and not place.is_file()):
-        raise Ov2Error(f"cannot write {path}: no file can be written there; choose another place")
 
 
 def write_page(source: Source, seconds: tuple[float, float | None], path: str) -> Path:

@@ -118,7 +118,7 @@ def _read_part(shard: BinaryIO, row: dict) -> bytes:
 
 def tokenize_sample(member: dict, settings: Settings) -> tuple[dict, bytes]:
     """A sample's row of the ledger and its part of the shard, empty where it failed."""
-    # 1. The row of the ledger, as if there were no media
+    # 1. The ledger's row before any media are read
     sample, begun = planned_sample(member), time.perf_counter()
     maker = TokenCache("", settings.patch_size, workers=1)
     row = {"key": member["key"], "id": sample.id, "status": "ok", "tokens": 0}
@@ -140,7 +140,7 @@ def tokenize_sample(member: dict, settings: Settings) -> tuple[dict, bytes]:
         except Exception as error:  # whatever a file does
             Report(1.0).skip(sample.id, error)  # raises what is no sample's fault, such as a full disk
             row |= {"status": "failed", "reason": " ".join(describe(error).split())}
-    # 3. What was warned of is kept, and what it took
+    # 3. Keep the first warning, and note what the sample took
     if heard:
         row["warning"] = " ".join(str(heard[0].message).split())
     return row | {"bytes": len(content), "seconds": round(time.perf_counter() - begun, 4)}, content

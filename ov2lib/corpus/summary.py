@@ -43,7 +43,7 @@ def write_table(folder: Path) -> Path:
 
 
 def _utf8(value):
-    """The value; a name that is no UTF-8 text with question marks, for tables hold none."""
+    """The value; in a name that is no UTF-8 text, question marks stand for what a table cannot hold."""
     return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 

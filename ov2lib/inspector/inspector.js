@@ -89,7 +89,6 @@ function picture(src) {
 const seconds = (value) => `${value.toFixed(3)} s`;
 const digits = { maximumSignificantDigits: 3 };
 const number = (value, unit) => (value === null ? "none" : `${value.toLocaleString("en", digits)}${unit ? ` ${unit}` : ""}`);
-const count = (many, what) => `${many.toLocaleString("en")} ${what}${many === 1 ? "" : "s"}`;
 
 // --- the inspector --------------------------------------------------------------------------------------------------
 
@@ -119,7 +118,7 @@ class Inspector {
       playing: false,
     };
     const { times, bytes } = data.packets;
-    this.most = Math.max(...bytes);
+    this.most = bytes.reduce((most, one) => Math.max(most, one), 0); // a long video has more frames than a call takes arguments
     const gaps = times.slice(1).map((time, i) => time - times[i]).sort((a, b) => a - b);
     this.gap = gaps[gaps.length >> 1] ?? data.duration / 40; // a frame's usual share of the time line
     this.build();
@@ -712,9 +711,9 @@ class Inspector {
         this.drawn.push({ canvas, selection, at });
         strip.append(canvas);
       }
-      const title = `${selection["front end"]}: group ${group}, ${canvases.length} ${
-        canvases.length === 1 ? "canvas" : "canvases"
-      }; ${count(selection.tokens, "token")} in all`;
+      const tokens = selection.tokens.toLocaleString("en");
+      const word = canvases.length === 1 ? "canvas" : "canvases";
+      const title = `${selection["front end"]}: group ${group}, ${canvases.length} ${word}; ${tokens} tokens in all`;
       return make("section", {}, make("h2", {}, title), strip);
     }));
   }

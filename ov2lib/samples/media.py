@@ -41,12 +41,14 @@ MAX_FRAME_INDEX = 10_000_000  # assumed: 46 hours at 60 fps; bounds the memory f
 
 
 def kind_of(path: str | os.PathLike) -> str:
-    """Say by a file's suffix whether it is an "image" or a "video"; a GIF is a video where it moves."""
+    """What a file's suffix says it is, "image" or "video"; a GIF is a video where it moves."""
     suffix = Path(path).suffix.lower()
     if suffix == ".gif":
         return "video" if is_animation(path) else "image"
-    pictured = (mimetypes.guess_type(f"a{suffix}")[0] or "").startswith("image/")
-    return KINDS.get(suffix, "image" if pictured else "video")
+    if suffix in KINDS:
+        return KINDS[suffix]
+    kind = mimetypes.guess_type(f"a{suffix}")[0] or ""
+    return "image" if kind.startswith("image/") else "video"
 
 
 @dataclass(frozen=True)

@@ -333,8 +333,8 @@ def _load(name: str | os.PathLike, split: str, configuration: str | None) -> Ite
         return _undecoded(load_dataset(os.fspath(name), configuration, split=split, streaming=True))
     except (OSError, ValueError, RuntimeError) as error:
         raise TrainingError(
-            f"{name}: cannot be opened as a dataset ({error}); check its name, configuration and split, or the path where it "
-            "is meant as one"
+            f"{name}: cannot be opened as a dataset ({error}); check its name, configuration and split, or its "
+            "path if it is a file"
         ) from error
 
 

@@ -27,7 +27,7 @@ class Report:
             TrainingError: too many of the rows so far are bad.
         """
         self.rows += 1
-        self._judge()
+        self._judge(self.judged_after)
 
     def skip(self, name: str, error: Exception) -> None:
         """List one row, of those seen, as skipped.
@@ -47,7 +47,7 @@ class Report:
         reason = error.cause if isinstance(error, MediaError) else describe(error).removeprefix(f"{name}: ")
         self.reasons.setdefault(reason, []).append(name)
         self.skipped += 1
-        self._judge()
+        self._judge(self.judged_after)
 
     def end(self) -> None:
         """Judge all rows, however few they are.
@@ -55,10 +55,10 @@ class Report:
         Raises:
             TrainingError: too many of them are bad.
         """
-        self._judge(at_least=1)
+        self._judge(1)
 
-    def _judge(self, at_least: int | None = None) -> None:
-        if self.rows >= (at_least or self.judged_after) and self.skipped > self.max_bad_share * self.rows:
+    def _judge(self, after: int) -> None:
+        if self.rows >= after and self.skipped > self.max_bad_share * self.rows:
             reason, names = max(self.reasons.items(), key=lambda item: len(item[1]))
             raise TrainingError(
                 f"{self.skipped} of {self.rows} samples cannot be used, more than {self.max_bad_share:.1%}; {len(names)}, such "

@@ -97,12 +97,10 @@ class SampleEncoder:
         while len(example) > limit:
             rounds -= 1
             if rounds == 0:
-                held = f"a bin holds {limit}" if limit == capacity else f"the model reads {limit}"
-                longer = ", or a longer sequence" if limit == capacity else ""
-                raise TrainingError(
-                    f"{sample.id}: its first round alone has {len(example)} tokens and {held}; use fewer frames or "
-                    f"canvases{longer}"
-                )
+                why = f"the model reads {limit}; use fewer frames or canvases"
+                if limit == capacity:
+                    why = f"a bin holds {limit}; use fewer frames or canvases, or a longer sequence"
+                raise TrainingError(f"{sample.id}: its first round alone has {len(example)} tokens and {why}")
             shorter = sample.keep_rounds(rounds)
             example = self._encode(shorter, example.visuals[: len(shorter.media)])
         return (sample if rounds == sample.rounds else sample.keep_rounds(rounds)), example
